@@ -1,1 +1,31 @@
-//! placeholder
+//! Pure routing decisions over plain values.
+//!
+//! Everything that decides where a job runs, whether it may be created, what its status says and when an attempt is
+//! over lives here as synchronous functions. Nothing in this crate does I/O, reads a clock or draws a random number:
+//! time comes in as a [`jiff::Timestamp`], so the same input always gives the same output.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`id`] | names and identities, the remote name of an attempt |
+//! | [`resources`] | amounts, Kubernetes quantities and Spark sizes |
+//! | [`demand`] | what a job reserves, by Spark's own overhead formula |
+//! | [`observe`] | what a member says of an attempt, folded into one vocabulary |
+//! | [`refusal`] | what a refused create means and who is at fault |
+//! | [`health`] | whether a member may be trusted with new work |
+//! | [`credit`], [`place`] | which member takes a job, and why not the others |
+//! | [`ledger`], [`dispatch`] | what is placed where, and which waiting job is next |
+//! | [`job`], [`phase`], [`step`] | the one next thing to do for a job |
+
+pub mod credit;
+pub mod demand;
+pub mod dispatch;
+pub mod health;
+pub mod id;
+pub mod job;
+pub mod ledger;
+pub mod observe;
+pub mod phase;
+pub mod place;
+pub mod refusal;
+pub mod resources;
+pub mod step;

@@ -1,0 +1,258 @@
+//! Whether a member may be trusted with new work, from the answers to its probes.
+//!
+//! Owns the history of one member's probes. A single missed probe makes a member Suspect at once (no new work); the
+//! thresholds govern only Lost, because only Lost lets anything be moved. Never forgets since when a member is gone:
+//! a failed reconnect does not restart that clock.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A member's link as the rest of the router sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkState {
+    /// Never answered well enough yet: no client, no rights, or its first list is still running.
+    Connecting,
+    /// Answers its probes; its view is in sync.
+    Ready,
+    /// Missed a probe: takes nothing new until it answers again.
+    Suspect {
+        /// First miss.
+        since: Timestamp,
+    },
+    /// Unreachable for longer than its threshold.
+    Lost {
+        /// First miss: survives failed reconnects.
+        since: Timestamp,
+    },
+}
+
+impl LinkState {
+    /// The word shown in status, metrics and the UI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "Connecting",
+            Self::Ready => "Ready",
+            Self::Suspect { .. } => "Suspect",
+            Self::Lost { .. } => "Lost",
+        }
+    }
+}
+
+/// When a member counts as lost and as back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Unanswered for this long: Lost.
+    pub lost_after: Duration,
+    /// Answering for this long: out of Lost.
+    pub ready_after: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { lost_after: Duration::from_secs(30), ready_after: Duration::from_secs(30) }
+    }
+}
+
+/// Answered probes that lead out of Suspect.
+const ANSWERS_OUT_OF_SUSPECT: u32 = 2;
+/// The shortest and the longest time in Suspect.
+const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Ready for this long: the next Suspect starts with the shortest hold again.
+const CALM: Duration = Duration::from_secs(300);
+
+/// The health of one member.
+#[derive(Clone, Debug)]
+pub struct Health {
+    thresholds: Thresholds,
+    state: LinkState,
+    /// First miss since the member last counted as answering.
+    unanswered_since: Option<Timestamp>,
+    /// First answer of the present unbroken row of answers.
+    answering_since: Option<Timestamp>,
+    answers: u32,
+    hold: Duration,
+    hold_until: Timestamp,
+    ready_since: Option<Timestamp>,
+}
+
+impl Health {
+    /// A member that was just added.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            state: LinkState::Connecting,
+            unanswered_since: None,
+            answering_since: None,
+            answers: 0,
+            hold: HOLD.0,
+            hold_until: Timestamp::MIN,
+            ready_since: None,
+        }
+    }
+
+    /// The state after the last probe.
+    pub fn state(&self) -> LinkState {
+        self.state
+    }
+
+    /// Takes over changed thresholds; the history stays.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+
+    /// The member's client is built, its rights are checked and its view is in sync.
+    pub fn connected(&mut self, now: Timestamp) {
+        if self.state == LinkState::Connecting {
+            self.become_ready(now);
+        }
+    }
+
+    /// The member's client is gone (other credentials, rights lost): back to Connecting. A member that is Suspect or
+    /// Lost stays so: building another client is no answer.
+    pub fn disconnected(&mut self) {
+        if self.state == LinkState::Ready {
+            self.state = LinkState::Connecting;
+            self.ready_since = None;
+        }
+    }
+
+    /// A probe was answered.
+    pub fn answered(&mut self, now: Timestamp) {
+        self.answers = self.answers.saturating_add(1);
+        let answering_since = *self.answering_since.get_or_insert(now);
+        match self.state {
+            LinkState::Connecting => self.unanswered_since = None,
+            LinkState::Ready => {
+                if self.ready_since.is_some_and(|since| elapsed(since, now) >= CALM) {
+                    self.hold = HOLD.0;
+                }
+            }
+            LinkState::Suspect { .. } => {
+                if self.answers >= ANSWERS_OUT_OF_SUSPECT && now >= self.hold_until {
+                    self.become_ready(now);
+                }
+            }
+            LinkState::Lost { .. } => {
+                if elapsed(answering_since, now) >= self.thresholds.ready_after {
+                    self.become_ready(now);
+                }
+            }
+        }
+    }
+
+    /// A probe went unanswered for its whole time.
+    pub fn missed(&mut self, now: Timestamp) {
+        self.answers = 0;
+        self.answering_since = None;
+        let since = *self.unanswered_since.get_or_insert(now);
+        match self.state {
+            LinkState::Ready => {
+                self.state = LinkState::Suspect { since };
+                self.hold_until = add(now, self.hold);
+                self.hold = (self.hold * 2).min(HOLD.1);
+                self.ready_since = None;
+            }
+            LinkState::Connecting | LinkState::Suspect { .. } => {
+                if elapsed(since, now) >= self.thresholds.lost_after {
+                    self.state = LinkState::Lost { since };
+                }
+            }
+            LinkState::Lost { .. } => {}
+        }
+    }
+
+    fn become_ready(&mut self, now: Timestamp) {
+        self.state = LinkState::Ready;
+        self.unanswered_since = None;
+        self.ready_since = Some(now);
+    }
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+fn add(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    fn ready() -> Health {
+        let mut health = Health::new(Thresholds::default());
+        health.answered(at(0));
+        health.connected(at(0));
+        health
+    }
+
+    #[test]
+    fn one_missed_probe_is_enough_for_suspect_and_never_for_lost() {
+        let mut health = ready();
+        health.missed(at(1));
+        assert_eq!(health.state(), LinkState::Suspect { since: at(1) });
+        health.missed(at(30));
+        assert_eq!(health.state(), LinkState::Suspect { since: at(1) });
+        health.missed(at(31));
+        assert_eq!(health.state(), LinkState::Lost { since: at(1) });
+    }
+
+    #[test]
+    fn two_answers_and_a_doubling_hold_lead_out_of_suspect() {
+        let mut health = ready();
+        health.missed(at(1));
+        health.answered(at(2));
+        assert!(matches!(health.state(), LinkState::Suspect { .. }));
+        health.answered(at(3));
+        assert_eq!(health.state(), LinkState::Ready);
+        health.missed(at(4));
+        health.answered(at(4));
+        health.answered(at(5));
+        assert!(matches!(health.state(), LinkState::Suspect { .. }), "the second hold is two seconds");
+        health.answered(at(6));
+        assert_eq!(health.state(), LinkState::Ready);
+    }
+
+    #[test]
+    fn a_calm_time_resets_the_hold() {
+        let mut health = ready();
+        for round in 0..6 {
+            health.missed(at(round * 100));
+            health.answered(at(round * 100 + 40));
+            health.answered(at(round * 100 + 41));
+        }
+        assert_eq!(health.hold, HOLD.1);
+        health.answered(at(541 + 300));
+        assert_eq!(health.hold, HOLD.0);
+    }
+
+    #[test]
+    fn back_from_lost_takes_an_unbroken_row_of_answers() {
+        let mut health = ready();
+        health.missed(at(0));
+        health.missed(at(30));
+        health.answered(at(40));
+        health.missed(at(50));
+        assert_eq!(health.state(), LinkState::Lost { since: at(0) }, "since when survives the failed return");
+        health.answered(at(60));
+        health.answered(at(89));
+        assert!(matches!(health.state(), LinkState::Lost { .. }));
+        health.answered(at(90));
+        assert_eq!(health.state(), LinkState::Ready);
+    }
+
+    #[test]
+    fn a_member_that_never_answered_becomes_lost_too() {
+        let mut health = Health::new(Thresholds::default());
+        health.missed(at(0));
+        health.disconnected();
+        health.missed(at(30));
+        assert_eq!(health.state(), LinkState::Lost { since: at(0) });
+    }
+}

@@ -1,0 +1,159 @@
+//! What a member says of an attempt, in one vocabulary for all backends.
+//!
+//! Owns no state. Must never turn a state it does not know into an end: an unknown string is not terminal.
+
+use jiff::Timestamp;
+
+use crate::id::{Attempt, HubId, JobKey, JobUid, RemoteName, RemoteUid};
+
+/// What is known of a remote application by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remote {
+    /// The member's view is not in sync: nothing may be concluded.
+    Unknown,
+    /// The member answers, but an earlier request may still take effect until then.
+    Unsettled {
+        /// When a further look is worth something.
+        until: Timestamp,
+    },
+    /// Not in the member's synced view. From a cache this is a hint, not a proof.
+    Absent,
+    /// It is there.
+    Present(Box<Observation>),
+}
+
+/// One remote application as its member shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Its name on the member.
+    pub name: RemoteName,
+    /// Its own uid.
+    pub uid: RemoteUid,
+    /// Whose it is, as written inside the create. `None` for an object that is not ours.
+    pub owner: Option<Ownership>,
+    /// Its deletion has been asked for.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub held: bool,
+    /// The state, folded.
+    pub run: RunState,
+    /// The state as the member's operator writes it; empty before it wrote any.
+    pub native_state: String,
+    /// Spark's application id.
+    pub application_id: Option<String>,
+    /// The operator's id of the submission.
+    pub submission_id: Option<String>,
+    /// Last submission.
+    pub submitted_at: Option<Timestamp>,
+    /// End of the run. Not a sign of an end: operators set it early and clear it on a retry.
+    pub terminated_at: Option<Timestamp>,
+    /// Runs that the member's own operator has started for this application.
+    pub executions: u32,
+    /// Executors by state.
+    pub executors: ExecutorCounts,
+    /// The driver's pod.
+    pub driver_pod: Option<String>,
+    /// Address of the driver's web UI inside the member.
+    pub ui_address: Option<String>,
+    /// What the operator says went wrong.
+    pub error: Option<String>,
+}
+
+/// The origin written into each remote application at its creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// The hub that created it.
+    pub hub: HubId,
+    /// The job that it runs.
+    pub job: JobUid,
+    /// The job's place on the hub, for people.
+    pub key: JobKey,
+    /// The attempt that it is.
+    pub attempt: Attempt,
+    /// The placement's sequence number in its queue.
+    pub seq: u64,
+    /// Hash of what was rendered.
+    pub render_hash: String,
+}
+
+/// Executors by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutorCounts {
+    /// Asked for, not running yet.
+    pub pending: u32,
+    /// Running.
+    pub running: u32,
+    /// Ended well.
+    pub completed: u32,
+    /// Ended badly or in an unknown way.
+    pub failed: u32,
+}
+
+/// A remote application's state, folded from the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// The member has it; its operator has not submitted it yet.
+    Accepted,
+    /// Submitted; the driver is not running yet.
+    Submitted,
+    /// The driver runs.
+    Running,
+    /// Failed once and will be tried again by the member's own operator.
+    Retrying,
+    /// Held by `suspend`.
+    Suspended,
+    /// About to end, or in a state that says nothing of its own: keeps the phase it came from.
+    Passing,
+    /// Ended well.
+    Succeeded,
+    /// Ended badly.
+    Failed(FailureSign),
+}
+
+impl RunState {
+    /// Whether this is an end.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed(_))
+    }
+
+    /// Whether the operator may be starting a driver right now, unseen: a hung submission may still create a pod after
+    /// the application is gone.
+    pub fn is_submitting(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Retrying)
+    }
+}
+
+/// What a failure tells, from the operator's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureSign {
+    /// The driver ended with an exit code: the application's own failure.
+    Application,
+    /// The operator could not submit it.
+    Submission,
+    /// Submission refused by a quota of the namespace.
+    Quota,
+    /// The driver's pod is gone; the job may even have ended well.
+    DriverLost,
+    /// A driver of that name is already there and may be running: **no proof that nothing runs**.
+    DriverExists,
+    /// Nothing more specific.
+    Other,
+}
+
+impl FailureSign {
+    /// Whether the state proves that nothing of this attempt runs any more.
+    pub fn proves_end(self) -> bool {
+        !matches!(self, Self::DriverExists)
+    }
+
+    /// The reason shown on the job.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Application | Self::Other => "JobFailed",
+            Self::Submission => "SubmissionFailed",
+            Self::Quota => "QuotaExceeded",
+            Self::DriverLost => "DriverLost",
+            Self::DriverExists => "DriverAlreadyExists",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The seam between the controller and whatever runs a job: everything a backend must be able to do.
+//!
+//! Owns no state. The controller knows no backend by name; remote ids are opaque to it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use spark_router_core::{
+    health::LinkState,
+    id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
+    observe::{Observation, Remote},
+    refusal::Refusal,
+};
+
+/// What the controller asks a member to run: one attempt, placed and recorded on the hub.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The job.
+    pub job: JobUid,
+    /// Its place on the hub.
+    pub key: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The queue that placed it, and the placement's number there.
+    pub queue: QueueName,
+    /// See `queue`.
+    pub seq: u64,
+    /// Where it goes on the member.
+    pub namespace: Namespace,
+    /// Its name there, as stored in the placement.
+    pub name: RemoteName,
+    /// The job's template as the user wrote it: `{apiVersion, kind, metadata, spec}`.
+    pub template: Arc<serde_json::Value>,
+}
+
+/// How a create ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    /// It is there and it is ours: created now or found under our name with our job uid and attempt.
+    Accepted(RemoteUid),
+    /// Nothing was created, and nothing will be by this call.
+    Refused(Refusal),
+    /// Something of that name is there that is not this attempt: it was not touched. The text says whose it is.
+    NameTaken(String),
+    /// Nothing was written to the wire: no free place in the member's window, no connection, or the member is not ready.
+    /// The keys of those that found no place are sent upward when one gets free.
+    NotSent(String),
+    /// The request may have been acted on. The same create must be sent again.
+    Unclear(String),
+}
+
+/// What a quorum read by name says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Confirmation {
+    /// Not there, or there under another uid than the one asked for.
+    Gone,
+    /// There.
+    Present(Box<Observation>),
+    /// The read failed; nothing is known.
+    Unclear(String),
+}
+
+/// Whether an attempt is proven to run nowhere, now and for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fence {
+    /// It runs nowhere and never will.
+    Proven,
+    /// On the way; look again then.
+    Pending {
+        /// When a further call is worth something; earlier if the member's view changes.
+        until: Timestamp,
+        /// What it waits for, for people.
+        waits_for: String,
+    },
+    /// The member cannot tell now (unreachable, or rights are missing).
+    Impossible(String),
+}
+
+/// A member's health and what it may be used for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// The link.
+    pub link: LinkState,
+    /// Why it takes nothing new although it may answer: (reason, message), e.g. `CrdMissing`.
+    pub fault: Option<(&'static str, String)>,
+    /// Target namespaces that refused everything: (namespace, reason, until when it is left alone).
+    pub blocked: Vec<(Namespace, String, Timestamp)>,
+}
+
+/// One member. Calls never wait for a connection: a member that is not connected says so at once.
+#[async_trait]
+pub trait Member: Send + Sync + 'static {
+    /// The name of its `MemberCluster`.
+    fn name(&self) -> &ClusterName;
+
+    /// Who it is. `None` until it was reached once.
+    fn identity(&self) -> Option<MemberIdentity>;
+
+    /// Its present health.
+    fn health(&self) -> Health;
+
+    /// The namespace that a job of `namespace` runs in.
+    fn target_namespace(&self, namespace: &Namespace) -> Namespace;
+
+    /// What an order would be created as, hashed: goes into the placement before the create.
+    fn render_hash(&self, order: &Order) -> String;
+
+    /// What the cache says of a name. Never calls the member.
+    fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote;
+
+    /// A quorum read by name.
+    async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;
+
+    /// Creates the application, or finds it created before. Bounded in time.
+    async fn submit(&self, order: &Order) -> Created;
+
+    /// Removes our finalizer from an application that is terminal or being deleted. `Ok` also when it is gone.
+    async fn release(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), crate::Error>;
+
+    /// Deletes a finished application whose outcome is on the hub, by uid. `Ok` also when it is gone.
+    async fn retire(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), crate::Error>;
+
+    /// Drives an attempt towards its fence by one step and says how far it is. `uid` is the recorded one, `None` for an
+    /// attempt whose create was never confirmed; `settled_at` is when a late create can no longer take effect.
+    async fn stop(&self, order: &StopOrder) -> Fence;
+
+    /// The last bytes of the driver's log, for the error of a failed application. `None` when there is none to be had.
+    async fn driver_log_tail(&self, namespace: &Namespace, driver_pod: &str, bytes: u32) -> Option<String>;
+}
+
+/// The attempt to stop.
+#[derive(Clone, Debug)]
+pub struct StopOrder {
+    /// The job.
+    pub job: JobUid,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Where it is.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: RemoteName,
+    /// Its recorded uid, if its create was ever confirmed.
+    pub uid: Option<RemoteUid>,
+    /// When a create that was sent can no longer take effect.
+    pub settled_at: Timestamp,
+}
