@@ -1,1 +1,16 @@
-//! placeholder
+//! Real control planes on loopback for tests and the demo.
+//!
+//! Purpose: start real etcd, Kubernetes API servers, controllers, the Kubeflow Spark operator and KWOK as processes of
+//! this machine, and take all of them away again, whatever happens to the process that asked for them. Owns the
+//! processes and the folder of one [`Fleet`]. It must never fake an API server: what is tested against a fake is only
+//! proved against that fake.
+
+#![allow(clippy::missing_panics_doc)]
+
+pub mod error;
+pub mod pki;
+pub mod slot;
+pub mod supervise;
+pub mod tools;
+
+pub use error::{Error, chain};

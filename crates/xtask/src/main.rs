@@ -1,2 +1,44 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask <command>`: how people and CI run everything that is not a plain cargo command.
+//!
+//! Purpose: parse the command line and hand over to one module per command. Owns no state. It must never hold logic
+//! that tests need too: that belongs in `spark-router-testkit`.
+
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+/// Build, test and show spark-router.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant per command; each has its own module.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the control planes, the Spark operator and KWOK into the cache (about 10 minutes, once)
+    Tools(tools::Arguments),
+}
+
+/// What can go wrong in any command, as the user reads it.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// Building or running the programs under test failed.
+    #[error(transparent)]
+    Testkit(#[from] spark_router_testkit::Error),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Tools(arguments) => tools::run(&arguments),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", spark_router_testkit::chain(&error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
