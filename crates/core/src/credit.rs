@@ -1,1 +1,298 @@
-//! placeholder
+//! Exact shares: the credits that make weights hold at every prefix.
+//!
+//! Owns one queue's credits. A placement among candidates C gives each of them `weight / sum(C)`; the chosen one pays 1.
+//! Among those with credit left, the one that would use it up soonest, `(1 - credit) / weight`, is taken. With a
+//! constant candidate set this is the quota method (Balinski and Young, *The Quota Method of Apportionment*, 1975):
+//! every member stays within one job of its ideal share at every prefix. Members outside C neither gain nor lose, so
+//! nobody gets a burst on its return. Must never use floating point: a tie has to be a tie.
+
+use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+
+use crate::id::ClusterName;
+
+/// Largest denominator that is kept exactly. Candidate sets of many different sums could make it grow without bound;
+/// past this it is rounded to multiples of 2^-44 job, which a billion placements cannot add up to a thousandth.
+const LARGEST_DENOMINATOR: i128 = 1 << 44;
+
+/// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    numerator: i128,
+    denominator: i128,
+}
+
+impl Credit {
+    /// Neither owed nor had.
+    pub const ZERO: Self = Self { numerator: 0, denominator: 1 };
+
+    fn new(numerator: i128, denominator: i128) -> Self {
+        let divisor = gcd(numerator.unsigned_abs(), denominator.unsigned_abs());
+        let divisor = i128::try_from(divisor).unwrap_or(1).max(1);
+        let (numerator, denominator) = (numerator / divisor, denominator / divisor);
+        if denominator <= LARGEST_DENOMINATOR {
+            return Self { numerator, denominator };
+        }
+        let rounded = numerator.saturating_mul(LARGEST_DENOMINATOR).div_euclid(denominator);
+        Self::new(rounded, LARGEST_DENOMINATOR)
+    }
+
+    fn plus(self, numerator: i128, denominator: i128) -> Self {
+        if self.denominator == denominator {
+            return Self::new(self.numerator.saturating_add(numerator), denominator);
+        }
+        Self::new(
+            self.numerator
+                .saturating_mul(denominator)
+                .saturating_add(numerator.saturating_mul(self.denominator)),
+            self.denominator.saturating_mul(denominator),
+        )
+    }
+
+    fn is_positive(self) -> bool {
+        self.numerator > 0
+    }
+
+    /// Whether the absolute value is below one job.
+    pub fn is_below_one_job(self) -> bool {
+        self.numerator.abs() < self.denominator
+    }
+
+    /// Compares `(1 - credit) / weight` of two candidates.
+    fn compare_need(self, weight: u32, other: Self, other_weight: u32) -> Ordering {
+        let side = |a: Self, b: Self, weight_of_b: u32| {
+            (a.denominator - a.numerator).saturating_mul(b.denominator).saturating_mul(i128::from(weight_of_b))
+        };
+        side(self, other, other_weight).cmp(&side(other, self, weight))
+    }
+}
+
+impl fmt::Display for Credit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.numerator, self.denominator)
+    }
+}
+
+/// Why a text is not a credit.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a credit; it is written as a fraction like 3/10 or -1/3")]
+pub struct CreditError(String);
+
+impl FromStr for Credit {
+    type Err = CreditError;
+
+    fn from_str(text: &str) -> Result<Self, CreditError> {
+        let bad = || CreditError(text.to_owned());
+        let (numerator, denominator) = text.split_once('/').ok_or_else(bad)?;
+        let numerator: i64 = numerator.parse().map_err(|_| bad())?;
+        let denominator: i64 = denominator.parse().map_err(|_| bad())?;
+        if denominator < 1 {
+            return Err(bad());
+        }
+        Ok(Self::new(i128::from(numerator), i128::from(denominator)))
+    }
+}
+
+/// A member that could take the job.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The member.
+    pub cluster: ClusterName,
+    /// Its weight in the queue, above 0.
+    pub weight: u32,
+    /// What it can still take of the scarcest thing, for ties: more is better.
+    pub headroom: u64,
+}
+
+/// One queue's credits by member; a member that is not listed has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credits(BTreeMap<ClusterName, Credit>);
+
+impl Credits {
+    /// Credits as they were checkpointed.
+    pub fn restore(entries: impl IntoIterator<Item = (ClusterName, Credit)>) -> Self {
+        Self(entries.into_iter().collect())
+    }
+
+    /// All credits, for the checkpoint.
+    pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, Credit)> {
+        self.0.iter().map(|(cluster, credit)| (cluster, *credit))
+    }
+
+    /// The credit of a member.
+    pub fn of(&self, cluster: &ClusterName) -> Credit {
+        self.0.get(cluster).copied().unwrap_or(Credit::ZERO)
+    }
+
+    /// Drops members that the queue no longer routes to: one that comes back starts at none.
+    pub fn retain(&mut self, keep: impl Fn(&ClusterName) -> bool) {
+        self.0.retain(|cluster, _| keep(cluster));
+    }
+
+    /// The candidate whose turn it is; ties go to more headroom, then to the name. `None` without candidates.
+    pub fn pick<'a>(&self, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
+        let sum = sum_of(candidates.iter().map(|c| c.weight));
+        let after = |c: &Candidate| self.of(&c.cluster).plus(i128::from(c.weight), sum);
+        let any_owed = candidates.iter().any(|c| after(c).is_positive());
+        candidates.iter().filter(|c| !any_owed || after(c).is_positive()).min_by(|a, b| {
+            after(a)
+                .compare_need(a.weight, after(b), b.weight)
+                .then_with(|| b.headroom.cmp(&a.headroom))
+                .then_with(|| a.cluster.cmp(&b.cluster))
+        })
+    }
+
+    /// Books a placement on `picked` among members and their weights.
+    pub fn book<'a>(&mut self, among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone, picked: &ClusterName) {
+        self.apply(among, picked, 1);
+    }
+
+    /// Takes a booked placement back, with the members and weights that it was booked with.
+    pub fn unbook<'a>(&mut self, among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone, picked: &ClusterName) {
+        self.apply(among, picked, -1);
+    }
+
+    fn apply<'a>(
+        &mut self,
+        among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
+        picked: &ClusterName,
+        sign: i128,
+    ) {
+        let sum = sum_of(among.clone().map(|(_, weight)| weight));
+        for (cluster, weight) in among {
+            let mut credit = self.of(cluster).plus(sign * i128::from(weight), sum);
+            if cluster == picked {
+                credit = credit.plus(-sign, 1);
+            }
+            self.0.insert(cluster.clone(), credit);
+        }
+    }
+}
+
+fn sum_of(weights: impl Iterator<Item = u32>) -> i128 {
+    weights.map(i128::from).sum::<i128>().max(1)
+}
+
+fn gcd(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn candidates(weights: &[u32]) -> Vec<Candidate> {
+        weights
+            .iter()
+            .enumerate()
+            .map(|(n, weight)| Candidate { cluster: ClusterName::new(format!("m{n:03}")), weight: *weight, headroom: 0 })
+            .collect()
+    }
+
+    fn place(credits: &mut Credits, among: &[Candidate]) -> ClusterName {
+        let picked = credits.pick(among).unwrap().cluster.clone();
+        credits.book(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
+        picked
+    }
+
+    #[test]
+    fn fifty_thirty_twenty_is_exact_in_every_ten() {
+        let among = candidates(&[50, 30, 20]);
+        let mut credits = Credits::default();
+        for _ in 0..100 {
+            let mut placed = [0; 3];
+            for _ in 0..10 {
+                let picked = place(&mut credits, &among);
+                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+            }
+            assert_eq!(placed, [5, 3, 2]);
+        }
+    }
+
+    #[test]
+    fn one_large_and_forty_small_weights_do_not_drift() {
+        let mut weights = vec![60];
+        weights.extend([1; 40]);
+        let among = candidates(&weights);
+        let mut credits = Credits::default();
+        for _ in 0..5000 {
+            place(&mut credits, &among);
+            assert!(credits.iter().all(|(_, credit)| credit.is_below_one_job()));
+        }
+    }
+
+    #[test]
+    fn a_member_that_was_away_gets_no_burst() {
+        let all = candidates(&[1, 1]);
+        let mut credits = Credits::default();
+        for _ in 0..500 {
+            place(&mut credits, &all[..1]);
+        }
+        let next: Vec<_> = (0..10).map(|_| place(&mut credits, &all)).collect();
+        assert_eq!(next.iter().filter(|c| c.as_str() == "m001").count(), 5);
+    }
+
+    #[test]
+    fn credits_survive_as_text() {
+        for text in ["0/1", "3/10", "-1/3"] {
+            assert_eq!(text.parse::<Credit>().unwrap().to_string(), text);
+        }
+        for text in ["", "1", "1/0", "1/-3", "a/b"] {
+            assert!(text.parse::<Credit>().is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_prefix_stays_below_one_job(weights in prop::collection::vec(1u32..1000, 1..30), jobs in 1usize..400) {
+            let among = candidates(&weights);
+            let sum: u64 = weights.iter().map(|w| u64::from(*w)).sum();
+            let mut credits = Credits::default();
+            let mut placed = vec![0u64; weights.len()];
+            for n in 1..=u64::try_from(jobs).unwrap() {
+                let picked = place(&mut credits, &among);
+                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+                for (placed, weight) in placed.iter().zip(&weights) {
+                    let ideal = n * u64::from(*weight);
+                    prop_assert!((placed * sum).abs_diff(ideal) < sum, "{placed} of {n} at weight {weight} of {sum}");
+                }
+            }
+        }
+
+        #[test]
+        fn unbooking_restores_every_credit(weights in prop::collection::vec(1u32..50, 2..8), jobs in 0usize..40) {
+            let among = candidates(&weights);
+            let mut credits = Credits::default();
+            for _ in 0..jobs {
+                place(&mut credits, &among);
+            }
+            let before: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            let picked = place(&mut credits, &among);
+            credits.unbook(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
+            let after: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            prop_assert_eq!(before, after);
+        }
+
+        #[test]
+        fn changing_candidate_sets_stay_bounded(
+            weights in prop::collection::vec(1u32..100, 2..12),
+            sets in prop::collection::vec(any::<u16>(), 1..300),
+        ) {
+            let all = candidates(&weights);
+            let mut credits = Credits::default();
+            for set in sets {
+                let among: Vec<_> =
+                    all.iter().enumerate().filter(|(n, _)| set >> n & 1 == 1).map(|(_, c)| c.clone()).collect();
+                if !among.is_empty() {
+                    place(&mut credits, &among);
+                }
+            }
+            let total: f64 = credits.iter().map(|(_, c)| c.numerator as f64 / c.denominator as f64).sum();
+            prop_assert!(total.abs() < 1e-6, "what one gains the others lose: {total}");
+        }
+    }
+}

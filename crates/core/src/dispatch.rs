@@ -1,1 +1,519 @@
-//! placeholder
+//! Which waiting job is placed next, and where: the fleet, the queues and the ledger in one hand.
+//!
+//! Owns everything that placement reads, with one writer. Order inside a queue is priority, then age, then name; a job
+//! that finds no room lets others pass it. A pass looks only at what changed: new jobs by themselves, whole queues when
+//! room appears. Must never place a job twice: a decision stays the same until it is committed, withdrawn or forgotten.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    credit::Credits,
+    health::LinkState,
+    id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
+    job::{Constraints, Placement, Refused, Request},
+    ledger::Ledger,
+    place::{self, MemberFacts, QueueFacts, Question, Verdict},
+    resources::Resources,
+    selector::Selector,
+    waits::Waits,
+};
+
+/// A job that asks for a place.
+#[derive(Clone, Debug)]
+pub struct Applicant {
+    /// The job.
+    pub uid: JobUid,
+    /// Its place on the hub.
+    pub key: JobKey,
+    /// Its age counts from here.
+    pub created: Timestamp,
+    /// What it wants.
+    pub request: Arc<Request>,
+    /// Members that refused it.
+    pub refused: Vec<Refused>,
+}
+
+/// A decision that is not committed yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The member.
+    pub cluster: ClusterName,
+    /// Who that is.
+    pub identity: MemberIdentity,
+    /// Where the job runs there.
+    pub namespace: Namespace,
+    /// The queue.
+    pub queue: QueueName,
+    /// The placement's number in the queue.
+    pub seq: u64,
+    /// Members of the queue that were no candidates.
+    pub excluded: Vec<ClusterName>,
+    /// What it reserves.
+    pub demand: Resources,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Why this member, in one line.
+    pub why: String,
+}
+
+/// What a job that asks for a place is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Commit this.
+    Place(Box<Decision>),
+    /// Wait; the dispatcher calls when there is a decision.
+    Wait(Waits),
+}
+
+/// Why a committed or decided placement is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// A quota was full: the route backs off.
+    Capacity,
+    /// Anything else: the member's health or this job's refusals keep it from being picked again.
+    Other,
+}
+
+/// The shortest and the longest time that a route backs off after a full quota.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+type Rank = (Reverse<i32>, Timestamp, JobKey);
+
+/// One queue: its facts, its credits and who waits in it.
+#[derive(Debug, Default)]
+struct Line {
+    facts: Option<QueueFacts>,
+    admits: Option<Selector>,
+    credits: Credits,
+    seq: u64,
+    /// Credits and seq changed since the last checkpoint.
+    unsaved: bool,
+    waiting: BTreeMap<Rank, Applicant>,
+    /// Joined since the last pass.
+    fresh: BTreeSet<Rank>,
+    /// Room may have appeared since the last pass.
+    dirty: bool,
+}
+
+/// What a placement was booked with, to take it back exactly.
+#[derive(Debug)]
+struct Booking {
+    queue: QueueName,
+    cluster: ClusterName,
+    among: Vec<(ClusterName, u32)>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Dispatcher {
+    fleet: BTreeMap<ClusterName, MemberFacts>,
+    namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
+    lines: BTreeMap<QueueName, Line>,
+    ledger: Ledger,
+    ranks: HashMap<JobUid, (QueueName, Rank)>,
+    decided: HashMap<JobUid, Decision>,
+    booked: HashMap<JobUid, Booking>,
+    waits: HashMap<JobUid, Waits>,
+    backoffs: HashMap<(QueueName, ClusterName), (Timestamp, Duration)>,
+    replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
+}
+
+impl Dispatcher {
+    /// Adds or changes a member. Unchanged facts cost nothing.
+    pub fn set_member(&mut self, cluster: ClusterName, facts: MemberFacts) {
+        if self.fleet.get(&cluster) != Some(&facts) {
+            self.fleet.insert(cluster, facts);
+            self.wake_all();
+        }
+    }
+
+    /// Forgets a member.
+    pub fn remove_member(&mut self, cluster: &ClusterName) {
+        if self.fleet.remove(cluster).is_some() {
+            self.wake_all();
+        }
+    }
+
+    /// Sets a hub namespace's labels, for the queues' selectors; `None` when it is gone.
+    pub fn set_namespace(&mut self, namespace: Namespace, labels: Option<BTreeMap<String, String>>) {
+        let changed = match labels {
+            Some(labels) if self.namespaces.get(&namespace) != Some(&labels) => {
+                self.namespaces.insert(namespace, labels);
+                true
+            }
+            Some(_) => false,
+            None => self.namespaces.remove(&namespace).is_some(),
+        };
+        if changed {
+            self.wake_all();
+        }
+    }
+
+    /// Adds or changes a queue. The first call for a queue takes over its checkpoint.
+    pub fn set_queue(&mut self, facts: QueueFacts, admits: Option<Selector>, checkpoint: (u64, Credits)) {
+        let line = self.lines.entry(facts.name.clone()).or_default();
+        if line.facts.is_none() {
+            (line.seq, line.credits) = (line.seq.max(checkpoint.0), checkpoint.1);
+        } else if line.facts.as_ref() != Some(&facts) {
+            line.unsaved = true;
+        }
+        if line.facts.as_ref() != Some(&facts) || line.admits != admits {
+            line.dirty = true;
+        }
+        (line.facts, line.admits) = (Some(facts), admits);
+    }
+
+    /// A queue is gone: its jobs wait until it comes back or they name another.
+    pub fn remove_queue(&mut self, queue: &QueueName) {
+        if let Some(line) = self.lines.get_mut(queue) {
+            line.facts = None;
+            line.dirty = true;
+        }
+    }
+
+    /// Takes a placement from the hub's record into the account, after a start. Call for every job that has one, with
+    /// members and queues set; then [`Self::replay`].
+    pub fn restore(&mut self, job: &JobUid, placement: &Placement, finished: bool) {
+        if !finished {
+            let Placement { cluster, queue, demand, .. } = placement;
+            self.ledger.reserve(job.clone(), cluster.clone(), queue.clone(), *demand);
+        }
+        let Placement { queue, seq, cluster, excluded, .. } = placement;
+        if *seq > self.lines.get(queue).map_or(0, |line| line.seq) {
+            self.replays.push((queue.clone(), *seq, cluster.clone(), excluded.clone()));
+        }
+    }
+
+    /// Books the placements that are younger than their queue's checkpoint.
+    pub fn replay(&mut self) {
+        let mut replays = std::mem::take(&mut self.replays);
+        replays.sort_by_key(|(_, seq, ..)| *seq);
+        for (queue, seq, cluster, excluded) in replays {
+            let among = self.among(&queue, &excluded, &cluster);
+            let line = self.lines.entry(queue).or_default();
+            line.credits.book(among.iter().map(|(c, w)| (c, *w)), &cluster);
+            line.seq = line.seq.max(seq);
+            line.unsaved = true;
+        }
+    }
+
+    /// A job asks for a place; asking again replaces what it asked before. The next [`Self::pass`] decides.
+    pub fn enqueue(&mut self, applicant: Applicant) {
+        let uid = applicant.uid.clone();
+        if self.decided.contains_key(&uid) {
+            return;
+        }
+        let queue = applicant.request.queue.clone();
+        let rank = (Reverse(applicant.request.priority), applicant.created, applicant.key.clone());
+        self.leave(&uid);
+        let line = self.lines.entry(queue.clone()).or_default();
+        line.waiting.insert(rank.clone(), applicant);
+        line.fresh.insert(rank.clone());
+        self.ranks.insert(uid, (queue, rank));
+    }
+
+    /// What the last pass made of a job. `None` for a job that never asked.
+    pub fn answer(&self, uid: &JobUid) -> Option<Answer> {
+        if let Some(decision) = self.decided.get(uid) {
+            return Some(Answer::Place(Box::new(decision.clone())));
+        }
+        self.waits.get(uid).cloned().map(Answer::Wait)
+    }
+
+    /// The decision is on the hub's record.
+    pub fn committed(&mut self, uid: &JobUid) {
+        self.decided.remove(uid);
+    }
+
+    /// The application exists: there is nothing to take back any more, and its route works.
+    pub fn dispatched(&mut self, uid: &JobUid) {
+        if let Some(Booking { queue, cluster, .. }) = self.booked.remove(uid) {
+            self.backoffs.remove(&(queue, cluster));
+        }
+    }
+
+    /// Takes a decided or committed placement back: the reservation goes, the credit step is undone, no attempt is used.
+    pub fn withdraw(&mut self, uid: &JobUid, placement: Option<&Placement>, why: Withdrawal, now: Timestamp) {
+        self.decided.remove(uid);
+        self.release(uid);
+        let booking = self.booked.remove(uid).or_else(|| {
+            let Placement { queue, cluster, excluded, .. } = placement?;
+            let among = self.among(queue, excluded, cluster);
+            Some(Booking { queue: queue.clone(), cluster: cluster.clone(), among })
+        });
+        let Some(Booking { queue, cluster, among }) = booking else { return };
+        if let Some(line) = self.lines.get_mut(&queue) {
+            line.credits.unbook(among.iter().map(|(c, w)| (c, *w)), &cluster);
+            line.unsaved = true;
+        }
+        if why == Withdrawal::Capacity {
+            let delay = self.backoffs.get(&(queue.clone(), cluster.clone())).map_or(BACKOFF.0, |(_, delay)| {
+                (*delay * 2).min(BACKOFF.1)
+            });
+            self.backoffs.insert((queue, cluster), (later(now, delay), delay));
+        }
+    }
+
+    /// The job is over, deleted or cannot be taken: it gives up its place, wherever it is.
+    pub fn forget(&mut self, uid: &JobUid) {
+        // A decision that never got onto the record must not cost its member a share.
+        if self.decided.contains_key(uid) {
+            self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
+        }
+        self.leave(uid);
+        self.booked.remove(uid);
+        self.release(uid);
+    }
+
+    /// Places what can be placed. Returns the jobs that were decided, in order of decision.
+    pub fn pass(&mut self, now: Timestamp) -> Vec<JobUid> {
+        let ended: Vec<_> = self.backoffs.iter().filter(|(_, (until, _))| *until <= now).map(|(k, _)| k.0.clone()).collect();
+        for queue in ended {
+            if let Some(line) = self.lines.get_mut(&queue) {
+                line.dirty = true;
+            }
+        }
+        let queues: Vec<_> =
+            self.lines.iter().filter(|(_, l)| l.dirty || !l.fresh.is_empty()).map(|(q, _)| q.clone()).collect();
+        queues.into_iter().flat_map(|queue| self.pass_queue(&queue, now)).collect()
+    }
+
+    /// When a pass is due although nothing happened: the first back-off to end.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.backoffs.values().map(|(until, _)| *until).filter(|until| *until > now).min()
+    }
+
+    /// The verdicts on a job as they would be now, for explanations. `None` without such a queue.
+    pub fn weigh(&self, applicant: &Applicant, now: Timestamp) -> Option<Vec<Verdict>> {
+        let queue = self.lines.get(&applicant.request.queue)?.facts.as_ref()?;
+        Some(self.verdicts(applicant, queue, now))
+    }
+
+    /// Seq and credits of a queue, if they changed since they were last taken.
+    pub fn take_checkpoint(&mut self, queue: &QueueName) -> Option<(u64, Credits)> {
+        let line = self.lines.get_mut(queue).filter(|line| line.unsaved)?;
+        line.unsaved = false;
+        Some((line.seq, line.credits.clone()))
+    }
+
+    /// The account.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The members.
+    pub fn fleet(&self) -> &BTreeMap<ClusterName, MemberFacts> {
+        &self.fleet
+    }
+
+    /// Jobs that wait in a queue.
+    pub fn queued_in(&self, queue: &QueueName) -> usize {
+        self.lines.get(queue).map_or(0, |line| line.waiting.len())
+    }
+
+    /// Whether most members are Suspect at once: then the router or its own network is at fault, and nothing that is
+    /// placed may be taken back for it.
+    pub fn is_fleet_in_doubt(&self) -> bool {
+        let suspect = self.fleet.values().filter(|m| matches!(m.link, LinkState::Suspect { .. })).count();
+        self.fleet.len() > 1 && suspect * 2 > self.fleet.len()
+    }
+
+    fn pass_queue(&mut self, queue: &QueueName, now: Timestamp) -> Vec<JobUid> {
+        let Some(line) = self.lines.get_mut(queue) else { return Vec::new() };
+        let fresh = std::mem::take(&mut line.fresh);
+        let looked_at: Vec<Rank> =
+            if std::mem::take(&mut line.dirty) { line.waiting.keys().cloned().collect() } else { fresh.into_iter().collect() };
+        let mut without_room: HashSet<Class> = HashSet::new();
+        let mut placed = Vec::new();
+        for rank in looked_at {
+            let Some(applicant) = self.lines.get(queue).and_then(|line| line.waiting.get(&rank)).cloned() else { continue };
+            let class = Class::of(&applicant);
+            // Reserving only takes room away: who is like one that found none finds none either.
+            if self.waits.contains_key(&applicant.uid) && without_room.contains(&class) {
+                continue;
+            }
+            match self.decide(&applicant, now) {
+                Ok(decision) => {
+                    let uid = applicant.uid.clone();
+                    self.leave(&uid);
+                    self.decided.insert(uid.clone(), decision);
+                    placed.push(uid);
+                }
+                Err(waits) => {
+                    self.waits.insert(applicant.uid, waits);
+                    without_room.insert(class);
+                }
+            }
+        }
+        placed
+    }
+
+    fn decide(&mut self, applicant: &Applicant, now: Timestamp) -> Result<Decision, Waits> {
+        let name = &applicant.request.queue;
+        let Some(line) = self.lines.get(name) else { return Err(Waits::unknown_queue(name)) };
+        let Some(queue) = &line.facts else { return Err(Waits::unknown_queue(name)) };
+        let namespace = &applicant.key.namespace;
+        let labels = self.namespaces.get(namespace);
+        if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
+            return Err(Waits::not_admitted(name, namespace));
+        }
+        let verdicts = self.verdicts(applicant, queue, now);
+        let candidates = place::candidates(&verdicts);
+        let Some(picked) = line.credits.pick(&candidates).cloned() else {
+            return Err(Waits::for_verdicts(name, &verdicts));
+        };
+        let member = self.fleet.get(&picked.cluster);
+        let (Some(member), Some(identity)) = (member, member.and_then(|m| m.identity.clone())) else {
+            return Err(Waits::for_verdicts(name, &verdicts));
+        };
+        let excluded: Vec<_> = verdicts
+            .iter()
+            .filter(|v| v.exclusion.is_some() && v.weight > 0)
+            .map(|v| v.cluster.clone())
+            .collect();
+        let decision = Decision {
+            cluster: picked.cluster.clone(),
+            identity,
+            namespace: member.namespace.target(namespace).clone(),
+            queue: name.clone(),
+            seq: line.seq.saturating_add(1),
+            excluded,
+            demand: applicant.request.demand,
+            at: now,
+            why: why(&picked.cluster, &candidates, &verdicts),
+        };
+        let among: Vec<_> = candidates.into_iter().map(|c| (c.cluster, c.weight)).collect();
+        if let Some(line) = self.lines.get_mut(name) {
+            line.seq = decision.seq;
+            line.unsaved = true;
+            line.credits.book(among.iter().map(|(c, w)| (c, *w)), &picked.cluster);
+        }
+        self.ledger.reserve(applicant.uid.clone(), picked.cluster.clone(), name.clone(), decision.demand);
+        let booking = Booking { queue: name.clone(), cluster: picked.cluster, among };
+        self.booked.insert(applicant.uid.clone(), booking);
+        Ok(decision)
+    }
+
+    fn verdicts(&self, applicant: &Applicant, queue: &QueueFacts, now: Timestamp) -> Vec<Verdict> {
+        let question = Question {
+            request: &applicant.request,
+            namespace: &applicant.key.namespace,
+            refused: &applicant.refused,
+            now,
+        };
+        place::weigh(question, queue, &self.fleet, &self.ledger, |cluster| {
+            let route = (queue.name.clone(), cluster.clone());
+            self.backoffs.get(&route).is_some_and(|(until, _)| *until > now)
+        })
+    }
+
+    /// Members and weights that a recorded placement was booked with, as far as today's routes tell.
+    fn among(&self, queue: &QueueName, excluded: &[ClusterName], picked: &ClusterName) -> Vec<(ClusterName, u32)> {
+        let facts = self.lines.get(queue).and_then(|line| line.facts.as_ref());
+        let mut among: Vec<_> = self
+            .fleet
+            .iter()
+            .filter(|(cluster, _)| !excluded.contains(cluster))
+            .filter_map(|(cluster, member)| {
+                let weight = facts?.route_to(cluster, &member.labels)?.weight;
+                (weight > 0).then(|| (cluster.clone(), weight))
+            })
+            .collect();
+        if !among.iter().any(|(cluster, _)| cluster == picked) {
+            among = vec![(picked.clone(), 1)];
+        }
+        among
+    }
+
+    fn release(&mut self, uid: &JobUid) {
+        if let Some(cluster) = self.ledger.release(uid) {
+            for line in self.lines.values_mut() {
+                let reaches = |facts: &QueueFacts| {
+                    self.fleet.get(&cluster).is_some_and(|m| facts.route_to(&cluster, &m.labels).is_some())
+                };
+                line.dirty |= !line.waiting.is_empty() && line.facts.as_ref().is_some_and(reaches);
+            }
+        }
+    }
+
+    fn leave(&mut self, uid: &JobUid) {
+        self.waits.remove(uid);
+        if let Some((queue, rank)) = self.ranks.remove(uid)
+            && let Some(line) = self.lines.get_mut(&queue)
+        {
+            line.waiting.remove(&rank);
+            line.fresh.remove(&rank);
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for line in self.lines.values_mut() {
+            line.dirty = true;
+        }
+    }
+}
+
+/// What makes two applicants of a queue equal for placement.
+#[derive(PartialEq, Eq, Hash)]
+struct Class {
+    namespace: Namespace,
+    constraints: Constraints,
+    spark_version: String,
+    demand: Resources,
+    refused: Vec<ClusterName>,
+}
+
+impl Class {
+    fn of(applicant: &Applicant) -> Self {
+        Self {
+            namespace: applicant.key.namespace.clone(),
+            constraints: applicant.request.constraints.clone(),
+            spark_version: applicant.request.spark_version.clone(),
+            demand: applicant.request.demand,
+            refused: applicant.refused.iter().map(|r| r.cluster.clone()).collect(),
+        }
+    }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// `weight 50 of 100 among a, b, c; not d (Cordoned)`.
+fn why(picked: &ClusterName, candidates: &[crate::credit::Candidate], verdicts: &[Verdict]) -> String {
+    let sum: u64 = candidates.iter().map(|c| u64::from(c.weight)).sum();
+    let weight = candidates.iter().find(|c| c.cluster == *picked).map_or(0, |c| c.weight);
+    let list = |names: Vec<String>| {
+        const SHOWN: usize = 8;
+        let more = names.len().saturating_sub(SHOWN);
+        let mut text = names.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    };
+    let mut text = format!("weight {weight} of {sum}");
+    if candidates.len() > 1 {
+        text.push_str(&format!(" among {}", list(candidates.iter().map(|c| c.cluster.to_string()).collect())));
+    }
+    let not: Vec<_> = verdicts
+        .iter()
+        .filter(|v| v.weight > 0)
+        .filter_map(|v| Some(format!("{} ({})", v.cluster, v.exclusion.as_ref()?.reason())))
+        .collect();
+    if !not.is_empty() {
+        text.push_str(&format!("; not {}", list(not)));
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

@@ -1,1 +1,165 @@
-//! placeholder
+//! One job as the decisions see it: what was asked, and what is on record.
+//!
+//! Owns no state: a [`Job`] is parsed from the hub's object at the start of each pass and thrown away after it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
+    observe::ExecutorCounts,
+    phase::Phase,
+    resources::Resources,
+};
+
+/// A `RoutedSparkJob` in one pass.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its place on the hub.
+    pub key: JobKey,
+    /// Its identity.
+    pub uid: JobUid,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Since when its deletion is asked for.
+    pub deleting: Option<Timestamp>,
+    /// Our finalizer is on it.
+    pub held: bool,
+    /// Somebody let go of whatever may still run for it.
+    pub abandoned: bool,
+    /// What is asked for, or why it cannot be taken.
+    pub request: Result<Request, Rejection>,
+    /// What is on record.
+    pub record: Record,
+}
+
+/// What a job asks for, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The queue.
+    pub queue: QueueName,
+    /// Higher goes first inside the queue.
+    pub priority: i32,
+    /// Where it may run.
+    pub constraints: Constraints,
+    /// The application's Spark version.
+    pub spark_version: String,
+    /// What it reserves.
+    pub demand: Resources,
+    /// Hash of the template's metadata and spec.
+    pub spec_hash: String,
+}
+
+/// Where a job may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Constraints {
+    /// Only these members; empty means any.
+    pub names: Vec<ClusterName>,
+    /// Only members with these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a template cannot be taken. The user edits it in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// One word for condition, event and metric.
+    pub reason: &'static str,
+    /// Which field, which value, what to do.
+    pub message: String,
+}
+
+/// What the job's status holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The phase shown last.
+    pub phase: Option<Phase>,
+    /// The committed placement of the present attempt.
+    pub placement: Option<Placement>,
+    /// The highest attempt ever placed.
+    pub attempt: Option<Attempt>,
+    /// Members that judged this job and refused it.
+    pub refusals: Vec<Refused>,
+    /// What was mirrored last.
+    pub application: Option<Application>,
+    /// The condition `MemberReachable` is False.
+    pub unreachable: bool,
+    /// The end, once there is one.
+    pub finished: Option<Finished>,
+}
+
+/// A committed decision: attempt n of this job runs on this member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// The member's name when it was picked.
+    pub cluster: ClusterName,
+    /// Who that was.
+    pub identity: MemberIdentity,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Where it goes on the member.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: RemoteName,
+    /// Its uid there, once known.
+    pub uid: Option<RemoteUid>,
+    /// The queue.
+    pub queue: QueueName,
+    /// The placement's number in the queue.
+    pub seq: u64,
+    /// Members of the queue that were no candidates.
+    pub excluded: Vec<ClusterName>,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What it reserves.
+    pub demand: Resources,
+}
+
+/// A member that refused this job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The member.
+    pub cluster: ClusterName,
+    /// One word.
+    pub reason: String,
+    /// Its own words.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The remote application as mirrored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Application {
+    /// The operator's own state.
+    pub state: String,
+    /// Spark's id.
+    pub id: Option<String>,
+    /// The operator's submission.
+    pub submission_id: Option<String>,
+    /// Last submission.
+    pub submitted_at: Option<Timestamp>,
+    /// First seen running.
+    pub started_at: Option<Timestamp>,
+    /// End of the run.
+    pub finished_at: Option<Timestamp>,
+    /// Runs by the member's own operator.
+    pub attempts: u32,
+    /// Executors.
+    pub executors: ExecutorCounts,
+    /// The driver's pod.
+    pub driver_pod: Option<String>,
+    /// The driver's web UI inside the member.
+    pub ui_address: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// When the end was recorded.
+    pub at: Timestamp,
+    /// It ended well.
+    pub succeeded: bool,
+}

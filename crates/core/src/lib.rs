@@ -13,7 +13,7 @@
 //! | [`refusal`] | what a refused create means and who is at fault |
 //! | [`health`] | whether a member may be trusted with new work |
 //! | [`credit`], [`place`] | which member takes a job, and why not the others |
-//! | [`ledger`], [`dispatch`] | what is placed where, and which waiting job is next |
+//! | [`ledger`], [`dispatch`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
 //! | [`job`], [`phase`], [`step`] | the one next thing to do for a job |
 
 pub mod credit;
@@ -28,4 +28,6 @@ pub mod phase;
 pub mod place;
 pub mod refusal;
 pub mod resources;
+pub mod selector;
 pub mod step;
+pub mod waits;

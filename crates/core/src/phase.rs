@@ -1,1 +1,167 @@
-//! placeholder
+//! Phases: the one word shown for a job, and what is mirrored of its application.
+//!
+//! Owns no state. For display only: no decision reads a phase. A state that says nothing of its own keeps the phase it
+//! came from.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+
+use crate::{
+    job::Application,
+    observe::{Observation, RunState},
+};
+
+/// The one word shown for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Waits for a member, or for its owner to mend it.
+    Queued,
+    /// Its placement is committed.
+    Dispatched,
+    /// The member's operator submitted it.
+    Submitted,
+    /// The driver runs.
+    Running,
+    /// Failed once; its operator tries again.
+    Retrying,
+    /// Held.
+    Suspended,
+    /// Being stopped.
+    Cancelling,
+    /// Ended well.
+    Succeeded,
+    /// Ended badly.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Dispatched,
+        Self::Submitted,
+        Self::Running,
+        Self::Retrying,
+        Self::Suspended,
+        Self::Cancelling,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Dispatched => "Dispatched",
+            Self::Submitted => "Submitted",
+            Self::Running => "Running",
+            Self::Retrying => "Retrying",
+            Self::Suspended => "Suspended",
+            Self::Cancelling => "Cancelling",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// Whether it is an end.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// The phase of a placed job whose application is in `run`, coming from `previous`.
+    pub fn of(run: &RunState, previous: Option<Self>) -> Self {
+        match run {
+            RunState::Accepted => Self::Dispatched,
+            RunState::Submitted => Self::Submitted,
+            RunState::Running => Self::Running,
+            RunState::Retrying => Self::Retrying,
+            RunState::Suspended => Self::Suspended,
+            RunState::Succeeded => Self::Succeeded,
+            RunState::Failed(sign) if sign.proves_end() => Self::Failed,
+            RunState::Passing | RunState::Failed(_) => match previous {
+                Some(phase) if !matches!(phase, Self::Queued) => phase,
+                _ => Self::Dispatched,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that is no phase of this build.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no known phase")]
+pub struct UnknownPhase(String);
+
+impl FromStr for Phase {
+    type Err = UnknownPhase;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPhase> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == word).ok_or_else(|| UnknownPhase(word.to_owned()))
+    }
+}
+
+/// What is mirrored of an observation, after what was mirrored `before`. `now` becomes the start of the run where it is
+/// seen running for the first time: operators record no start.
+pub fn mirror(seen: &Observation, before: Option<&Application>, now: Timestamp) -> Application {
+    let running = matches!(seen.run, RunState::Running);
+    let started_at = before.and_then(|b| b.started_at).or_else(|| running.then_some(now));
+    Application {
+        state: seen.native_state.clone(),
+        id: seen.application_id.clone(),
+        submission_id: seen.submission_id.clone(),
+        submitted_at: seen.submitted_at,
+        started_at,
+        // Operators set it early and clear it on a retry: only at the end is it the end.
+        finished_at: seen.run.is_terminal().then_some(seen.terminated_at).flatten(),
+        attempts: seen.executions,
+        executors: seen.executors,
+        driver_pod: seen.driver_pod.clone(),
+        ui_address: seen.ui_address.clone(),
+        error: seen.error.clone(),
+    }
+}
+
+/// Whether two mirrors differ in nothing but executor counts.
+pub fn differs_in_counts_only(a: &Application, b: &Application) -> bool {
+    a.executors != b.executors && *a == Application { executors: a.executors, ..b.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::FailureSign;
+
+    #[test]
+    fn every_word_reads_back() {
+        for phase in Phase::ALL {
+            assert_eq!(phase.as_str().parse::<Phase>().unwrap(), phase);
+        }
+        assert!("Done".parse::<Phase>().is_err());
+    }
+
+    #[test]
+    fn passing_states_keep_the_phase_they_came_from() {
+        for previous in [Phase::Dispatched, Phase::Submitted, Phase::Running, Phase::Retrying] {
+            assert_eq!(Phase::of(&RunState::Passing, Some(previous)), previous);
+        }
+        assert_eq!(Phase::of(&RunState::Passing, Some(Phase::Queued)), Phase::Dispatched);
+        assert_eq!(Phase::of(&RunState::Passing, None), Phase::Dispatched);
+    }
+
+    #[test]
+    fn a_driver_that_already_exists_is_no_failure() {
+        let run = RunState::Failed(FailureSign::DriverExists);
+        assert_eq!(Phase::of(&run, Some(Phase::Running)), Phase::Running);
+        assert_eq!(Phase::of(&RunState::Failed(FailureSign::Application), Some(Phase::Running)), Phase::Failed);
+    }
+}

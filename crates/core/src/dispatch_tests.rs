@@ -1,0 +1,265 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    place::{NamespaceRule, Route, RouteClusters},
+    resources::Capacity,
+};
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).unwrap()
+}
+
+fn member(jobs: Option<u64>) -> MemberFacts {
+    MemberFacts {
+        identity: Some(MemberIdentity::from("id")),
+        link: LinkState::Ready,
+        fault: None,
+        cordoned: false,
+        labels: BTreeMap::new(),
+        spark_versions: Vec::new(),
+        capacity: Capacity { jobs, ..Capacity::default() },
+        namespace: NamespaceRule::SameAsJob,
+        blocked: Vec::new(),
+    }
+}
+
+fn queue(name: &str, weights: &[(&str, u32)]) -> QueueFacts {
+    let routes = weights.iter().map(|(cluster, weight)| Route {
+        clusters: RouteClusters::Names(vec![ClusterName::from(*cluster)]),
+        weight: *weight,
+        capacity: Capacity::default(),
+    });
+    QueueFacts { name: QueueName::from(name), routes: routes.collect() }
+}
+
+fn applicant(name: &str, queue: &str, priority: i32) -> Applicant {
+    Applicant {
+        uid: JobUid::from(name),
+        key: JobKey { namespace: Namespace::from("team-a"), name: name.to_owned() },
+        created: now(),
+        request: Arc::new(Request {
+            queue: QueueName::from(queue),
+            priority,
+            constraints: Constraints::default(),
+            spark_version: "3.5.4".to_owned(),
+            demand: Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: 1 },
+            spec_hash: String::new(),
+        }),
+        refused: Vec::new(),
+    }
+}
+
+/// Members with room for that many jobs each, one queue `etl` over all of them with the given weights.
+fn dispatcher(members: &[(&str, u32, Option<u64>)]) -> Dispatcher {
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.set_namespace(Namespace::from("team-a"), Some(BTreeMap::new()));
+    for (name, _, jobs) in members {
+        dispatcher.set_member(ClusterName::from(*name), member(*jobs));
+    }
+    let weights: Vec<_> = members.iter().map(|(name, weight, _)| (*name, *weight)).collect();
+    dispatcher.set_queue(queue("etl", &weights), Some(Selector::default()), (0, Credits::default()));
+    dispatcher
+}
+
+fn place(dispatcher: &mut Dispatcher, name: &str) -> Answer {
+    dispatcher.enqueue(applicant(name, "etl", 0));
+    dispatcher.pass(now());
+    dispatcher.answer(&JobUid::from(name)).unwrap()
+}
+
+fn cluster(answer: &Answer) -> &str {
+    match answer {
+        Answer::Place(decision) => decision.cluster.as_str(),
+        Answer::Wait(waits) => waits.reason,
+    }
+}
+
+fn placement(decision: &Decision) -> Placement {
+    Placement {
+        cluster: decision.cluster.clone(),
+        identity: decision.identity.clone(),
+        attempt: crate::id::Attempt::FIRST,
+        namespace: decision.namespace.clone(),
+        name: crate::id::RemoteName::from("x"),
+        uid: None,
+        queue: decision.queue.clone(),
+        seq: decision.seq,
+        excluded: decision.excluded.clone(),
+        at: decision.at,
+        demand: decision.demand,
+    }
+}
+
+#[test]
+fn a_decision_stays_until_it_is_committed() {
+    let mut d = dispatcher(&[("a", 1, None), ("b", 1, None)]);
+    let first = place(&mut d, "one");
+    assert_eq!(place(&mut d, "one"), first);
+    assert_eq!(d.ledger().total_of(&QueueName::from("etl")).jobs, 1);
+}
+
+#[test]
+fn priority_goes_first_then_age_when_room_appears() {
+    let mut d = dispatcher(&[("a", 1, Some(1))]);
+    assert_eq!(cluster(&place(&mut d, "running")), "a");
+    d.committed(&JobUid::from("running"));
+    d.enqueue(applicant("low", "etl", 0));
+    d.enqueue(applicant("high", "etl", 5));
+    assert!(d.pass(now()).is_empty());
+    d.forget(&JobUid::from("running"));
+    assert_eq!(d.pass(now()), [JobUid::from("high")]);
+}
+
+#[test]
+fn a_full_queue_says_so_and_the_job_goes_on_by_itself() {
+    let mut d = dispatcher(&[("a", 1, Some(1))]);
+    place(&mut d, "one");
+    let Answer::Wait(waits) = place(&mut d, "two") else { panic!("there is no room") };
+    assert_eq!((waits.reason, waits.refused_by_all), ("NoCapacity", false));
+    assert_eq!(waits.message, "no member has room now: a: its capacity of 1 jobs is in use");
+    d.set_member(ClusterName::from("a"), member(Some(2)));
+    assert_eq!(d.pass(now()), [JobUid::from("two")]);
+}
+
+#[test]
+fn an_unknown_queue_and_a_foreign_namespace_are_named_and_mend_themselves() {
+    let mut d = dispatcher(&[("a", 1, None)]);
+    d.enqueue(applicant("lost", "adhoc", 0));
+    d.pass(now());
+    assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "UnknownQueue");
+    d.set_queue(queue("adhoc", &[("a", 1)]), None, (0, Credits::default()));
+    d.pass(now());
+    assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "NamespaceNotAdmitted");
+    d.set_queue(queue("adhoc", &[("nowhere", 1)]), Some(Selector::default()), (0, Credits::default()));
+    d.pass(now());
+    assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "NoRoute");
+    d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), (0, Credits::default()));
+    assert_eq!(d.pass(now()), [JobUid::from("lost")]);
+}
+
+#[test]
+fn a_job_refused_by_all_is_told_apart() {
+    let mut d = dispatcher(&[("a", 1, None)]);
+    let mut refused = applicant("bad", "etl", 0);
+    let (cluster, reason) = (ClusterName::from("a"), "RejectedByMember".to_owned());
+    refused.refused.push(Refused { cluster, reason, message: String::new(), at: now() });
+    d.enqueue(refused);
+    d.pass(now());
+    let Some(Answer::Wait(waits)) = d.answer(&JobUid::from("bad")) else { panic!("nobody takes it") };
+    assert!(waits.refused_by_all);
+}
+
+#[test]
+fn a_withdrawn_placement_costs_no_share_and_no_room() {
+    let mut d = dispatcher(&[("a", 50, None), ("b", 50, None)]);
+    for n in 0..20 {
+        let Answer::Place(decision) = place(&mut d, &format!("job-{n}")) else { panic!("there is room") };
+        let uid = JobUid::new(format!("job-{n}"));
+        d.committed(&uid);
+        if n % 2 == 0 {
+            d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Other, now());
+        }
+    }
+    let etl = QueueName::from("etl");
+    assert_eq!(d.ledger().of(&etl, &ClusterName::from("a")).jobs, 5);
+    assert_eq!(d.ledger().of(&etl, &ClusterName::from("b")).jobs, 5);
+}
+
+#[test]
+fn a_full_quota_backs_its_route_off_and_lets_it_come_back() {
+    let mut d = dispatcher(&[("a", 1, None)]);
+    let Answer::Place(decision) = place(&mut d, "one") else { panic!("there is room") };
+    let uid = JobUid::from("one");
+    d.committed(&uid);
+    d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Capacity, now());
+    assert_eq!(cluster(&place(&mut d, "one")), "NoCapacity");
+    let wake = d.next_wake(now()).unwrap();
+    assert_eq!(d.pass(wake), [uid]);
+}
+
+#[test]
+fn credits_survive_a_restart_by_checkpoint_and_replay() {
+    let members = [("a", 50, None), ("b", 30, None), ("c", 20, None)];
+    let mut d = dispatcher(&members);
+    let mut checkpoint = (0, Credits::default());
+    let mut placements = Vec::new();
+    for n in 0..7 {
+        let uid = JobUid::new(format!("job-{n}"));
+        let Answer::Place(decision) = place(&mut d, uid.as_str()) else { panic!("there is room") };
+        d.committed(&uid);
+        placements.push((uid, placement(&decision)));
+        if n == 3 {
+            checkpoint = d.take_checkpoint(&QueueName::from("etl")).unwrap();
+        }
+    }
+    let mut restarted = Dispatcher::default();
+    restarted.set_namespace(Namespace::from("team-a"), Some(BTreeMap::new()));
+    for (name, ..) in members {
+        restarted.set_member(ClusterName::from(name), member(None));
+    }
+    let weights: Vec<_> = members.iter().map(|(name, weight, _)| (*name, *weight)).collect();
+    restarted.set_queue(queue("etl", &weights), Some(Selector::default()), checkpoint);
+    for (uid, placement) in placements.iter().rev() {
+        restarted.restore(uid, placement, false);
+    }
+    restarted.replay();
+    assert_eq!(restarted.ledger().total_of(&QueueName::from("etl")).jobs, 7);
+    for n in 7..30 {
+        let name = format!("job-{n}");
+        assert_eq!(place(&mut d, &name), place(&mut restarted, &name));
+    }
+}
+
+#[test]
+fn most_members_suspect_at_once_is_our_own_fault() {
+    let mut d = dispatcher(&[("a", 1, None), ("b", 1, None), ("c", 1, None)]);
+    let suspect = MemberFacts { link: LinkState::Suspect { since: now() }, ..member(None) };
+    d.set_member(ClusterName::from("a"), suspect.clone());
+    assert!(!d.is_fleet_in_doubt());
+    d.set_member(ClusterName::from("b"), suspect);
+    assert!(d.is_fleet_in_doubt());
+    assert_eq!(cluster(&place(&mut d, "one")), "c", "it still places where probes answer");
+}
+
+proptest! {
+    /// Jobs come, end and are withdrawn in any order: no member ever holds more than it declares, every job is in at
+    /// most one place, and the books balance when all is over.
+    #[test]
+    fn capacity_is_never_overrun(
+        caps in prop::collection::vec(0u64..4, 1..5),
+        steps in prop::collection::vec((0u8..20, 0u8..4), 1..200),
+    ) {
+        let names: Vec<_> = (0..caps.len()).map(|n| format!("m{n}")).collect();
+        let members: Vec<_> = names.iter().zip(&caps).map(|(n, c)| (n.as_str(), 1, Some(*c))).collect();
+        let mut d = dispatcher(&members);
+        let mut placed: BTreeMap<String, Placement> = BTreeMap::new();
+        for (job, action) in steps {
+            let name = format!("job-{job}");
+            let uid = JobUid::new(name.clone());
+            match action {
+                0 | 1 if !placed.contains_key(&name) => d.enqueue(applicant(&name, "etl", i32::from(job % 3))),
+                2 => {
+                    placed.remove(&name);
+                    d.forget(&uid);
+                }
+                3 => if let Some(placement) = placed.remove(&name) {
+                    d.withdraw(&uid, Some(&placement), Withdrawal::Other, now());
+                },
+                _ => {}
+            }
+            for uid in d.pass(now()) {
+                let Some(Answer::Place(decision)) = d.answer(&uid) else { panic!("a decided job has a decision") };
+                d.committed(&uid);
+                prop_assert!(placed.insert(uid.to_string(), placement(&decision)).is_none(), "placed twice");
+            }
+            for (name, _, cap) in &members {
+                prop_assert!(d.ledger().on(&ClusterName::from(*name)).jobs <= cap.unwrap());
+            }
+            let total = u64::try_from(placed.len()).unwrap();
+            prop_assert_eq!(d.ledger().total_of(&QueueName::from("etl")).jobs, total);
+            let room: u64 = caps.iter().sum();
+            prop_assert!(d.queued_in(&QueueName::from("etl")) == 0 || total == room, "nobody waits beside room");
+        }
+    }
+}
