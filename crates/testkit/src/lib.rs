@@ -5,12 +5,22 @@
 //! processes and the folder of one [`Fleet`]. It must never fake an API server: what is tested against a fake is only
 //! proved against that fake.
 
-#![allow(clippy::missing_panics_doc)]
-
+pub mod audit;
+pub mod cluster;
+pub mod compute;
 pub mod error;
+pub mod fleet;
+pub mod kubeconfig;
+pub mod kubeflow;
+pub mod manifest;
 pub mod pki;
 pub mod slot;
+pub mod spark_submit;
 pub mod supervise;
 pub mod tools;
 
+pub use cluster::{Cluster, Part};
+pub use compute::KwokOptions;
 pub use error::{Error, chain};
+pub use fleet::{Fleet, MemberOptions, OperatorKind};
+pub use kubeflow::{KubeflowOptions, Submit};

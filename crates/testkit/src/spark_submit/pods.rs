@@ -1,0 +1,264 @@
+//! The pods of a Spark application, as Spark 4.0 makes them.
+//!
+//! Purpose: render the driver and its executors from a [`Submission`] and the pod templates that the operator wrote.
+//! Owns no state. It must never read a clock or an API server: the same input gives the same pods.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, PodTemplate, ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use super::{Submission, sizes};
+
+/// What the stand-in says it is; the router must not care.
+const SPARK_VERSION: &str = "4.0.1";
+
+const DRIVER_PORT: i32 = 7078;
+const BLOCK_MANAGER_PORT: i32 = 7079;
+
+/// One Spark application on its way: everything its pods have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Application {
+    pub(super) submission: Submission,
+    /// `spark-<32 hex>`: the label `spark-app-selector`.
+    pub(super) id: String,
+    /// The start of the executors' names.
+    pub(super) prefix: String,
+    pub(super) namespace: String,
+    pub(super) driver_template: Pod,
+    pub(super) executor_template: Pod,
+}
+
+impl Application {
+    /// `unique` is 32 hexadecimal digits that no other application has.
+    pub(super) fn new(
+        submission: Submission,
+        unique: &str,
+        driver_template: Pod,
+        executor_template: Pod,
+    ) -> Result<Self, String> {
+        if unique.len() < 32 {
+            return Err("an application id needs 32 digits".to_owned());
+        }
+        let namespace = submission.conf("spark.kubernetes.namespace").unwrap_or("default").to_owned();
+        let short = unique.get(..16).unwrap_or(unique);
+        let name = format!("{}-{short}", submission.name);
+        let prefix = match submission.conf("spark.kubernetes.executor.podNamePrefix") {
+            Some(given) => given.to_owned(),
+            None => clean(&name),
+        };
+        Ok(Self { id: format!("spark-{unique}"), prefix, namespace, submission, driver_template, executor_template })
+    }
+
+    /// The name of the driver pod.
+    pub(super) fn driver_name(&self) -> String {
+        let given = self.submission.conf("spark.kubernetes.driver.pod.name");
+        given.map_or_else(|| format!("{}-driver", self.prefix), str::to_owned)
+    }
+
+    /// How many executors Spark asks for at its start.
+    pub(super) fn executors(&self) -> Result<u32, String> {
+        let number = |key: &str| {
+            let text = self.submission.conf(key);
+            text.map(|text| text.parse::<u32>().map_err(|_| format!("{key} is no number: {text}"))).transpose()
+        };
+        let instances = number("spark.executor.instances")?;
+        if self.submission.conf("spark.dynamicAllocation.enabled") != Some("true") {
+            return Ok(instances.unwrap_or(2));
+        }
+        let least = number("spark.dynamicAllocation.minExecutors")?.unwrap_or(0);
+        let initial = number("spark.dynamicAllocation.initialExecutors")?.unwrap_or(0);
+        Ok(least.max(initial).max(instances.unwrap_or(0)))
+    }
+
+    /// The driver pod; `overrides` are annotations that win over those of the submission.
+    pub(super) fn driver(&self, overrides: &[(String, String)]) -> Result<Pod, String> {
+        let mut pod = self.pod(&self.driver_template, "driver", &self.driver_name())?;
+        pod.metadata.annotations.get_or_insert_default().extend(overrides.iter().cloned());
+        let spec = pod.spec.get_or_insert_default();
+        let container = container(spec, "spark-kubernetes-driver");
+        let mut arguments = vec!["driver".to_owned(), "--properties-file".into(), "/opt/spark/conf/spark.properties".into()];
+        if let Some(class) = &self.submission.class {
+            arguments.extend(["--class".to_owned(), class.clone()]);
+        }
+        arguments.push(self.submission.main.clone());
+        arguments.extend(self.submission.arguments.iter().cloned());
+        container.args = Some(arguments);
+        let ports = [("driver-rpc-port", DRIVER_PORT), ("blockmanager", BLOCK_MANAGER_PORT), ("spark-ui", 4040)];
+        container.ports = Some(ports.map(|(name, port)| container_port(name, port)).into());
+        let environment = container.env.get_or_insert_default();
+        environment.push(variable("SPARK_APPLICATION_ID", &self.id));
+        environment.push(field("SPARK_DRIVER_BIND_ADDRESS", "status.podIP"));
+        environment.push(variable("SPARK_CONF_DIR", "/opt/spark/conf"));
+        environment.extend(self.submission.confs("spark.kubernetes.driverEnv.").map(|(k, v)| variable(k, v)));
+        Ok(pod)
+    }
+
+    /// Executor number `index` (from 1) of the driver with this uid.
+    pub(super) fn executor(&self, index: u32, driver_uid: &str) -> Result<Pod, String> {
+        let mut pod = self.pod(&self.executor_template, "executor", &format!("{}-exec-{index}", self.prefix))?;
+        let labels = pod.metadata.labels.get_or_insert_default();
+        labels.insert("spark-exec-id".into(), index.to_string());
+        labels.insert("spark-exec-resourceprofile-id".into(), "0".into());
+        pod.metadata.owner_references.get_or_insert_default().push(OwnerReference {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            name: self.driver_name(),
+            uid: driver_uid.to_owned(),
+            controller: Some(true),
+            ..OwnerReference::default()
+        });
+        let memory = self.submission.conf("spark.executor.memory").unwrap_or("1g").to_owned();
+        let cores = self.submission.conf("spark.executor.cores").unwrap_or("1").to_owned();
+        let driver = format!("spark://CoarseGrainedScheduler@{}-driver-svc.{}.svc", self.prefix, self.namespace);
+        let spec = pod.spec.get_or_insert_default();
+        let container = container(spec, "spark-kubernetes-executor");
+        container.args = Some(vec!["executor".into()]);
+        container.ports = Some(vec![container_port("blockmanager", BLOCK_MANAGER_PORT)]);
+        let environment = container.env.get_or_insert_default();
+        for (name, value) in [
+            ("SPARK_DRIVER_URL", format!("{driver}:{DRIVER_PORT}").as_str()),
+            ("SPARK_EXECUTOR_CORES", &cores),
+            ("SPARK_EXECUTOR_MEMORY", &memory),
+            ("SPARK_APPLICATION_ID", &self.id),
+            ("SPARK_CONF_DIR", "/opt/spark/conf"),
+            ("SPARK_EXECUTOR_ID", &index.to_string()),
+            ("SPARK_RESOURCE_PROFILE_ID", "0"),
+        ] {
+            environment.push(variable(name, value));
+        }
+        environment.push(field("SPARK_EXECUTOR_POD_IP", "status.podIP"));
+        environment.push(field("SPARK_EXECUTOR_POD_NAME", "metadata.name"));
+        environment.extend(self.submission.confs("spark.executorEnv.").map(|(k, v)| variable(k, v)));
+        Ok(pod)
+    }
+
+    /// What driver and executors have in common. Confs win over the template, Spark's own labels over both.
+    fn pod(&self, template: &Pod, role: &str, name: &str) -> Result<Pod, String> {
+        let submission = &self.submission;
+        let mut pod = template.clone();
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = Some(self.namespace.clone());
+        let labels = pod.metadata.labels.get_or_insert_default();
+        extend(labels, submission.confs(&format!("spark.kubernetes.{role}.label.")));
+        extend(
+            labels,
+            [
+                ("spark-app-selector", self.id.as_str()),
+                ("spark-app-name", &label(&submission.name)),
+                ("spark-role", role),
+                ("spark-version", SPARK_VERSION),
+            ],
+        );
+        let annotations = pod.metadata.annotations.get_or_insert_default();
+        extend(annotations, submission.confs(&format!("spark.kubernetes.{role}.annotation.")));
+
+        let image = submission
+            .conf(&format!("spark.kubernetes.{role}.container.image"))
+            .or_else(|| submission.conf("spark.kubernetes.container.image"))
+            .ok_or_else(|| format!("Must specify the {role} container image"))?;
+        let spec = pod.spec.get_or_insert_default();
+        spec.restart_policy = Some("Never".into());
+        spec.termination_grace_period_seconds.get_or_insert(30);
+        let selector = spec.node_selector.get_or_insert_default();
+        extend(selector, submission.confs("spark.kubernetes.node.selector."));
+        extend(selector, submission.confs(&format!("spark.kubernetes.{role}.node.selector.")));
+        let scheduler = submission.conf(&format!("spark.kubernetes.{role}.scheduler.name"));
+        if let Some(name) = scheduler.or_else(|| submission.conf("spark.kubernetes.scheduler.name")) {
+            spec.scheduler_name = Some(name.to_owned());
+        }
+        let account = submission
+            .conf(&format!("spark.kubernetes.authenticate.{role}.serviceAccountName"))
+            .or_else(|| submission.conf("spark.kubernetes.authenticate.driver.serviceAccountName"));
+        if let Some(account) = account {
+            spec.service_account_name = Some(account.to_owned());
+        }
+        let container = container(spec, &format!("spark-kubernetes-{role}"));
+        container.image = Some(image.to_owned());
+        container.image_pull_policy = submission.conf("spark.kubernetes.container.image.pullPolicy").map(str::to_owned);
+        container.resources = Some(resources(submission, role)?);
+        container.env.get_or_insert_default().push(variable("SPARK_USER", "spark"));
+        Ok(pod)
+    }
+}
+
+/// A pod template file, as the operator writes it (a `PodTemplateSpec`, which has the fields of a pod).
+pub(super) fn template(yaml: &str) -> Result<Pod, String> {
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).map_err(|error| format!("bad pod template: {error}"))?;
+    // Hand-written files may be whole `PodTemplate` objects.
+    if value.get("template").is_some() {
+        let whole: PodTemplate = serde_json::from_value(value).map_err(|error| format!("bad pod template: {error}"))?;
+        let inner = whole.template.unwrap_or_default();
+        return Ok(Pod { metadata: inner.metadata.unwrap_or_default(), spec: inner.spec, status: None });
+    }
+    serde_json::from_value(value).map_err(|error| format!("bad pod template: {error}"))
+}
+
+fn resources(submission: &Submission, role: &str) -> Result<ResourceRequirements, String> {
+    let memory = Quantity(format!("{}Mi", sizes::pod_mebibytes(submission, role)?));
+    let cpu = submission
+        .conf(&format!("spark.kubernetes.{role}.request.cores"))
+        .or_else(|| submission.conf(&format!("spark.{role}.cores")))
+        .unwrap_or("1");
+    let requests = BTreeMap::from([
+        ("cpu".to_owned(), Quantity(cpu.to_owned())),
+        ("memory".to_owned(), memory.clone()),
+    ]);
+    let mut limits = BTreeMap::from([("memory".to_owned(), memory)]);
+    if let Some(limit) = submission.conf(&format!("spark.kubernetes.{role}.limit.cores")) {
+        limits.insert("cpu".into(), Quantity(limit.to_owned()));
+    }
+    Ok(ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() })
+}
+
+/// The container of that name, else the first one, as Spark chooses.
+fn container<'a>(spec: &'a mut PodSpec, name: &str) -> &'a mut Container {
+    let index = spec.containers.iter().position(|container| container.name == name).unwrap_or(0);
+    if spec.containers.is_empty() {
+        spec.containers.push(Container { name: name.to_owned(), ..Container::default() });
+    }
+    &mut spec.containers[index]
+}
+
+fn container_port(name: &str, port: i32) -> ContainerPort {
+    let protocol = Some("TCP".to_owned());
+    ContainerPort { name: Some(name.to_owned()), container_port: port, protocol, ..ContainerPort::default() }
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), ..EnvVar::default() }
+}
+
+fn field(name: &str, path: &str) -> EnvVar {
+    let field_ref = ObjectFieldSelector { api_version: Some("v1".into()), field_path: path.to_owned() };
+    let source = EnvVarSource { field_ref: Some(field_ref), ..EnvVarSource::default() };
+    EnvVar { name: name.to_owned(), value_from: Some(source), ..EnvVar::default() }
+}
+
+fn extend<'a>(map: &mut BTreeMap<String, String>, more: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    map.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+/// Lower case, only letters, digits and single dashes, not beginning with a digit or a dash.
+fn clean(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.trim().to_lowercase().chars() {
+        let c = if c.is_ascii_alphanumeric() { c } else { '-' };
+        if !(c == '-' && text.ends_with('-')) {
+            text.push(c);
+        }
+    }
+    let text = text.trim_start_matches('-');
+    match text.strip_prefix(|c: char| c.is_ascii_digit()) {
+        Some(rest) => format!("x{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+fn label(name: &str) -> String {
+    let text = clean(name);
+    text.get(..63).unwrap_or(&text).trim_end_matches('-').to_owned()
+}
