@@ -1,0 +1,290 @@
+//! `MemberCluster`: a cluster that runs Spark, how it is reached and what it may be asked for.
+//!
+//! Owns no state. Holds no credentials: those are in a Secret in the router's own namespace.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Capacity, Demand, DurationText, schema};
+
+/// The most rows that `status.abandoned` keeps; the oldest go first.
+pub const MOST_ABANDONED: usize = 500;
+
+/// Rules at the root of the object: rule and message.
+pub(crate) const ROOT_RULES: [(&str, &str); 1] =
+    [("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters")];
+
+/// How a member is reached, what it offers and what it may be asked for. Its `metadata.labels` are what selectors of
+/// queues and jobs match.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "sparkrouter.dev",
+    version = "v1alpha1",
+    kind = "MemberCluster",
+    plural = "memberclusters",
+    shortname = "mc",
+    category = "sparkrouter",
+    status = "MemberClusterStatus",
+    derive = "PartialEq",
+    doc = "A cluster that runs Spark applications for the router.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether it can take jobs."),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State of the link to it."),
+    printcolumn(name = "Jobs", type_ = "integer", json_path = ".status.activeJobs", description = "Jobs placed on it and not finished."),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.serverVersion", description = "Its Kubernetes version."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was added."),
+    printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.unschedulable", priority = 1, description = "Whether it takes no new jobs by decision."),
+    printcolumn(name = "Operator", type_ = "string", json_path = ".status.operatorVersion", priority = 1, description = "Version of its Spark operator."),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1, description = "Why it is ready or not."),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "What to know about it, in words.")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberClusterSpec {
+    /// What runs Spark there. Exactly one.
+    #[serde(default)]
+    pub backend: Backend,
+    /// How it is reached. Exactly one way.
+    pub connection: Connection,
+    /// Namespace in which the member runs a job. Exactly one rule.
+    #[serde(default)]
+    pub namespace: NamespaceRule,
+    /// Spark versions that it offers. An entry matches when equal or a dotted prefix: 4.0 offers 4.0.1. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::spark_versions")]
+    pub spark_versions: Vec<String>,
+    /// The most that the router may have placed there at once. Left out: not limited by the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// How hard its API server may be worked.
+    #[serde(default)]
+    pub limits: Limits,
+    /// True: no new jobs; what is placed there goes on. What kubectl cordon is to a node.
+    #[serde(default)]
+    pub unschedulable: bool,
+    /// When it counts as lost and as back.
+    #[serde(default)]
+    pub health: HealthThresholds,
+    /// Templates of the links shown on a job. {namespace}, {name}, {applicationId}, {submissionId} and {driverPod} stand for the
+    /// application on the member, {jobNamespace} and {jobName} for the job, {cluster} for the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinkTemplates>,
+    /// How long a finished application stays on the member, in Go's form: 24h, 90m. Below the router's floor (10m
+    /// unless it was started with another) the floor counts.
+    #[serde(default = "default_retention")]
+    pub retention: DurationText,
+    /// Read the end of the driver's log after a failure, to show the exception's line in the job's status.
+    #[serde(default = "yes")]
+    pub driver_log_tail: bool,
+    /// Let go of the member for good, with everything placed there: its jobs count as over although they may still run.
+    /// For a cluster that no longer exists.
+    #[serde(default)]
+    pub forget: bool,
+}
+
+/// What runs Spark on the member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
+    &["sparkOperator"], "backend must have exactly one entry; sparkOperator is the one there is",
+)))]
+pub struct Backend {
+    /// The Kubeflow Spark operator (sparkoperator.k8s.io/v1beta2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spark_operator: Option<SparkOperatorBackend>,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self { spark_operator: Some(SparkOperatorBackend {}) }
+    }
+}
+
+/// The Kubeflow Spark operator. It has no settings yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SparkOperatorBackend {}
+
+/// How a member is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
+    &["kubeconfigSecret", "inCluster"], "connection must have exactly one of kubeconfigSecret and inCluster",
+)))]
+pub struct Connection {
+    /// A Secret in the router's namespace that holds a kubeconfig.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig_secret: Option<KubeconfigSecret>,
+    /// The hub is the member: the router's own service account is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_cluster: Option<InCluster>,
+}
+
+/// A Secret that holds a kubeconfig with everything inline. One with exec or auth-provider entries, file paths or
+/// insecure TLS is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeconfigSecret {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DNS_SUBDOMAIN))]
+    pub name: String,
+    /// Key in the Secret.
+    #[serde(default = "default_kubeconfig_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// The hub is the member. It has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InCluster {}
+
+/// Namespace in which the member runs a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
+    &["fixed", "sameAsJob"], "namespace must have exactly one of fixed and sameAsJob",
+)))]
+pub struct NamespaceRule {
+    /// All jobs run in this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
+    pub fixed: Option<String>,
+    /// A job runs in the namespace that has the name of its own on the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as_job: Option<SameAsJob>,
+}
+
+impl Default for NamespaceRule {
+    fn default() -> Self {
+        Self { fixed: None, same_as_job: Some(SameAsJob {}) }
+    }
+}
+
+/// A job runs in the namespace that has the name of its own on the hub. It has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SameAsJob {}
+
+/// How hard a member's API server may be worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// Requests a second, probes apart.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub requests_per_second: u32,
+    /// Requests in flight at once, watches and probes apart.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max_concurrent_requests: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_second: 50, max_concurrent_requests: 16 }
+    }
+}
+
+/// When a member counts as lost and as back. A single missed probe already keeps new jobs away from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HealthThresholds {
+    /// Seconds without an answer until it is lost.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub lost_after_seconds: u32,
+    /// Seconds of unbroken answers until a lost one is back.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub ready_after_seconds: u32,
+}
+
+impl Default for HealthThresholds {
+    fn default() -> Self {
+        Self { lost_after_seconds: 30, ready_after_seconds: 30 }
+    }
+}
+
+/// Templates of the links shown on a job: http or https URLs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkTemplates {
+    /// Spark's web UI while the driver runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = "^https?://"))]
+    pub ui: Option<String>,
+    /// The Spark history server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = "^https?://"))]
+    pub history: Option<String>,
+    /// The driver's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = "^https?://"))]
+    pub logs: Option<String>,
+}
+
+/// What the router knows of the member. Written only by the router.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberClusterStatus {
+    /// Generation of the spec that this status speaks of; -1 before the router has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready: whether it can take jobs, and if not, why and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Who the member is: the uid of its kube-system namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// State of the link: Connecting, Ready, Suspect or Lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Since when the state is Suspect or Lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered_since: Option<Time>,
+    /// Last answered probe; written with other changes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_probe_time: Option<Time>,
+    /// Its Kubernetes version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// Version of its Spark operator, where it shows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_version: Option<String>,
+    /// Jobs placed on it and not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_jobs: Option<u64>,
+    /// What those jobs reserve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Demand>,
+    /// Attempts that were let go of while they may still run there; stopped when they are found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_ABANDONED))]
+    pub abandoned: Vec<AbandonedAttempt>,
+}
+
+/// An attempt that was let go of while it may still run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AbandonedAttempt {
+    /// The job's uid.
+    pub job_uid: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// Its namespace on the member.
+    pub namespace: String,
+    /// Its name on the member.
+    pub remote_name: String,
+    /// When it was let go of.
+    pub at: Time,
+}
+
+fn default_retention() -> DurationText {
+    DurationText::new("24h")
+}
+
+fn default_kubeconfig_key() -> String {
+    "kubeconfig".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
