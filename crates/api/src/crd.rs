@@ -3,7 +3,9 @@
 //! Owns no state. Adds to the derived schema what the derive cannot say: rules at the root, the default status, formats
 //! that Kubernetes knows, and no `nullable`: an API server that drops a `null` keeps GitOps tools in sync.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps,
+};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -20,7 +22,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 
 fn finish(mut crd: CustomResourceDefinition, root_rules: &[(&str, &str)]) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let Some(root) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else { continue };
+        let Some(root) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else {
+            continue;
+        };
         tidy(root);
         // The list is built as JSON in one place for all rules; it is read back into the typed form here.
         root.x_kubernetes_validations = serde_json::from_value(schema::rules(root_rules)).ok();
@@ -103,7 +107,10 @@ mod tests {
         for (kind, schema) in schemas() {
             walk(&schema, &kind, &mut |path, schema| {
                 assert!(schema.get("nullable").is_none(), "{path} is nullable");
-                assert!(schema.get("oneOf").is_none() && schema.get("anyOf").is_none(), "{path} has alternatives");
+                assert!(
+                    schema.get("oneOf").is_none() && schema.get("anyOf").is_none(),
+                    "{path} has alternatives"
+                );
                 let format = schema["format"].as_str().unwrap_or("int64");
                 assert!(["int32", "int64", "date-time"].contains(&format), "{path} has the format {format}");
                 let typed = schema["type"].is_string() || schema["x-kubernetes-int-or-string"] == true;
@@ -123,8 +130,15 @@ mod tests {
     #[test]
     fn rules_and_defaults_are_in_place() {
         for (kind, schema) in schemas() {
-            assert_eq!(schema["properties"]["status"]["default"], json!({ "observedGeneration": -1 }), "{kind}");
-            assert!(schema["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty()), "{kind}");
+            assert_eq!(
+                schema["properties"]["status"]["default"],
+                json!({ "observedGeneration": -1 }),
+                "{kind}"
+            );
+            assert!(
+                schema["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty()),
+                "{kind}"
+            );
         }
     }
 }

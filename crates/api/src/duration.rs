@@ -38,6 +38,10 @@ impl DurationText {
     /// Its length.
     pub fn get(&self) -> Result<Duration, DurationError> {
         let bad = || DurationError(self.0.clone());
+        // Go's parser, and kube's after it, read an empty text as zero.
+        if self.0.is_empty() {
+            return Err(bad());
+        }
         let parsed: kube::core::Duration = self.0.parse().map_err(|_| bad())?;
         if parsed.is_negative() { Err(bad()) } else { Ok(Duration::from(parsed)) }
     }

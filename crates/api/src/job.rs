@@ -63,17 +63,79 @@ pub(crate) const ROOT_RULES: [(&str, &str); 5] = [
     selectable = ".spec.queue",
     selectable = ".status.phase",
     selectable = ".status.cluster",
-    printcolumn(name = "Queue", type_ = "string", json_path = ".spec.queue", description = "Queue of the job."),
-    printcolumn(name = "Cluster", type_ = "string", json_path = ".status.cluster", description = "Member that runs it."),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase", description = "Phase of the job."),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was created."),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1, description = "Why it is in this phase."),
-    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1, description = "Higher goes first inside the queue."),
-    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1, description = "Number of the present try."),
-    printcolumn(name = "App-ID", type_ = "string", json_path = ".status.application.id", priority = 1, description = "Spark's application id."),
-    printcolumn(name = "Started", type_ = "date", json_path = ".status.application.startedAt", priority = 1, description = "Time since the driver was first seen running."),
-    printcolumn(name = "Finished", type_ = "date", json_path = ".status.application.finishedAt", priority = 1, description = "Time since it ended."),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1, description = "What to know about it, in words.")
+    printcolumn(
+        name = "Queue",
+        type_ = "string",
+        json_path = ".spec.queue",
+        description = "Queue of the job."
+    ),
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = ".status.cluster",
+        description = "Member that runs it."
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.phase",
+        description = "Phase of the job."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since it was created."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.reason",
+        priority = 1,
+        description = "Why it is in this phase."
+    ),
+    printcolumn(
+        name = "Priority",
+        type_ = "integer",
+        json_path = ".spec.priority",
+        priority = 1,
+        description = "Higher goes first inside the queue."
+    ),
+    printcolumn(
+        name = "Attempt",
+        type_ = "integer",
+        json_path = ".status.attempt",
+        priority = 1,
+        description = "Number of the present try."
+    ),
+    printcolumn(
+        name = "App-ID",
+        type_ = "string",
+        json_path = ".status.application.id",
+        priority = 1,
+        description = "Spark's application id."
+    ),
+    printcolumn(
+        name = "Started",
+        type_ = "date",
+        json_path = ".status.application.startedAt",
+        priority = 1,
+        description = "Time since the driver was first seen running."
+    ),
+    printcolumn(
+        name = "Finished",
+        type_ = "date",
+        json_path = ".status.application.finishedAt",
+        priority = 1,
+        description = "Time since it ended."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        priority = 1,
+        description = "What to know about it, in words."
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RoutedSparkJobSpec {

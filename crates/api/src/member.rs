@@ -29,15 +29,64 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] =
     status = "MemberClusterStatus",
     derive = "PartialEq",
     doc = "A cluster that runs Spark applications for the router.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether it can take jobs."),
-    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State of the link to it."),
-    printcolumn(name = "Jobs", type_ = "integer", json_path = ".status.activeJobs", description = "Jobs placed on it and not finished."),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.serverVersion", description = "Its Kubernetes version."),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was added."),
-    printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.unschedulable", priority = 1, description = "Whether it takes no new jobs by decision."),
-    printcolumn(name = "Operator", type_ = "string", json_path = ".status.operatorVersion", priority = 1, description = "Version of its Spark operator."),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1, description = "Why it is ready or not."),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "What to know about it, in words.")
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether it can take jobs."
+    ),
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.state",
+        description = "State of the link to it."
+    ),
+    printcolumn(
+        name = "Jobs",
+        type_ = "integer",
+        json_path = ".status.activeJobs",
+        description = "Jobs placed on it and not finished."
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.serverVersion",
+        description = "Its Kubernetes version."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since it was added."
+    ),
+    printcolumn(
+        name = "Cordoned",
+        type_ = "boolean",
+        json_path = ".spec.unschedulable",
+        priority = 1,
+        description = "Whether it takes no new jobs by decision."
+    ),
+    printcolumn(
+        name = "Operator",
+        type_ = "string",
+        json_path = ".status.operatorVersion",
+        priority = 1,
+        description = "Version of its Spark operator."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Why it is ready or not."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "What to know about it, in words."
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MemberClusterSpec {

@@ -30,12 +30,44 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] = [(
     status = "SparkQueueStatus",
     derive = "PartialEq",
     doc = "A queue of Spark jobs and the member clusters that they are routed to.",
-    printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued", description = "Jobs that wait."),
-    printcolumn(name = "Active", type_ = "integer", json_path = ".status.active", description = "Jobs that are placed and not finished."),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether jobs can be placed from it."),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was created."),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1, description = "Why it is ready or not."),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "What to know about it, in words.")
+    printcolumn(
+        name = "Queued",
+        type_ = "integer",
+        json_path = ".status.queued",
+        description = "Jobs that wait."
+    ),
+    printcolumn(
+        name = "Active",
+        type_ = "integer",
+        json_path = ".status.active",
+        description = "Jobs that are placed and not finished."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether jobs can be placed from it."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since it was created."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Why it is ready or not."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "What to know about it, in words."
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SparkQueueSpec {
