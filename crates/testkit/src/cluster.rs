@@ -4,17 +4,18 @@
 //! processes. It must never hide an outage: clients are built without retries.
 
 use std::collections::BTreeMap;
-use std::{fmt, fs};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig as ParsedKubeconfig};
+use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use parking_lot::Mutex;
 
@@ -26,7 +27,7 @@ use crate::tools::Tools;
 use crate::{Error, manifest};
 
 /// How long a part may take to become ready: seconds when the machine is idle, more beside a compiler.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Tokens of tests outlive every test.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -84,7 +85,10 @@ pub struct Cluster {
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("name", &self.name).field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("name", &self.name)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,7 +185,9 @@ impl Cluster {
         command.arg(format!("--kubeconfig={}", kubeconfig.display()));
         command.arg(format!("--service-account-private-key-file={}", self.folder.join("sa.key").display()));
         command.arg(format!("--root-ca-file={}", self.folder.join("ca.crt").display()));
-        command.arg(format!("--bind-address={}", self.address.ip())).arg(format!("--secure-port={}", self.port(1000)));
+        command
+            .arg(format!("--bind-address={}", self.address.ip()))
+            .arg(format!("--secure-port={}", self.port(1000)));
         command.args([
             "--authentication-skip-lookup=true",
             "--leader-elect=false",
@@ -241,7 +247,8 @@ impl Cluster {
     /// A token of a service account that exists, valid for a day.
     pub async fn token_for(&self, namespace: &str, service_account: &str) -> Result<String, Error> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+        let spec =
+            TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let answer = api
             .create_token_request(service_account, &PostParams::default(), &request)
@@ -278,6 +285,7 @@ impl Cluster {
 
     /// Applies CRDs from files and returns when the server serves their kinds.
     pub async fn install_crds(&self, files: &[PathBuf]) -> Result<(), Error> {
+        let mut kinds = Vec::new();
         for file in files {
             let yaml = fs::read_to_string(file).map_err(Error::file("read", file))?;
             for crd in self.apply_manifest(&yaml).await? {
@@ -285,13 +293,15 @@ impl Cluster {
                     let found = crd.data.pointer(pointer).and_then(serde_json::Value::as_str);
                     found.unwrap_or_default().to_owned()
                 };
-                let gvk = kube::core::GroupVersionKind {
+                kinds.push(GroupVersionKind {
                     group: text("/spec/group"),
                     version: text("/spec/versions/0/name"),
                     kind: text("/spec/names/kind"),
-                };
-                manifest::lookup(&self.client, &self.name, &gvk).await?;
+                });
             }
+        }
+        for kind in kinds {
+            manifest::lookup(&self.client, &self.name, &kind).await?;
         }
         Ok(())
     }
@@ -349,7 +359,11 @@ impl Cluster {
 
     /// An error if a part has ended by itself.
     pub fn check(&self) -> Result<(), Error> {
-        self.parts.lock().values().filter_map(|running| running.process.as_ref()).try_for_each(|it| it.check())
+        self.parts
+            .lock()
+            .values()
+            .filter_map(|running| running.process.as_ref())
+            .try_for_each(|it| it.check())
     }
 
     pub(crate) fn launch(&self, part: Part, command: Command) -> Result<(), Error> {

@@ -67,7 +67,7 @@ pub(crate) fn start_scheduler(cluster: &Cluster) -> Result<(), Error> {
 }
 
 pub(crate) async fn start_kwok(cluster: &Cluster, options: &KwokOptions) -> Result<(), Error> {
-    cluster.install_crds(&[cluster.tools().file("kwok-logs-crd.yaml")]).await?;
+    cluster.install_crds(&[cluster.tools().file("kwok-logs-crd.json")]).await?;
     let ip = cluster.address().ip();
     let port = cluster.port(3000);
     let kubeconfig = cluster.system_kubeconfig("system:kwok")?;
@@ -121,5 +121,5 @@ fn cluster_logs(file: &str) -> String {
 /// Lines as a container runtime writes them, which is what KWOK reads.
 pub(crate) fn cri_log<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let now = Timestamp::now();
-    lines.map(|line| format!("{now:.9} stdout F {line}\n")).collect()
+    lines.fold(String::new(), |text, line| text + &format!("{now:.9} stdout F {line}\n"))
 }

@@ -23,7 +23,9 @@ pub enum Error {
     #[error("no cache folder: set SPARK_ROUTER_CACHE, XDG_CACHE_HOME or HOME")]
     NoCache,
     /// Go is missing.
-    #[error("can't run `go`: install Go 1.26 or newer (https://go.dev/dl), it builds the programs that tests run")]
+    #[error(
+        "can't run `go`: install Go 1.26 or newer (https://go.dev/dl), it builds the programs that tests run"
+    )]
     GoMissing(#[source] std::io::Error),
     /// Go is too old.
     #[error("go is {found}, but 1.26 or newer is needed: update it (https://go.dev/dl)")]
@@ -135,7 +137,10 @@ pub enum Error {
 
 impl Error {
     /// Wraps an I/O error with the file it is about; for `map_err`.
-    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
     }

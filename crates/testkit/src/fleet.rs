@@ -109,7 +109,8 @@ impl Builder {
             Cluster::start(Site { name, address, index, etcd, tools, supervisor })
         });
         let clusters = try_join_all(sites).await?;
-        let furnished = clusters.iter().zip(&self.clusters).map(|(cluster, (_, options))| furnish(cluster, options));
+        let furnished =
+            clusters.iter().zip(&self.clusters).map(|(cluster, (_, options))| furnish(cluster, options));
         let stand_ins = try_join_all(furnished).await?.into_iter().flatten().collect();
 
         let clusters = clusters.into_iter().map(|cluster| (cluster.name().to_owned(), cluster)).collect();
@@ -144,14 +145,20 @@ async fn furnish(cluster: &Cluster, options: &MemberOptions) -> Result<Option<St
     if options.scheduler {
         compute::start_scheduler(cluster)?;
     }
-    if let Some(kwok) = &options.kwok {
-        compute::start_kwok(cluster, kwok).await?;
-    }
-    match &options.operator {
-        OperatorKind::None => Ok(None),
-        OperatorKind::CrdsOnly => kubeflow::install_crds(cluster).await.map(|()| None),
-        OperatorKind::Kubeflow(options) => kubeflow::start(cluster, options).await,
-    }
+    let nodes = async {
+        match &options.kwok {
+            Some(kwok) => compute::start_kwok(cluster, kwok).await,
+            None => Ok(()),
+        }
+    };
+    let operator = async {
+        match &options.operator {
+            OperatorKind::None => Ok(None),
+            OperatorKind::CrdsOnly => kubeflow::install_crds(cluster).await.map(|()| None),
+            OperatorKind::Kubeflow(options) => kubeflow::start(cluster, options).await,
+        }
+    };
+    tokio::try_join!(nodes, operator).map(|((), stand_in)| stand_in)
 }
 
 /// Running clusters. Dropping it ends every process and removes the folder.

@@ -17,7 +17,8 @@ const KIND_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The documents of a YAML text; empty ones are left out.
 pub fn parse(yaml: &str) -> Result<Vec<DynamicObject>, Error> {
-    let documents: Vec<Option<serde_json::Value>> = serde_saphyr::from_multiple(yaml).map_err(|error| Error::Manifest(error.to_string()))?;
+    let documents: Vec<Option<serde_json::Value>> =
+        serde_saphyr::from_multiple(yaml).map_err(|error| Error::Manifest(error.to_string()))?;
     let objects = documents.into_iter().flatten().filter(|document| !document.is_null());
     objects
         .map(|document| serde_json::from_value(document).map_err(|error| Error::Manifest(error.to_string())))
@@ -38,7 +39,9 @@ pub async fn apply(
         let name = object.name_any();
         let action = format!("applying {} {name}", kind(&object));
         let params = PatchParams::apply("testkit").force();
-        stored.push(api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(Error::api(action, cluster))?);
+        stored.push(
+            api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(Error::api(action, cluster))?,
+        );
     }
     Ok(stored)
 }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 
 use crate::Error;
@@ -53,7 +53,9 @@ impl Authority {
         params.distinguished_name = subject("server", None);
         params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
         params.subject_alt_names.push(SanType::DnsName(
-            "localhost".try_into().map_err(|source| Error::Certificate { what: "localhost".into(), source })?,
+            "localhost"
+                .try_into()
+                .map_err(|source| Error::Certificate { what: "localhost".into(), source })?,
         ));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(params, "a server")

@@ -35,6 +35,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::Error;
 use crate::cluster::Cluster;
 use driver::Drivers;
+use pods::Templates;
 
 pub use arguments::Submission;
 
@@ -55,6 +56,9 @@ read -r code <&4
 while read -r line <&4 && [ "$line" != . ]; do printf '%s\n' "$line" >&2; done
 exit "$code"
 "#;
+
+/// Where the operator keeps its pod templates, in a folder for each submission.
+const TEMPLATES: &str = "/tmp/spark";
 
 /// How a call of `spark-submit` ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +85,8 @@ impl StandIn {
         let script = bin.join("spark-submit");
         let text = SCRIPT.replace("REQUESTS", &format!("'{}'", requests.display()));
         fs::write(&script, text).map_err(Error::file("write", &script))?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(Error::file("write", &script))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+            .map_err(Error::file("write", &script))?;
         // Opened for writing too, so that it never reads as ended between two calls.
         let receiver = pipe::OpenOptions::new()
             .read_write(true)
@@ -97,7 +102,12 @@ impl StandIn {
         let drivers = Arc::new(Drivers::new(own, logs));
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&drivers).watch()));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(serve(receiver, submitter, drivers, stop.clone())));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serve(
+            receiver,
+            submitter,
+            drivers,
+            stop.clone(),
+        )));
         Ok(Self { cluster: cluster.name().to_owned(), home, _stop: stop.drop_guard() })
     }
 
@@ -112,16 +122,19 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        // The operator writes templates to this fixed folder; we remove those we read, and the folder if that was all.
-        let _ = fs::remove_dir("/tmp/spark");
-    }
+/// Removes the folder in which the operator keeps its pod templates, if it is empty. Its path is fixed in the operator,
+/// so all operators of a machine share it: call this only when no other fleet may be running.
+pub fn remove_template_folder() {
+    // Somebody else's templates, or nothing at all, are both fine.
+    let _ = fs::remove_dir(TEMPLATES);
 }
 
 fn make_fifo(path: &Path) -> Result<(), Error> {
-    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-        .map_err(|error| Error::File { action: "create", path: path.to_path_buf(), source: error.into() })
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(|error| Error::File {
+        action: "create",
+        path: path.to_path_buf(),
+        source: error.into(),
+    })
 }
 
 async fn serve(requests: pipe::Receiver, client: Client, drivers: Arc<Drivers>, stop: CancellationToken) {
@@ -130,7 +143,7 @@ async fn serve(requests: pipe::Receiver, client: Client, drivers: Arc<Drivers>, 
         let (client, drivers) = (client.clone(), Arc::clone(&drivers));
         let task = async move {
             let call = PathBuf::from(call);
-            let exit = submit(&call, &client, &drivers).await;
+            let exit = Box::pin(submit(&call, &client, &drivers)).await;
             if let Err(error) = answer(&call, &exit).await {
                 tracing::warn!(%error, "spark-submit went away before its answer");
             }
@@ -149,13 +162,17 @@ async fn submit(call: &Path, client: &Client, drivers: &Drivers) -> Exit {
         Ok(submission) => submission,
         Err(message) => return Exit::Refused(message),
     };
+    let templates = match Templates::take(&submission) {
+        Ok(templates) => templates,
+        Err(message) => return Exit::Refused(message),
+    };
     if let Some(delay) = submission.annotation("submit-ms").and_then(|text| text.parse().ok()) {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
     if let Some(error) = submission.annotation("submit-error") {
         return Exit::Refused(error.to_owned());
     }
-    match drivers.submit(client, &submission).await {
+    match Box::pin(drivers.submit(client, &submission, templates)).await {
         Ok(()) => Exit::Submitted,
         Err(message) => Exit::Refused(message),
     }

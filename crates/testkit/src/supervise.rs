@@ -97,7 +97,8 @@ impl Supervisor {
     /// output is appended to `<folder>/logs/<name>.log`.
     pub fn spawn(&self, name: &str, command: &Command) -> Result<Process, Error> {
         let log = self.log(name)?;
-        let output = File::options().create(true).append(true).open(&log).map_err(Error::file("create", &log))?;
+        let output =
+            File::options().create(true).append(true).open(&log).map_err(Error::file("create", &log))?;
         let errors = output.try_clone().map_err(Error::file("open", &log))?;
         let mut gated = Command::new("/bin/sh");
         gated.args(["-c", GATE, "gate"]).arg(command.get_program()).args(command.get_args());

@@ -1,5 +1,7 @@
 //! Proves the testkit itself: real Spark applications go through their states on real control planes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on shall say so and end")]
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -9,9 +11,9 @@ use spark_router_testkit::{Cluster, Fleet, MemberOptions, chain};
 /// The state of a SparkApplication must come within this time, on a machine that compiles beside.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-fn application(name: &str, main: &str, annotations: &str, restart: &str) -> String {
+fn application(name: &str, kind: &str, annotations: &str, restart: &str) -> String {
     format!(
-        r#"
+        r"
 apiVersion: sparkoperator.k8s.io/v1beta2
 kind: SparkApplication
 metadata: {{name: {name}, namespace: jobs, labels: {{team: blue}}}}
@@ -24,8 +26,8 @@ spec:
   restartPolicy: {restart}
   driver: {{cores: 1, memory: 512m, serviceAccount: spark, annotations: {annotations}}}
   executor: {{instances: 2, cores: 1, memory: 512m}}
-"#,
-        kind = if main.ends_with(".py") { "Python" } else { "Scala" },
+",
+        main = if kind == "Python" { "job.py" } else { "pi.jar" },
     )
 }
 
@@ -64,11 +66,16 @@ async fn spark_applications_run_on_a_member() {
     let endless = "{spark-router.test/run-ms: '600000'}";
     let once = "{type: OnFailure, onFailureRetries: 1, onFailureRetryInterval: 1, onSubmissionFailureRetryInterval: 1}";
     for manifest in [
-        application("pi", "pi.jar", quick, "{type: Never}"),
-        application("broken", "job.py", failing, "{type: Never}"),
-        application("flaky", "job.py", flaky, once),
-        application("endless", "pi.jar", endless, "{type: Never}"),
-        application("unsubmitted", "pi.jar", "{spark-router.test/submit-error: no such file}", "{type: Never}"),
+        application("pi", "Scala", quick, "{type: Never}"),
+        application("broken", "Python", failing, "{type: Never}"),
+        application("flaky", "Python", flaky, once),
+        application("endless", "Scala", endless, "{type: Never}"),
+        application(
+            "unsubmitted",
+            "pi.jar",
+            "{spark-router.test/submit-error: no such file}",
+            "{type: Never}",
+        ),
     ] {
         m1.create_manifest(&manifest).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }
@@ -104,9 +111,11 @@ async fn spark_applications_run_on_a_member() {
 
     // A foreground delete leaves nothing of a running job.
     wait_for(m1, "endless", "RUNNING").await;
-    let deleted = ["delete", "sparkapplication", "endless", "-n", "jobs", "--cascade=foreground", "--timeout=60s"];
+    let deleted =
+        ["delete", "sparkapplication", "endless", "-n", "jobs", "--cascade=foreground", "--timeout=60s"];
     m1.kubectl(&deleted).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
-    let left = m1.kubectl(&["get", "pod", "endless-driver", "-n", "jobs", "--ignore-not-found"]).await.unwrap();
+    let left =
+        m1.kubectl(&["get", "pod", "endless-driver", "-n", "jobs", "--ignore-not-found"]).await.unwrap();
     assert_eq!(left, "");
 
     // The audit log knows every driver by its uid: one for each submit that got that far.
@@ -118,7 +127,11 @@ async fn spark_applications_run_on_a_member() {
         .collect();
     assert_eq!(drivers.len(), 5, "pi, broken, endless once and flaky twice");
     let operator = "system:serviceaccount:spark-operator:spark-operator-controller";
-    assert!(calls.iter().any(|call| call.user == operator && call.verb == "update" && call.subresource == "status"));
+    assert!(
+        calls
+            .iter()
+            .any(|call| call.user == operator && call.verb == "update" && call.subresource == "status")
+    );
 
     // An outage: the same data is back on the same port.
     m1.stop_apiserver().unwrap();
@@ -130,7 +143,8 @@ async fn spark_applications_run_on_a_member() {
     // Members are reached by tokens, and a token of one cluster is nothing on another.
     let token = m1.token_for("spark-operator", "spark-operator-controller").await.unwrap();
     let client = m1.client_of(&m1.kubeconfig_with_token(m1.server(), &token)).await.unwrap();
-    let apps = http::Request::get("/apis/sparkoperator.k8s.io/v1beta2/sparkapplications").body(Vec::new()).unwrap();
+    let apps =
+        http::Request::get("/apis/sparkoperator.k8s.io/v1beta2/sparkapplications").body(Vec::new()).unwrap();
     client.request_text(apps.clone()).await.unwrap();
     let hub = fleet.hub();
     let stranger = hub.client_of(&hub.kubeconfig_with_token(hub.server(), &token)).await.unwrap();

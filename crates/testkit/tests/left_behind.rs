@@ -1,5 +1,7 @@
 //! Proves that nothing outlives a test process: no process, no folder, and the address is free again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on shall say so and end")]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -4,7 +4,7 @@
 //! plans of the drivers it created. It must never touch a driver that it did not create: real Spark runs its own.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::pods::{self, Application};
+use super::pods::{Application, Templates};
 use super::{ANNOTATIONS, Submission};
 use crate::compute::cri_log;
 
@@ -83,11 +83,13 @@ impl Drivers {
     }
 
     /// Creates the driver pod with the operator's client; the error is what Spark writes on stderr.
-    pub(super) async fn submit(&self, client: &Client, submission: &Submission) -> Result<(), String> {
-        let driver = read_template(submission, "driver")?;
-        let executor = read_template(submission, "executor")?;
-        remove_templates(submission);
-        let owner = driver.metadata.owner_references.as_ref().and_then(|owners| owners.first());
+    pub(super) async fn submit(
+        &self,
+        client: &Client,
+        submission: &Submission,
+        templates: Templates,
+    ) -> Result<(), String> {
+        let owner = templates.driver.metadata.owner_references.as_ref().and_then(|owners| owners.first());
         let owner = owner.map_or_else(|| submission.name.clone(), |owner| owner.uid.clone());
         let attempt = {
             let mut known = self.known.lock();
@@ -95,14 +97,15 @@ impl Drivers {
             *count += 1;
             *count
         };
-        let application = Application::new(submission.clone(), &unique(submission, attempt), driver, executor)?;
+        let application = Application::new(submission.clone(), &unique(submission, attempt), templates)?;
         application.executors()?;
         let exit_code = exit_code(submission, attempt);
         self.write_log(&application, &exit_code).await?;
         let overrides = [(format!("{ANNOTATIONS}exit-code"), exit_code)];
         let pod = application.driver(&overrides)?;
         let api: Api<Pod> = Api::namespaced(client.clone(), &application.namespace);
-        let created = api.create(&PostParams::default(), &pod).await.map_err(|error| refusal(&error, "driver"))?;
+        let created =
+            api.create(&PostParams::default(), &pod).await.map_err(|error| refusal(&error, "driver"))?;
         let uid = created.uid().unwrap_or_default();
         let plan = Plan { application, driver_uid: uid.clone(), progress: tokio::sync::Mutex::default() };
         self.known.lock().plans.insert(uid.clone(), Arc::new(plan));
@@ -279,27 +282,6 @@ fn unique(submission: &Submission, attempt: u32) -> String {
     let mut digits = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     digits.truncate(32);
     digits
-}
-
-fn template_path<'a>(submission: &'a Submission, role: &str) -> Option<&'a str> {
-    submission.conf(&format!("spark.kubernetes.{role}.podTemplateFile"))
-}
-
-fn read_template(submission: &Submission, role: &str) -> Result<Pod, String> {
-    let Some(path) = template_path(submission, role) else { return Ok(Pod::default()) };
-    let text = std::fs::read_to_string(path).map_err(|error| format!("can't read the pod template {path}: {error}"))?;
-    pods::template(&text)
-}
-
-/// The operator removes its templates only when it comes to the application's end, which a test may not wait for.
-fn remove_templates(submission: &Submission) {
-    for role in ["driver", "executor"] {
-        let Some(path) = template_path(submission, role) else { continue };
-        let folder = Path::new(path).parent();
-        if let Some(folder) = folder.filter(|folder| folder.parent() == Some(Path::new("/tmp/spark"))) {
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
 }
 
 /// The words of Spark's Kubernetes client: the operator looks for `code=409` in them.

@@ -4,9 +4,12 @@
 //! Owns no state. It must never read a clock or an API server: the same input gives the same pods.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, PodTemplate, ResourceRequirements,
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, PodTemplate,
+    ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -28,18 +31,47 @@ pub(super) struct Application {
     /// The start of the executors' names.
     pub(super) prefix: String,
     pub(super) namespace: String,
-    pub(super) driver_template: Pod,
-    pub(super) executor_template: Pod,
+    pub(super) templates: Templates,
+}
+
+/// The pod templates of one submission.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Templates {
+    pub(super) driver: Pod,
+    pub(super) executor: Pod,
+}
+
+impl Templates {
+    /// Reads the files that the submission names and removes those of the operator, which does so itself only when it
+    /// comes to the application's end.
+    pub(super) fn take(submission: &Submission) -> Result<Self, String> {
+        let templates = Self { driver: read(submission, "driver")?, executor: read(submission, "executor")? };
+        for role in ["driver", "executor"] {
+            let folder = path(submission, role).and_then(|path| Path::new(path).parent());
+            if let Some(folder) = folder.filter(|folder| folder.parent() == Some(Path::new(super::TEMPLATES)))
+            {
+                // Both files are in one folder: the second time there is nothing left.
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+        Ok(templates)
+    }
+}
+
+fn path<'a>(submission: &'a Submission, role: &str) -> Option<&'a str> {
+    submission.conf(&format!("spark.kubernetes.{role}.podTemplateFile"))
+}
+
+fn read(submission: &Submission, role: &str) -> Result<Pod, String> {
+    let Some(path) = path(submission, role) else { return Ok(Pod::default()) };
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("can't read the pod template {path}: {error}"))?;
+    template(&text)
 }
 
 impl Application {
     /// `unique` is 32 hexadecimal digits that no other application has.
-    pub(super) fn new(
-        submission: Submission,
-        unique: &str,
-        driver_template: Pod,
-        executor_template: Pod,
-    ) -> Result<Self, String> {
+    pub(super) fn new(submission: Submission, unique: &str, templates: Templates) -> Result<Self, String> {
         if unique.len() < 32 {
             return Err("an application id needs 32 digits".to_owned());
         }
@@ -50,7 +82,7 @@ impl Application {
             Some(given) => given.to_owned(),
             None => clean(&name),
         };
-        Ok(Self { id: format!("spark-{unique}"), prefix, namespace, submission, driver_template, executor_template })
+        Ok(Self { id: format!("spark-{unique}"), prefix, namespace, submission, templates })
     }
 
     /// The name of the driver pod.
@@ -63,7 +95,8 @@ impl Application {
     pub(super) fn executors(&self) -> Result<u32, String> {
         let number = |key: &str| {
             let text = self.submission.conf(key);
-            text.map(|text| text.parse::<u32>().map_err(|_| format!("{key} is no number: {text}"))).transpose()
+            text.map(|text| text.parse::<u32>().map_err(|_| format!("{key} is no number: {text}")))
+                .transpose()
         };
         let instances = number("spark.executor.instances")?;
         if self.submission.conf("spark.dynamicAllocation.enabled") != Some("true") {
@@ -76,18 +109,20 @@ impl Application {
 
     /// The driver pod; `overrides` are annotations that win over those of the submission.
     pub(super) fn driver(&self, overrides: &[(String, String)]) -> Result<Pod, String> {
-        let mut pod = self.pod(&self.driver_template, "driver", &self.driver_name())?;
+        let mut pod = self.pod(&self.templates.driver, "driver", &self.driver_name())?;
         pod.metadata.annotations.get_or_insert_default().extend(overrides.iter().cloned());
         let spec = pod.spec.get_or_insert_default();
         let container = container(spec, "spark-kubernetes-driver");
-        let mut arguments = vec!["driver".to_owned(), "--properties-file".into(), "/opt/spark/conf/spark.properties".into()];
+        let mut arguments =
+            vec!["driver".to_owned(), "--properties-file".into(), "/opt/spark/conf/spark.properties".into()];
         if let Some(class) = &self.submission.class {
             arguments.extend(["--class".to_owned(), class.clone()]);
         }
         arguments.push(self.submission.main.clone());
         arguments.extend(self.submission.arguments.iter().cloned());
         container.args = Some(arguments);
-        let ports = [("driver-rpc-port", DRIVER_PORT), ("blockmanager", BLOCK_MANAGER_PORT), ("spark-ui", 4040)];
+        let ports =
+            [("driver-rpc-port", DRIVER_PORT), ("blockmanager", BLOCK_MANAGER_PORT), ("spark-ui", 4040)];
         container.ports = Some(ports.map(|(name, port)| container_port(name, port)).into());
         let environment = container.env.get_or_insert_default();
         environment.push(variable("SPARK_APPLICATION_ID", &self.id));
@@ -99,7 +134,8 @@ impl Application {
 
     /// Executor number `index` (from 1) of the driver with this uid.
     pub(super) fn executor(&self, index: u32, driver_uid: &str) -> Result<Pod, String> {
-        let mut pod = self.pod(&self.executor_template, "executor", &format!("{}-exec-{index}", self.prefix))?;
+        let mut pod =
+            self.pod(&self.templates.executor, "executor", &format!("{}-exec-{index}", self.prefix))?;
         let labels = pod.metadata.labels.get_or_insert_default();
         labels.insert("spark-exec-id".into(), index.to_string());
         labels.insert("spark-exec-resourceprofile-id".into(), "0".into());
@@ -113,7 +149,8 @@ impl Application {
         });
         let memory = self.submission.conf("spark.executor.memory").unwrap_or("1g").to_owned();
         let cores = self.submission.conf("spark.executor.cores").unwrap_or("1").to_owned();
-        let driver = format!("spark://CoarseGrainedScheduler@{}-driver-svc.{}.svc", self.prefix, self.namespace);
+        let driver =
+            format!("spark://CoarseGrainedScheduler@{}-driver-svc.{}.svc", self.prefix, self.namespace);
         let spec = pod.spec.get_or_insert_default();
         let container = container(spec, "spark-kubernetes-executor");
         container.args = Some(vec!["executor".into()]);
@@ -178,7 +215,8 @@ impl Application {
         }
         let container = container(spec, &format!("spark-kubernetes-{role}"));
         container.image = Some(image.to_owned());
-        container.image_pull_policy = submission.conf("spark.kubernetes.container.image.pullPolicy").map(str::to_owned);
+        container.image_pull_policy =
+            submission.conf("spark.kubernetes.container.image.pullPolicy").map(str::to_owned);
         container.resources = Some(resources(submission, role)?);
         container.env.get_or_insert_default().push(variable("SPARK_USER", "spark"));
         Ok(pod)
@@ -186,11 +224,13 @@ impl Application {
 }
 
 /// A pod template file, as the operator writes it (a `PodTemplateSpec`, which has the fields of a pod).
-pub(super) fn template(yaml: &str) -> Result<Pod, String> {
-    let value: serde_json::Value = serde_saphyr::from_str(yaml).map_err(|error| format!("bad pod template: {error}"))?;
+fn template(yaml: &str) -> Result<Pod, String> {
+    let value: serde_json::Value =
+        serde_saphyr::from_str(yaml).map_err(|error| format!("bad pod template: {error}"))?;
     // Hand-written files may be whole `PodTemplate` objects.
     if value.get("template").is_some() {
-        let whole: PodTemplate = serde_json::from_value(value).map_err(|error| format!("bad pod template: {error}"))?;
+        let whole: PodTemplate =
+            serde_json::from_value(value).map_err(|error| format!("bad pod template: {error}"))?;
         let inner = whole.template.unwrap_or_default();
         return Ok(Pod { metadata: inner.metadata.unwrap_or_default(), spec: inner.spec, status: None });
     }
@@ -203,15 +243,17 @@ fn resources(submission: &Submission, role: &str) -> Result<ResourceRequirements
         .conf(&format!("spark.kubernetes.{role}.request.cores"))
         .or_else(|| submission.conf(&format!("spark.{role}.cores")))
         .unwrap_or("1");
-    let requests = BTreeMap::from([
-        ("cpu".to_owned(), Quantity(cpu.to_owned())),
-        ("memory".to_owned(), memory.clone()),
-    ]);
+    let requests =
+        BTreeMap::from([("cpu".to_owned(), Quantity(cpu.to_owned())), ("memory".to_owned(), memory.clone())]);
     let mut limits = BTreeMap::from([("memory".to_owned(), memory)]);
     if let Some(limit) = submission.conf(&format!("spark.kubernetes.{role}.limit.cores")) {
         limits.insert("cpu".into(), Quantity(limit.to_owned()));
     }
-    Ok(ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() })
+    Ok(ResourceRequirements {
+        requests: Some(requests),
+        limits: Some(limits),
+        ..ResourceRequirements::default()
+    })
 }
 
 /// The container of that name, else the first one, as Spark chooses.

@@ -11,7 +11,9 @@ const LEAST_OVERHEAD_MIB: u64 = 384;
 /// A memory text of Spark in MiB: digits and an optional 1024-based suffix; none means MiB.
 pub(super) fn mebibytes(text: &str) -> Result<u64, String> {
     let bad = || {
-        format!("Size must be specified as bytes (b), kibibytes (k), mebibytes (m), gibibytes (g), but is {text}")
+        format!(
+            "Size must be specified as bytes (b), kibibytes (k), mebibytes (m), gibibytes (g), but is {text}"
+        )
     };
     let lower = text.trim().to_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{Tools, recipe};
 use crate::Error;
 
@@ -39,7 +41,13 @@ pub(super) fn run(tools: &Tools, report: &dyn Fn(&str)) -> Result<(), Error> {
         report(&format!("[{}/{}] {} (about {} s)", index + 1, todo.len(), program.name, program.seconds));
         let started = Instant::now();
         build(root, program, report)?;
-        report(&format!("[{}/{}] {} built in {} s", index + 1, todo.len(), program.name, started.elapsed().as_secs()));
+        report(&format!(
+            "[{}/{}] {} built in {} s",
+            index + 1,
+            todo.len(),
+            program.name,
+            started.elapsed().as_secs()
+        ));
     }
     for file in recipe::FILES {
         copy(root, file)?;
@@ -55,7 +63,9 @@ fn lock(path: &Path, report: &dyn Fn(&str)) -> Result<File, Error> {
             report("another run builds the tools: waiting for it");
             file.lock().map_err(Error::file("lock", path))?;
         }
-        Err(TryLockError::Error(source)) => return Err(Error::File { action: "lock", path: path.into(), source }),
+        Err(TryLockError::Error(source)) => {
+            return Err(Error::File { action: "lock", path: path.into(), source });
+        }
     }
     Ok(file)
 }
@@ -165,19 +175,45 @@ fn copy(root: &Path, file: &recipe::Copied) -> Result<(), Error> {
     let mut folder = list(&source, file.source_module, "{{.Dir}}")?;
     if folder.is_empty() {
         // Every program of the module came from the cache or from KUBEBUILDER_ASSETS, so Go never fetched it.
-        let output = go(&source).args(["mod", "download", file.source_module]).output().map_err(Error::GoMissing)?;
+        let output =
+            go(&source).args(["mod", "download", file.source_module]).output().map_err(Error::GoMissing)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Error::Build { what: format!("the download of {}", file.source_module), output: said });
+            return Err(Error::Build {
+                what: format!("the download of {}", file.source_module),
+                output: said,
+            });
         }
         folder = list(&source, file.source_module, "{{.Dir}}")?;
     }
     let original = PathBuf::from(folder).join(file.path);
     let partial = root.join("files").join(format!(".{}.partial", file.name));
     // Read and write, not fs::copy: files of the module cache are read-only, and the copy would be too.
-    let text = fs::read(&original).map_err(Error::file("read", original))?;
+    let mut text = fs::read_to_string(&original).map_err(Error::file("read", original))?;
+    if target.extension().is_some_and(|extension| extension == "json") {
+        text = without_descriptions(&text)?;
+    }
     fs::write(&partial, text).map_err(Error::file("write", &partial))?;
     fs::rename(&partial, &target).map_err(Error::file("rename a copied file to", target))
+}
+
+fn without_descriptions(yaml: &str) -> Result<String, Error> {
+    let mut object: Value =
+        serde_saphyr::from_str(yaml).map_err(|error| Error::Manifest(error.to_string()))?;
+    strip(&mut object);
+    Ok(object.to_string())
+}
+
+/// Only texts are descriptions; a property that is called so has a schema.
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, value| !(key == "description" && value.is_string()));
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(values) => values.iter_mut().for_each(strip),
+        _ => {}
+    }
 }
 
 fn create_folder(path: &Path) -> Result<(), Error> {
@@ -186,7 +222,13 @@ fn create_folder(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::new_enough;
+    use super::{new_enough, without_descriptions};
+
+    #[test]
+    fn a_property_named_description_stays() {
+        let text = without_descriptions("{description: long, properties: {description: {type: string}}}");
+        assert_eq!(text.unwrap(), r#"{"properties":{"description":{"type":"string"}}}"#);
+    }
 
     #[test]
     fn go_versions() {
