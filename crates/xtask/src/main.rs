@@ -3,6 +3,7 @@
 //! Purpose: parse the command line and hand over to one module per command. Owns no state. It must never hold logic
 //! that tests need too: that belongs in `spark-router-testkit`.
 
+mod crds;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Build the control planes, the Spark operator and KWOK into the cache (about 10 minutes, once)
     Tools(tools::Arguments),
+    /// Write crds/ from the types, or check that it is up to date
+    Crds(crds::Arguments),
 }
 
 /// What can go wrong in any command, as the user reads it.
@@ -28,11 +31,15 @@ enum Error {
     /// Building or running the programs under test failed.
     #[error(transparent)]
     Testkit(#[from] spark_router_testkit::Error),
+    /// `crds/` could not be written or is out of date.
+    #[error(transparent)]
+    Crds(#[from] crds::Error),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Tools(arguments) => tools::run(&arguments),
+        Command::Crds(arguments) => crds::run(&arguments).map_err(Error::from),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
