@@ -330,7 +330,8 @@ impl Cluster {
         self.stop(Part::ApiServer)
     }
 
-    /// Starts the API server again on the same port with the same data, and returns when it is ready.
+    /// Starts the API server again on the same port with the same data, and returns when `/readyz` says yes. As in
+    /// real life, custom resources are answered with 429 (`storage is (re)initializing`) for up to a second more.
     pub async fn start_apiserver(&self) -> Result<(), Error> {
         self.restart(Part::ApiServer)?;
         self.wait_ready().await

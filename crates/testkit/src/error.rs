@@ -106,8 +106,7 @@ pub enum Error {
         /// The cluster.
         cluster: String,
         /// The cause.
-        #[source]
-        source: Box<kube::Error>,
+        source: kube::Error,
     },
     /// A manifest could not be read.
     #[error("bad manifest: {0}")]
@@ -154,16 +153,20 @@ impl Error {
     /// Wraps an API error with what was tried where; for `map_err`.
     pub(crate) fn api(action: impl Into<String>, cluster: &str) -> impl FnOnce(kube::Error) -> Self {
         let (action, cluster) = (action.into(), cluster.to_owned());
-        move |source| Self::Api { action, cluster, source: Box::new(source) }
+        move |source| Self::Api { action, cluster, source }
     }
 }
 
-/// An error with all its causes in one line, for people.
+/// An error with all its causes in one line, for people. What an API server said is given in its own words.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         // Writing to a String never fails.
+        if let Some(kube::Error::Api(status)) = inner.downcast_ref() {
+            let _ = write!(text, ": {} ({})", status.message, status.code);
+            return text;
+        }
         let _ = write!(text, ": {inner}");
         cause = inner.source();
     }

@@ -72,7 +72,7 @@ async fn spark_applications_run_on_a_member() {
         application("endless", "Scala", endless, "{type: Never}"),
         application(
             "unsubmitted",
-            "pi.jar",
+            "Scala",
             "{spark-router.test/submit-error: no such file}",
             "{type: Never}",
         ),
@@ -145,7 +145,12 @@ async fn spark_applications_run_on_a_member() {
     let client = m1.client_of(&m1.kubeconfig_with_token(m1.server(), &token)).await.unwrap();
     let apps =
         http::Request::get("/apis/sparkoperator.k8s.io/v1beta2/sparkapplications").body(Vec::new()).unwrap();
-    client.request_text(apps.clone()).await.unwrap();
+    // Just restarted, an API server answers 429 for custom resources until their caches are filled.
+    let started = Instant::now();
+    while let Err(error) = client.request_text(apps.clone()).await {
+        assert!(error.to_string().contains("initializing") && started.elapsed() < PATIENCE, "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let hub = fleet.hub();
     let stranger = hub.client_of(&hub.kubeconfig_with_token(hub.server(), &token)).await.unwrap();
     let refused = stranger.request_text(apps).await.unwrap_err();
