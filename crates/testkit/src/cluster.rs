@@ -15,7 +15,6 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig as ParsedKubeconfig};
-use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use parking_lot::Mutex;
 
@@ -273,35 +272,41 @@ impl Cluster {
         connect(&self.name, kubeconfig).await
     }
 
-    /// Applies YAML documents of any kind, server-side; objects without a namespace go to `default`.
+    /// Applies YAML documents of any kind, server-side; objects without a namespace go to `default`. After new CRDs
+    /// their kinds are served, and the controller-manager is started anew: its garbage collector looks for new kinds
+    /// only every 30 s, and foreground deletion would hang so long.
     pub async fn apply_manifest(&self, yaml: &str) -> Result<Vec<DynamicObject>, Error> {
-        manifest::apply(&self.client, &self.name, yaml, "default").await
+        let stored = manifest::apply(&self.client, &self.name, yaml, "default").await?;
+        self.serve_new_kinds(&stored).await?;
+        Ok(stored)
     }
 
     /// Like [`Self::apply_manifest`] with a plain create: an object that exists is an error.
     pub async fn create_manifest(&self, yaml: &str) -> Result<Vec<DynamicObject>, Error> {
-        manifest::create(&self.client, &self.name, yaml, "default").await
+        let stored = manifest::create(&self.client, &self.name, yaml, "default").await?;
+        self.serve_new_kinds(&stored).await?;
+        Ok(stored)
     }
 
-    /// Applies CRDs from files and returns when the server serves their kinds.
-    pub async fn install_crds(&self, files: &[PathBuf]) -> Result<(), Error> {
-        let mut kinds = Vec::new();
+    /// Applies manifests from files, as one.
+    pub async fn apply_files(&self, files: &[PathBuf]) -> Result<Vec<DynamicObject>, Error> {
+        let mut all = String::new();
         for file in files {
-            let yaml = fs::read_to_string(file).map_err(Error::file("read", file))?;
-            for crd in self.apply_manifest(&yaml).await? {
-                let text = |pointer: &str| {
-                    let found = crd.data.pointer(pointer).and_then(serde_json::Value::as_str);
-                    found.unwrap_or_default().to_owned()
-                };
-                kinds.push(GroupVersionKind {
-                    group: text("/spec/group"),
-                    version: text("/spec/versions/0/name"),
-                    kind: text("/spec/names/kind"),
-                });
-            }
+            let text = fs::read_to_string(file).map_err(Error::file("read", file))?;
+            all.push_str("---\n");
+            all.push_str(&text);
+            all.push('\n');
         }
-        for kind in kinds {
-            manifest::lookup(&self.client, &self.name, &kind).await?;
+        self.apply_manifest(&all).await
+    }
+
+    async fn serve_new_kinds(&self, stored: &[DynamicObject]) -> Result<(), Error> {
+        let kinds: Vec<_> = stored.iter().filter_map(manifest::new_kind).collect();
+        for kind in &kinds {
+            manifest::lookup(&self.client, &self.name, kind).await?;
+        }
+        if !kinds.is_empty() && self.process(Part::ControllerManager).is_ok() {
+            self.restart(Part::ControllerManager)?;
         }
         Ok(())
     }

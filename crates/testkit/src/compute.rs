@@ -67,7 +67,7 @@ pub(crate) fn start_scheduler(cluster: &Cluster) -> Result<(), Error> {
 }
 
 pub(crate) async fn start_kwok(cluster: &Cluster, options: &KwokOptions) -> Result<(), Error> {
-    cluster.install_crds(&[cluster.tools().file("kwok-logs-crd.json")]).await?;
+    cluster.apply_files(&[cluster.tools().file("kwok-logs-crd.json")]).await?;
     let ip = cluster.address().ip();
     let port = cluster.port(3000);
     let kubeconfig = cluster.system_kubeconfig("system:kwok")?;

@@ -141,7 +141,6 @@ async fn start_etcd(
 }
 
 async fn furnish(cluster: &Cluster, options: &MemberOptions) -> Result<Option<StandIn>, Error> {
-    cluster.start_controllers()?;
     if options.scheduler {
         compute::start_scheduler(cluster)?;
     }
@@ -158,7 +157,10 @@ async fn furnish(cluster: &Cluster, options: &MemberOptions) -> Result<Option<St
             OperatorKind::Kubeflow(options) => kubeflow::start(cluster, options).await,
         }
     };
-    tokio::try_join!(nodes, operator).map(|((), stand_in)| stand_in)
+    let ((), stand_in) = tokio::try_join!(nodes, operator)?;
+    // Last: it looks for new kinds at its start and then only every 30 s.
+    cluster.start_controllers()?;
+    Ok(stand_in)
 }
 
 /// Running clusters. Dropping it ends every process and removes the folder.

@@ -42,7 +42,7 @@ pub struct KubeflowOptions {
 
 /// Installs the operator's three CRDs: without any of them it exits at once.
 pub(crate) async fn install_crds(cluster: &Cluster) -> Result<(), Error> {
-    cluster.install_crds(&cluster.tools().spark_operator_crds()).await
+    cluster.apply_files(&cluster.tools().spark_operator_crds()).await.map(drop)
 }
 
 pub(crate) async fn start(cluster: &Cluster, options: &KubeflowOptions) -> Result<Option<StandIn>, Error> {

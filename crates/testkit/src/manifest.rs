@@ -87,6 +87,14 @@ async fn api(
     })
 }
 
+/// The kind that a CRD defines, if the object is one that was not changed since it was created.
+pub(crate) fn new_kind(object: &DynamicObject) -> Option<GroupVersionKind> {
+    let new = kind(object) == "CustomResourceDefinition" && object.metadata.generation == Some(1);
+    let text = |pointer: &str| object.data.pointer(pointer)?.as_str().map(str::to_owned);
+    let spec = new.then(|| (text("/spec/group"), text("/spec/versions/0/name"), text("/spec/names/kind")))?;
+    Some(GroupVersionKind { group: spec.0?, version: spec.1?, kind: spec.2? })
+}
+
 /// The plural and scope of a kind. A kind whose CRD was just applied appears a moment later.
 pub async fn lookup(
     client: &Client,
