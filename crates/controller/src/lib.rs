@@ -1,1 +1,39 @@
-//! placeholder
+//! The hub loop: reconciles jobs, decides where they go, mirrors what becomes of them.
+//!
+//! Wires watches, dispatcher, members and passes together. A pass reads only caches and makes at most one effect at a
+//! time; the hub's API server is the log of every decision. Knows members only through their trait.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`convert`], [`template`] | parsing of users' objects into the core's types |
+//! | [`reconcile`], [`act`] | one pass: gather, decide, act |
+//! | [`status`], [`links`] | what a status says |
+//! | [`hub`] | writes to the hub's record of a job |
+//! | [`dispatcher`] | the one task that owns fleet, queues and ledger |
+//! | [`jobs`], [`queues`], [`fleet`], [`members`] | the hub's watches and what they tell |
+//! | [`memory`] | what this process remembers between passes |
+//! | [`events`], [`metrics`], [`readiness`] | what people and machines see of it |
+
+mod act;
+pub mod context;
+pub mod convert;
+pub mod dispatcher;
+pub mod error;
+pub mod events;
+pub mod fleet;
+pub mod hub;
+pub mod jobs;
+pub mod links;
+pub mod members;
+pub mod memory;
+pub mod metrics;
+pub mod queues;
+pub mod readiness;
+pub mod reconcile;
+mod run;
+pub mod status;
+pub mod template;
+pub mod watches;
+
+pub use error::Error;
+pub use run::{Settings, run};

@@ -57,6 +57,11 @@ impl Credit {
         self.numerator.abs() < self.denominator
     }
 
+    /// The credit in thousandths of a job, rounded down. For display.
+    pub fn thousandths(self) -> i128 {
+        self.numerator.saturating_mul(1000).div_euclid(self.denominator)
+    }
+
     /// Compares `(1 - credit) / weight` of two candidates.
     fn compare_need(self, weight: u32, other: Self, other_weight: u32) -> Ordering {
         let side = |a: Self, b: Self, weight_of_b: u32| {

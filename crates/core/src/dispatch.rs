@@ -43,6 +43,10 @@ pub struct Applicant {
 /// A decision that is not committed yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
+    /// The job's place on the hub.
+    pub key: JobKey,
+    /// What it asked for.
+    pub request: Arc<Request>,
     /// The member.
     pub cluster: ClusterName,
     /// Who that is.
@@ -81,6 +85,26 @@ pub enum Withdrawal {
     Other,
 }
 
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Placed and not finished.
+    pub active: Resources,
+    /// Waiting.
+    pub queued: u64,
+}
+
+/// What survives a restart of a queue's account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last placement that is contained.
+    pub seq: u64,
+    /// Credits after it.
+    pub credits: Credits,
+    /// Placements so far by member; with its credit, that is what its weight entitles it to.
+    pub placed: BTreeMap<ClusterName, u64>,
+}
+
 /// The shortest and the longest time that a route backs off after a full quota.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -92,14 +116,27 @@ struct Line {
     facts: Option<QueueFacts>,
     admits: Option<Selector>,
     credits: Credits,
+    placed: BTreeMap<ClusterName, u64>,
     seq: u64,
-    /// Credits and seq changed since the last checkpoint.
-    unsaved: bool,
     waiting: BTreeMap<Rank, Applicant>,
     /// Joined since the last pass.
     fresh: BTreeSet<Rank>,
     /// Room may have appeared since the last pass.
     dirty: bool,
+}
+
+impl Line {
+    fn book(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
+        self.credits.book(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
+        let placed = self.placed.entry(picked.clone()).or_default();
+        *placed = placed.saturating_add(1);
+    }
+
+    fn unbook(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
+        self.credits.unbook(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
+        let placed = self.placed.entry(picked.clone()).or_default();
+        *placed = placed.saturating_sub(1);
+    }
 }
 
 /// What a placement was booked with, to take it back exactly.
@@ -157,12 +194,11 @@ impl Dispatcher {
     }
 
     /// Adds or changes a queue. The first call for a queue takes over its checkpoint.
-    pub fn set_queue(&mut self, facts: QueueFacts, admits: Option<Selector>, checkpoint: (u64, Credits)) {
+    pub fn set_queue(&mut self, facts: QueueFacts, admits: Option<Selector>, checkpoint: Checkpoint) {
         let line = self.lines.entry(facts.name.clone()).or_default();
         if line.facts.is_none() {
-            (line.seq, line.credits) = (line.seq.max(checkpoint.0), checkpoint.1);
-        } else if line.facts.as_ref() != Some(&facts) {
-            line.unsaved = true;
+            line.seq = line.seq.max(checkpoint.seq);
+            (line.credits, line.placed) = (checkpoint.credits, checkpoint.placed);
         }
         if line.facts.as_ref() != Some(&facts) || line.admits != admits {
             line.dirty = true;
@@ -198,17 +234,19 @@ impl Dispatcher {
         for (queue, seq, cluster, excluded) in replays {
             let among = self.among(&queue, &excluded, &cluster);
             let line = self.lines.entry(queue).or_default();
-            line.credits.book(among.iter().map(|(c, w)| (c, *w)), &cluster);
+            line.book(&among, &cluster);
             line.seq = line.seq.max(seq);
-            line.unsaved = true;
         }
     }
 
     /// A job asks for a place; asking again replaces what it asked before. The next [`Self::pass`] decides.
     pub fn enqueue(&mut self, applicant: Applicant) {
         let uid = applicant.uid.clone();
-        if self.decided.contains_key(&uid) {
-            return;
+        match self.decided.get(&uid) {
+            Some(decision) if *decision.request == *applicant.request => return,
+            // Its owner changed it before the decision was committed.
+            Some(_) => self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH),
+            None => {}
         }
         let queue = applicant.request.queue.clone();
         let rank = (Reverse(applicant.request.priority), applicant.created, applicant.key.clone());
@@ -225,6 +263,11 @@ impl Dispatcher {
             return Some(Answer::Place(Box::new(decision.clone())));
         }
         self.waits.get(uid).cloned().map(Answer::Wait)
+    }
+
+    /// Where a decided job lives on the hub, to call it.
+    pub fn key_of_decided(&self, uid: &JobUid) -> Option<JobKey> {
+        self.decided.get(uid).map(|decision| decision.key.clone())
     }
 
     /// The decision is on the hub's record.
@@ -250,8 +293,7 @@ impl Dispatcher {
         });
         let Some(Booking { queue, cluster, among }) = booking else { return };
         if let Some(line) = self.lines.get_mut(&queue) {
-            line.credits.unbook(among.iter().map(|(c, w)| (c, *w)), &cluster);
-            line.unsaved = true;
+            line.unbook(&among, &cluster);
         }
         if why == Withdrawal::Capacity {
             let delay = self.backoffs.get(&(queue.clone(), cluster.clone())).map_or(BACKOFF.0, |(_, delay)| {
@@ -270,6 +312,15 @@ impl Dispatcher {
         self.leave(uid);
         self.booked.remove(uid);
         self.release(uid);
+    }
+
+    /// Forgets every job that is not kept: after a list that says what there is.
+    pub fn retain(&mut self, keep: impl Fn(&JobUid) -> bool) {
+        let known = self.ledger.jobs().chain(self.ranks.keys()).chain(self.decided.keys());
+        let gone: HashSet<JobUid> = known.filter(|uid| !keep(uid)).cloned().collect();
+        for uid in &gone {
+            self.forget(uid);
+        }
     }
 
     /// Places what can be placed. Returns the jobs that were decided, in order of decision.
@@ -296,11 +347,17 @@ impl Dispatcher {
         Some(self.verdicts(applicant, queue, now))
     }
 
-    /// Seq and credits of a queue, if they changed since they were last taken.
-    pub fn take_checkpoint(&mut self, queue: &QueueName) -> Option<(u64, Credits)> {
-        let line = self.lines.get_mut(queue).filter(|line| line.unsaved)?;
-        line.unsaved = false;
-        Some((line.seq, line.credits.clone()))
+    /// What a queue holds, its account as of now, and the members that it routes to with their weights.
+    pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
+        let Some(line) = self.lines.get(queue) else { return <_>::default() };
+        let queued = u64::try_from(line.waiting.len()).unwrap_or(u64::MAX);
+        let held = Held { active: self.ledger.total_of(queue), queued };
+        let Line { seq, credits, placed, facts, .. } = line;
+        let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
+        let route = |(cluster, member): (&ClusterName, &MemberFacts)| {
+            Some((cluster.clone(), facts.as_ref()?.route_to(cluster, &member.labels)?.weight))
+        };
+        (held, account, self.fleet.iter().filter_map(route).collect())
     }
 
     /// The account.
@@ -311,11 +368,6 @@ impl Dispatcher {
     /// The members.
     pub fn fleet(&self) -> &BTreeMap<ClusterName, MemberFacts> {
         &self.fleet
-    }
-
-    /// Jobs that wait in a queue.
-    pub fn queued_in(&self, queue: &QueueName) -> usize {
-        self.lines.get(queue).map_or(0, |line| line.waiting.len())
     }
 
     /// Whether most members are Suspect at once: then the router or its own network is at fault, and nothing that is
@@ -379,6 +431,8 @@ impl Dispatcher {
             .map(|v| v.cluster.clone())
             .collect();
         let decision = Decision {
+            key: applicant.key.clone(),
+            request: applicant.request.clone(),
             cluster: picked.cluster.clone(),
             identity,
             namespace: member.namespace.target(namespace).clone(),
@@ -392,8 +446,7 @@ impl Dispatcher {
         let among: Vec<_> = candidates.into_iter().map(|c| (c.cluster, c.weight)).collect();
         if let Some(line) = self.lines.get_mut(name) {
             line.seq = decision.seq;
-            line.unsaved = true;
-            line.credits.book(among.iter().map(|(c, w)| (c, *w)), &picked.cluster);
+            line.book(&among, &picked.cluster);
         }
         self.ledger.reserve(applicant.uid.clone(), picked.cluster.clone(), name.clone(), decision.demand);
         let booking = Booking { queue: name.clone(), cluster: picked.cluster, among };

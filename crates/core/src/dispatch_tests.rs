@@ -58,7 +58,7 @@ fn dispatcher(members: &[(&str, u32, Option<u64>)]) -> Dispatcher {
         dispatcher.set_member(ClusterName::from(*name), member(*jobs));
     }
     let weights: Vec<_> = members.iter().map(|(name, weight, _)| (*name, *weight)).collect();
-    dispatcher.set_queue(queue("etl", &weights), Some(Selector::default()), (0, Credits::default()));
+    dispatcher.set_queue(queue("etl", &weights), Some(Selector::default()), Checkpoint::default());
     dispatcher
 }
 
@@ -127,14 +127,14 @@ fn an_unknown_queue_and_a_foreign_namespace_are_named_and_mend_themselves() {
     let mut d = dispatcher(&[("a", 1, None)]);
     d.enqueue(applicant("lost", "adhoc", 0));
     d.pass(now());
-    assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "UnknownQueue");
-    d.set_queue(queue("adhoc", &[("a", 1)]), None, (0, Credits::default()));
+    assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "QueueNotFound");
+    d.set_queue(queue("adhoc", &[("a", 1)]), None, Checkpoint::default());
     d.pass(now());
     assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "NamespaceNotAdmitted");
-    d.set_queue(queue("adhoc", &[("nowhere", 1)]), Some(Selector::default()), (0, Credits::default()));
+    d.set_queue(queue("adhoc", &[("nowhere", 1)]), Some(Selector::default()), Checkpoint::default());
     d.pass(now());
     assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "NoRoute");
-    d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), (0, Credits::default()));
+    d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), Checkpoint::default());
     assert_eq!(d.pass(now()), [JobUid::from("lost")]);
 }
 
@@ -182,7 +182,7 @@ fn a_full_quota_backs_its_route_off_and_lets_it_come_back() {
 fn credits_survive_a_restart_by_checkpoint_and_replay() {
     let members = [("a", 50, None), ("b", 30, None), ("c", 20, None)];
     let mut d = dispatcher(&members);
-    let mut checkpoint = (0, Credits::default());
+    let mut checkpoint = Checkpoint::default();
     let mut placements = Vec::new();
     for n in 0..7 {
         let uid = JobUid::new(format!("job-{n}"));
@@ -190,7 +190,7 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
         d.committed(&uid);
         placements.push((uid, placement(&decision)));
         if n == 3 {
-            checkpoint = d.take_checkpoint(&QueueName::from("etl")).unwrap();
+            checkpoint = d.standing(&QueueName::from("etl")).1;
         }
     }
     let mut restarted = Dispatcher::default();
@@ -259,7 +259,7 @@ proptest! {
             let total = u64::try_from(placed.len()).unwrap();
             prop_assert_eq!(d.ledger().total_of(&QueueName::from("etl")).jobs, total);
             let room: u64 = caps.iter().sum();
-            prop_assert!(d.queued_in(&QueueName::from("etl")) == 0 || total == room, "nobody waits beside room");
+            prop_assert!(d.standing(&QueueName::from("etl")).0.queued == 0 || total == room, "nobody waits beside room");
         }
     }
 }

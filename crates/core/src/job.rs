@@ -149,8 +149,6 @@ pub struct Application {
     pub executors: ExecutorCounts,
     /// The driver's pod.
     pub driver_pod: Option<String>,
-    /// The driver's web UI inside the member.
-    pub ui_address: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
 }

@@ -52,6 +52,11 @@ impl Ledger {
         self.entries.contains_key(job)
     }
 
+    /// The jobs that hold a reservation.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobUid> {
+        self.entries.keys()
+    }
+
     /// All that is placed on a member.
     pub fn on(&self, cluster: &ClusterName) -> Resources {
         self.members.get(cluster).copied().unwrap_or_default()

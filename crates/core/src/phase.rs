@@ -126,7 +126,6 @@ pub fn mirror(seen: &Observation, before: Option<&Application>, now: Timestamp) 
         attempts: seen.executions,
         executors: seen.executors,
         driver_pod: seen.driver_pod.clone(),
-        ui_address: seen.ui_address.clone(),
         error: seen.error.clone(),
     }
 }

@@ -166,7 +166,7 @@ impl Exclusion {
             Self::NotNamed => "NotNamed",
             Self::SelectorMismatch => "SelectorMismatch",
             Self::SparkVersion { .. } => "SparkVersion",
-            Self::NoRoom { shortage, .. } if shortage.is_for_ever() => "TooLarge",
+            Self::NoRoom { shortage, .. } if shortage.is_for_ever() => "NeverFits",
             Self::NoRoom { .. } => "NoCapacity",
             Self::RefusedThisJob { .. } => "RefusedThisJob",
             Self::WeightZero => "WeightZero",

@@ -118,7 +118,7 @@ fn room_is_the_members_and_the_routes() {
         "the job needs 7 cpu, has 6 at all in the queue's share there"
     );
     assert_eq!(reason(|c| fill(c, "other", 5000)), "-");
-    assert_eq!(reason(|c| c.request.demand.cpu_milli = 9000), "TooLarge");
+    assert_eq!(reason(|c| c.request.demand.cpu_milli = 9000), "NeverFits");
 }
 
 #[test]
@@ -128,6 +128,6 @@ fn what_the_job_rules_out_comes_before_what_the_member_lacks() {
             c.member.link = LinkState::Connecting;
             c.request.demand.cpu_milli = 90_000;
         }),
-        "TooLarge"
+        "NeverFits"
     );
 }

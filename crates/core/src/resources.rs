@@ -204,8 +204,9 @@ pub enum AmountError {
 /// [`AmountError::Quantity`] for a text that is none or is negative, [`AmountError::TooLarge`] past 2^127.
 pub fn quantity_milli(text: &str) -> Result<u128, AmountError> {
     let bad = || AmountError::Quantity(text.to_owned());
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    let (digits, suffix) = text.split_at(split);
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let split = unsigned.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(unsigned.len());
+    let (digits, suffix) = unsigned.split_at(split);
     let (multiplier, divisor): (u128, u128) = match suffix {
         "" => (1000, 1),
         "n" => (1, 1_000_000),
@@ -307,6 +308,7 @@ mod tests {
             ("1E3", 1_000_000),
             ("12e-1", 1200),
             ("2k", 2_000_000),
+            ("+2", 2000),
             ("1Ki", 1_024_000),
         ] {
             assert_eq!(quantity_milli(text), Ok(milli), "{text}");

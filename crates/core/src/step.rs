@@ -480,11 +480,11 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
     };
     let said = seen.error.as_deref().unwrap_or("the operator gives no cause");
     match &seen.run {
-        RunState::Succeeded => end(Phase::Succeeded, "Succeeded", format!("completed on {member}"), false),
+        RunState::Succeeded => end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false),
         RunState::Failed(FailureSign::DriverExists) => match s.driver {
             // The operator submitted twice and gave up on the second: the first driver decides.
             DriverSeen::Succeeded => {
-                end(Phase::Succeeded, "Succeeded", format!("the driver completed on {member}; its operator says: {said}"), false)
+                end(Phase::Succeeded, "JobSucceeded", format!("the driver completed on {member}; its operator says: {said}"), false)
             }
             DriverSeen::Failed(how) => end(Phase::Failed, "JobFailed", format!("the driver failed on {member}: {how}"), true),
             DriverSeen::Gone => {

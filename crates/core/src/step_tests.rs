@@ -199,7 +199,7 @@ fn a_placed_job_whose_template_reads_badly_goes_on() {
     // A next build may parse more strictly: what runs, runs.
     let rejection = Rejection { reason: "InvalidTemplate", message: String::new() };
     let world = World::running(RunState::Succeeded).with(|w| w.job.request = Err(rejection));
-    assert_eq!(outcome(world.step()), (Phase::Succeeded, "Succeeded"));
+    assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
 }
 
 mod create {
@@ -348,7 +348,7 @@ mod mirroring {
     #[test]
     fn ends_are_ends() {
         for (run, expected) in [
-            (RunState::Succeeded, (Phase::Succeeded, "Succeeded")),
+            (RunState::Succeeded, (Phase::Succeeded, "JobSucceeded")),
             (RunState::Failed(FailureSign::Application), (Phase::Failed, "JobFailed")),
             (RunState::Failed(FailureSign::DriverLost), (Phase::Failed, "DriverLost")),
             (RunState::Failed(FailureSign::Submission), (Phase::Failed, "SubmissionFailed")),
@@ -371,7 +371,7 @@ mod mirroring {
         };
         assert_eq!(world.step(), Step::Rest { until: Some(at(115)) }, "it runs");
         world.driver = DriverSeen::Succeeded;
-        assert_eq!(outcome(world.step()), (Phase::Succeeded, "Succeeded"));
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
         world.driver = DriverSeen::Failed("exit code 1".into());
         assert_eq!(outcome(world.step()), (Phase::Failed, "JobFailed"));
         world.driver = DriverSeen::Gone;

@@ -17,6 +17,8 @@ pub struct Waits {
     pub message: String,
     /// Members judged the job and refused it, and no other one is left that could ever take it.
     pub refused_by_all: bool,
+    /// Waiting alone does not help: the job, the queue or a member has to change.
+    pub needs_a_change: bool,
 }
 
 /// Most members that a message lists.
@@ -25,11 +27,12 @@ const LISTED: usize = 10;
 impl Waits {
     pub(crate) fn unknown_queue(queue: &QueueName) -> Self {
         Self {
-            reason: "UnknownQueue",
+            reason: "QueueNotFound",
             message: format!(
                 "SparkQueue {queue} does not exist; create it, or change spec.queue. The job goes on by itself then"
             ),
             refused_by_all: false,
+            needs_a_change: true,
         }
     }
 
@@ -41,6 +44,7 @@ impl Waits {
                  namespace's labels (a queue without a selector admits nobody, an empty one everybody)"
             ),
             refused_by_all: false,
+            needs_a_change: true,
         }
     }
 
@@ -52,12 +56,12 @@ impl Waits {
             } else {
                 format!("SparkQueue {queue} has no route to any of the {} members", verdicts.len())
             };
-            return Self { reason: "NoRoute", message, refused_by_all: false };
+            return Self { reason: "NoRoute", message, refused_by_all: false, needs_a_change: true };
         }
         let has = |reason: &str| excluded.iter().any(|(_, exclusion)| exclusion.reason() == reason);
         let only_a_change_helps = excluded.iter().all(|(_, exclusion)| exclusion.needs_a_change());
-        let (reason, lead) = if only_a_change_helps && has("TooLarge") {
-            ("TooLarge", "no member can ever take this job")
+        let (reason, lead) = if only_a_change_helps && has("NeverFits") {
+            ("NeverFits", "no member can ever take this job")
         } else if only_a_change_helps {
             ("NoClusterMatches", "no member can take this job")
         } else if has("NoCapacity") || has("BackingOff") {
@@ -72,6 +76,7 @@ impl Waits {
         if routed.len() > LISTED {
             message.push_str(&format!("; and {} more", routed.len() - LISTED));
         }
-        Self { reason, message, refused_by_all: only_a_change_helps && has("RefusedThisJob") }
+        let refused_by_all = only_a_change_helps && has("RefusedThisJob");
+        Self { reason, message, refused_by_all, needs_a_change: only_a_change_helps }
     }
 }

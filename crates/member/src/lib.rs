@@ -5,6 +5,7 @@
 //! member says is read from its cache without waiting. Must never be a trigger stream of the controller, and never
 //! decides where a job goes.
 
+pub mod canonical;
 pub mod member;
 
-pub use member::{Confirmation, Created, Fence, Health, Member, Order};
+pub use member::{Confirmation, Created, Driver, Fence, Health, Member, Order};

@@ -77,6 +77,21 @@ pub enum Fence {
     Impossible(String),
 }
 
+/// What became of a driver's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// It is pending or running.
+    Alive,
+    /// It ended with exit code 0.
+    Succeeded,
+    /// It ended otherwise; the text says how.
+    Failed(String),
+    /// It is not there.
+    Gone,
+    /// The read failed; nothing is known.
+    Unclear(String),
+}
+
 /// A member's health and what it may be used for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
@@ -124,6 +139,10 @@ pub trait Member: Send + Sync + 'static {
     /// Drives an attempt towards its fence by one step and says how far it is. `uid` is the recorded one, `None` for an
     /// attempt whose create was never confirmed; `settled_at` is when a late create can no longer take effect.
     async fn stop(&self, order: &StopOrder) -> Fence;
+
+    /// What became of the driver's pod, for an application whose own state does not prove an end. `driver_pod` is the
+    /// name that the operator reported, if any; else the backend's usual name is looked up.
+    async fn driver(&self, namespace: &Namespace, name: &RemoteName, driver_pod: Option<&str>) -> Driver;
 
     /// The last bytes of the driver's log, for the error of a failed application. `None` when there is none to be had.
     async fn driver_log_tail(&self, namespace: &Namespace, driver_pod: &str, bytes: u32) -> Option<String>;

@@ -1,0 +1,130 @@
+//! Tells the dispatcher what its members are, and the jobs of a member that it changed.
+//!
+//! Owns what was told last. Facts come from two places, a member's object and its link; a change of either is told at
+//! once. Must never wait for a member.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{ResourceExt, runtime::reflector::Store};
+use spark_router_api::{MemberCluster, RoutedSparkJob, condition};
+use spark_router_core::{
+    health::LinkState,
+    id::{ClusterName, JobKey, Namespace},
+    place::MemberFacts,
+};
+use spark_router_member::Registry;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{convert, dispatcher};
+
+/// Blocks on namespaces end by themselves: the facts are looked at again this often.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Fleet {
+    /// The members' links.
+    pub registry: Registry,
+    /// The members' objects.
+    pub members: Store<MemberCluster>,
+    /// The jobs.
+    pub jobs: Store<RoutedSparkJob>,
+    /// Who is told.
+    pub dispatcher: dispatcher::Handle,
+    /// Takes the keys of jobs that have something new to see.
+    pub called: mpsc::Sender<JobKey>,
+}
+
+impl Fleet {
+    /// Tells every change until stopped. `changed` fires when an object changed.
+    pub async fn run(self, mut changed: watch::Receiver<u64>, stop: CancellationToken) {
+        let mut links = self.registry.subscribe();
+        let mut told = BTreeMap::new();
+        loop {
+            self.tell(&mut told).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                // A closed channel means that its task ended; the stop follows.
+                _ = changed.changed() => {}
+                _ = links.changed() => {}
+                () = tokio::time::sleep(REFRESH) => {}
+            }
+        }
+    }
+
+    /// Tells what differs from what was told.
+    pub async fn tell(&self, told: &mut BTreeMap<ClusterName, MemberFacts>) {
+        let mut gone: Vec<_> = told.keys().cloned().collect();
+        for object in self.members.state() {
+            let cluster = ClusterName::new(object.name_any());
+            let link = self.registry.get(&cluster);
+            let facts = match convert::member(&object, link.as_deref()) {
+                Ok(facts) => facts,
+                Err(why) => {
+                    warn!(cluster.name = %cluster, why, "the member's object cannot be read; it takes nothing");
+                    continue;
+                }
+            };
+            gone.retain(|name| *name != cluster);
+            let before = told.get(&cluster);
+            if before == Some(&facts) {
+                continue;
+            }
+            let moved = before.is_none_or(|before| before.link != facts.link || before.fault != facts.fault);
+            told.insert(cluster.clone(), facts.clone());
+            let name = cluster.clone();
+            self.dispatcher.change(move |dispatcher| dispatcher.set_member(name, facts)).await;
+            if moved {
+                self.call_jobs_of(&cluster).await;
+            }
+        }
+        for cluster in gone {
+            told.remove(&cluster);
+            let name = cluster.clone();
+            self.dispatcher.change(move |dispatcher| dispatcher.remove_member(&name)).await;
+            self.call_jobs_of(&cluster).await;
+        }
+    }
+
+    /// Calls the unfinished jobs that are placed on a member, and those that wait for it to be deleted.
+    async fn call_jobs_of(&self, cluster: &ClusterName) {
+        for job in placed_on(&self.jobs, cluster) {
+            let Some(namespace) = job.namespace() else { continue };
+            let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
+            if self.called.send(key).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether every member has been reached once or is known to be at fault.
+    pub fn is_settled(&self) -> bool {
+        self.members.state().iter().all(|object| {
+            let link = self.registry.get(&ClusterName::new(object.name_any()));
+            match link {
+                Some(link) => {
+                    let health = link.health();
+                    health.link != LinkState::Connecting || health.fault.is_some()
+                }
+                None => object
+                    .status
+                    .as_ref()
+                    .and_then(|status| condition::find(&status.conditions, condition::READY))
+                    .is_some_and(|ready| ready.status == "False"),
+            }
+        })
+    }
+}
+
+/// The jobs that a member concerns: placed there, and unfinished or being deleted.
+pub fn placed_on(jobs: &Store<RoutedSparkJob>, cluster: &ClusterName) -> Vec<Arc<RoutedSparkJob>> {
+    jobs.state()
+        .into_iter()
+        .filter(|job| {
+            let Some(status) = &job.status else { return false };
+            let there = status.placement.as_ref().is_some_and(|p| p.cluster == cluster.as_str());
+            there && (job.metadata.deletion_timestamp.is_some() || !condition::is_true(&status.conditions, condition::FINISHED))
+        })
+        .collect()
+}

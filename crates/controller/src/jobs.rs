@@ -1,0 +1,114 @@
+//! The watch of the hub's jobs: what triggers a pass, and what is kept of each job.
+//!
+//! Owns the cache of jobs. Keeps no template of a job whose application exists: it is the bulk of the object and is never
+//! needed again. A job that is gone is forgotten everywhere, also one that went while the watch was down.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures::{Stream, StreamExt, future};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        Predicate, WatchStreamExt, predicates,
+        reflector::{self, Store, store::Writer},
+        watcher,
+    },
+};
+use serde_json::Map;
+use spark_router_api::{RoutedSparkJob, condition};
+use spark_router_core::{dispatch::Dispatcher, id::JobUid};
+use tracing::warn;
+
+use crate::{context::Context, dispatcher};
+
+/// The cache and its feeder.
+pub fn store() -> (Store<RoutedSparkJob>, Writer<RoutedSparkJob>) {
+    reflector::store()
+}
+
+/// The stream of triggers. The first list is a quorum read: a placement that a stale one leaves out would be made twice.
+pub fn triggers(
+    client: Client,
+    writer: Writer<RoutedSparkJob>,
+    jobs: Store<RoutedSparkJob>,
+    context: &Arc<Context>,
+) -> impl Stream<Item = Result<RoutedSparkJob, watcher::Error>> + Send + 'static {
+    let forget = context.clone();
+    watcher(Api::all(client), watcher::Config::default())
+        .default_backoff()
+        .modify(prune)
+        .reflect(writer)
+        .then(move |event| {
+            let (context, jobs) = (forget.clone(), jobs.clone());
+            async move {
+                match &event {
+                    Ok(watcher::Event::Delete(job)) => forget_job(job, &context).await,
+                    Ok(watcher::Event::InitDone) => forget_missing(&jobs, &context).await,
+                    _ => {}
+                }
+                event
+            }
+        })
+        .applied_objects()
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers).combine(record),
+            predicates::Config::default(),
+        )
+        .filter_map(|trigger| {
+            // An error must not reach the controller: one back-off holds all its triggers.
+            future::ready(trigger.inspect_err(|error| warn!(%error, "the watch of jobs failed; it is set up again")).ok())
+        })
+        .map(Ok)
+}
+
+/// Our own status writes trigger nothing, but a record that somebody else put back does.
+fn record(job: &RoutedSparkJob) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hash = DefaultHasher::new();
+    let status = job.status.as_ref();
+    let placement = status.and_then(|status| status.placement.as_ref());
+    placement.map(|p| (&p.cluster, p.attempt, p.seq)).hash(&mut hash);
+    status.is_some_and(|status| condition::is_true(&status.conditions, condition::FINISHED)).hash(&mut hash);
+    job.meta().deletion_timestamp.is_some().hash(&mut hash);
+    Some(hash.finish())
+}
+
+fn prune(job: &mut RoutedSparkJob) {
+    job.managed_fields_mut().clear();
+    job.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    let exists = |job: &RoutedSparkJob| {
+        let status = job.status.as_ref()?;
+        let created = status.placement.as_ref()?.remote_uid.is_some();
+        Some(created || condition::is_true(&status.conditions, condition::FINISHED))
+    };
+    if exists(job).unwrap_or(false) {
+        job.spec.template.spec = Map::new();
+    }
+}
+
+async fn forget_job(job: &RoutedSparkJob, context: &Context) {
+    if let Some(uid) = &job.metadata.uid {
+        let uid = JobUid::new(uid);
+        context.memory.forget(&uid);
+        context.dispatcher.forget(uid).await;
+    }
+}
+
+/// A new list emits no deletes: what is accounted for and not on it is gone.
+async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
+    let present: HashSet<JobUid> = jobs.state().iter().filter_map(|job| job.uid().map(JobUid::new)).collect();
+    context.memory.retain(|uid| present.contains(uid));
+    context.dispatcher.change(move |dispatcher: &mut Dispatcher| dispatcher.retain(|uid| present.contains(uid))).await;
+}
+
+/// Takes every recorded placement into the dispatcher's account.
+pub async fn restore(jobs: &Store<RoutedSparkJob>, dispatcher: &dispatcher::Handle) {
+    for job in jobs.state() {
+        let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };
+        let Some(record) = &status.placement else { continue };
+        let placement = crate::convert::placement(record);
+        let finished = condition::is_true(&status.conditions, condition::FINISHED);
+        dispatcher.change(move |d| d.restore(&JobUid::new(uid), &placement, finished)).await;
+    }
+    dispatcher.change(Dispatcher::replay).await;
+}

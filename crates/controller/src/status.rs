@@ -1,0 +1,334 @@
+//! What a job's status says after each step.
+//!
+//! Owns no state. Pure: the object as it is and one change go in, the whole next status comes out. Conditions are the
+//! record that programs read; phase, reason and message are the same thing for people. `Reconciling` and `Stalled` are
+//! there only while True and never together, as kstatus wants it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use spark_router_api::{
+    RoutedSparkJob, RoutedSparkJobStatus,
+    condition::{self, Finding, Truth, reason},
+    job::{
+        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal, PastAttempt,
+        PlacementRecord,
+    },
+};
+use spark_router_core::{
+    id::ClusterName,
+    job::{Application, Rejection},
+    phase::Phase,
+    refusal::{Refusal, RefusalClass},
+    step::{Cause, DeletionWaits, Mirror, Outcome},
+    waits::Waits,
+};
+
+/// One change of a job's status.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// The template cannot be taken.
+    Rejected(&'a Rejection),
+    /// It waits for a place.
+    Waiting(&'a Waits),
+    /// A member is chosen.
+    Placed {
+        /// The decision.
+        placement: Box<PlacementRecord>,
+        /// Freezes the spec.
+        spec_hash: String,
+    },
+    /// The placement is taken back.
+    Withdrawn(&'a Cause),
+    /// The application was observed.
+    Mirrored(&'a Mirror, ApplicationLinks),
+    /// The member is unreachable.
+    Unreachable(Timestamp),
+    /// The end.
+    Finished(&'a Outcome, ApplicationLinks),
+    /// Its deletion waits.
+    Terminating(&'a DeletionWaits),
+    /// The stored template is not what was placed first; nothing is created from it.
+    Drifted,
+}
+
+/// The status after `change`, or `None` when it would say what it says already.
+pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Option<RoutedSparkJobStatus> {
+    let before = object.status.clone().unwrap_or_default();
+    let mut next = Next { status: before.clone(), generation: object.metadata.generation, now: Time(now) };
+    next.status.observed_generation = object.metadata.generation;
+    match change {
+        Change::Rejected(rejection) => next.rejected(rejection.reason, &rejection.message),
+        Change::Waiting(waits) => next.waiting(waits),
+        Change::Placed { placement, spec_hash } => next.placed(placement, spec_hash),
+        Change::Withdrawn(cause) => next.withdrawn(cause),
+        Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
+        Change::Unreachable(since) => next.unreachable(*since),
+        Change::Finished(outcome, links) => next.finished(outcome, links),
+        Change::Terminating(waits) => next.terminating(waits),
+        Change::Drifted => next.drifted(),
+    }
+    (next.status != before).then_some(next.status)
+}
+
+struct Next {
+    status: RoutedSparkJobStatus,
+    generation: Option<i64>,
+    now: Time,
+}
+
+impl Next {
+    fn set(&mut self, type_: &'static str, status: Truth, reason: &str, message: &str) {
+        let finding = Finding { type_, status, reason: reason.to_owned(), message: message.to_owned() };
+        condition::set(&mut self.status.conditions, finding, self.generation, &self.now);
+    }
+
+    fn show(&mut self, phase: Phase, reason: &str, message: &str) {
+        self.status.phase = Some(phase.as_str().to_owned());
+        self.status.reason = Some(reason.to_owned());
+        self.status.message = Some(message.to_owned());
+    }
+
+    fn going_on(&mut self, reason: &str, message: &str) {
+        condition::remove(&mut self.status.conditions, condition::STALLED);
+        self.set(condition::RECONCILING, Truth::True, reason, message);
+    }
+
+    fn stalled(&mut self, reason: &str, message: &str) {
+        condition::remove(&mut self.status.conditions, condition::RECONCILING);
+        self.set(condition::STALLED, Truth::True, reason, message);
+    }
+
+    fn unfinished(&mut self, reason: &str) {
+        self.set(condition::SUCCEEDED, Truth::Unknown, reason, "the job has not ended");
+        self.set(condition::FINISHED, Truth::False, reason, "the job has not ended");
+    }
+
+    fn accepted(&mut self) {
+        self.set(condition::ACCEPTED, Truth::True, reason::VALID, "the template can be taken");
+    }
+
+    fn rejected(&mut self, why: &str, message: &str) {
+        self.set(condition::ACCEPTED, Truth::False, why, message);
+        self.set(condition::PLACED, Truth::False, why, "the job is not placed until it is mended");
+        self.unfinished(why);
+        self.stalled(why, message);
+        self.show(Phase::Queued, why, message);
+    }
+
+    fn waiting(&mut self, waits: &Waits) {
+        let Waits { reason: why, message, .. } = waits;
+        if *why == reason::QUEUE_NOT_FOUND || *why == reason::NAMESPACE_NOT_ADMITTED {
+            return self.rejected(why, message);
+        }
+        self.accepted();
+        self.set(condition::PLACED, Truth::False, why, message);
+        self.unfinished(reason::WAITING_FOR_PLACEMENT);
+        self.going_on(reason::WAITING_FOR_PLACEMENT, message);
+        self.show(Phase::Queued, why, message);
+    }
+
+    fn placed(&mut self, placement: &PlacementRecord, spec_hash: &str) {
+        let why = placement.why.as_deref().unwrap_or("chosen");
+        let message = format!("{}: {why}", placement.cluster);
+        self.accepted();
+        self.set(condition::PLACED, Truth::True, reason::PLACED, &message);
+        self.unfinished(reason::DISPATCHING);
+        self.going_on(reason::DISPATCHING, &message);
+        self.show(Phase::Dispatched, reason::PLACED, &message);
+        condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        self.status.cluster = Some(placement.cluster.clone());
+        self.status.attempt = Some(placement.attempt);
+        self.status.placement = Some(placement.clone());
+        self.status.application = None;
+        if self.status.spec_hash.is_none() {
+            self.status.spec_hash = Some(spec_hash.to_owned());
+        }
+    }
+
+    fn withdrawn(&mut self, cause: &Cause) {
+        let Some(placement) = self.status.placement.take() else { return };
+        let message = match cause {
+            Cause::Unsent => {
+                format!("withdrawn from {}: it stopped answering before anything was sent", placement.cluster)
+            }
+            Cause::Refused(Refusal { reason, message, .. }) => {
+                format!("withdrawn from {}: {reason}: {message}", placement.cluster)
+            }
+        };
+        if let Cause::Refused(refusal) = cause
+            && refusal.class == RefusalClass::Job
+        {
+            let cluster = ClusterName::new(&placement.cluster);
+            self.refused(&cluster, refusal);
+        }
+        // A withdrawal uses up no attempt.
+        self.status.attempt = placement.attempt.checked_sub(1).filter(|attempt| *attempt > 0);
+        self.status.cluster = None;
+        self.status.application = None;
+        condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        self.set(condition::PLACED, Truth::False, reason::WITHDRAWN, &message);
+        self.going_on(reason::WAITING_FOR_PLACEMENT, &message);
+        self.show(Phase::Queued, reason::WITHDRAWN, &message);
+    }
+
+    fn refused(&mut self, cluster: &ClusterName, refusal: &Refusal) {
+        self.status.refusals.retain(|r| r.cluster != cluster.as_str());
+        self.status.refusals.push(MemberRefusal {
+            cluster: cluster.as_str().to_owned(),
+            reason: refusal.reason.to_owned(),
+            message: refusal.message.clone(),
+            at: self.now.clone(),
+        });
+        let excess = self.status.refusals.len().saturating_sub(MOST_REFUSALS);
+        self.status.refusals.drain(..excess);
+    }
+
+    fn record(&mut self, application: &Application, links: &ApplicationLinks) {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let counts = application.executors;
+        self.status.application = Some(ApplicationStatus {
+            state: text(&application.state),
+            id: application.id.clone(),
+            submission_id: application.submission_id.clone(),
+            submitted_at: application.submitted_at.map(Time),
+            started_at: application.started_at.map(Time),
+            finished_at: application.finished_at.map(Time),
+            attempts: (application.attempts > 0).then_some(application.attempts),
+            executors: (counts != spark_router_core::observe::ExecutorCounts::default()).then_some(ExecutorCounts {
+                pending: counts.pending,
+                running: counts.running,
+                completed: counts.completed,
+                failed: counts.failed,
+            }),
+            driver_pod: application.driver_pod.clone(),
+            links: (*links != ApplicationLinks::default()).then(|| links.clone()),
+            error: application.error.clone(),
+        });
+    }
+
+    fn mirrored(&mut self, mirror: &Mirror, links: &ApplicationLinks) {
+        let Mirror { phase, uid, application } = mirror;
+        if let Some(placement) = &mut self.status.placement {
+            placement.remote_uid = Some(uid.as_str().to_owned());
+        }
+        self.record(application, links);
+        if condition::find(&self.status.conditions, condition::MEMBER_REACHABLE).is_some() {
+            self.set(condition::MEMBER_REACHABLE, Truth::True, reason::REACHABLE, "the member answers");
+        }
+        let why = match phase {
+            Phase::Running => reason::RUNNING,
+            Phase::Retrying => reason::RETRYING,
+            Phase::Cancelling => reason::CANCELLING,
+            Phase::Queued
+            | Phase::Dispatched
+            | Phase::Submitted
+            | Phase::Suspended
+            | Phase::Succeeded
+            | Phase::Failed
+            | Phase::Cancelled => reason::DISPATCHING,
+        };
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let state = if application.state.is_empty() { "created" } else { &application.state };
+        let message = match &application.error {
+            Some(error) => format!("{state} on {cluster}: {error}"),
+            None => format!("{state} on {cluster}"),
+        };
+        self.unfinished(why);
+        self.going_on(why, &message);
+        self.show(*phase, why, &message);
+    }
+
+    fn unreachable(&mut self, since: Timestamp) {
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let message = format!(
+            "{cluster} does not answer since {since}; the job may go on there, its state is shown again when {cluster} \
+             is back"
+        );
+        self.set(condition::MEMBER_REACHABLE, Truth::False, reason::MEMBER_UNREACHABLE, &message);
+        self.going_on(reason::MEMBER_UNREACHABLE, &message);
+        self.status.reason = Some(reason::MEMBER_UNREACHABLE.to_owned());
+        self.status.message = Some(message);
+    }
+
+    fn finished(&mut self, outcome: &Outcome, links: &ApplicationLinks) {
+        let Outcome { phase, reason: why, message, uid, application, .. } = outcome;
+        if let (Some(placement), Some(uid)) = (&mut self.status.placement, uid) {
+            placement.remote_uid = Some(uid.as_str().to_owned());
+        }
+        if let Some(application) = application {
+            self.record(application, links);
+        }
+        let succeeded = *phase == Phase::Succeeded;
+        let message = match application.as_ref().and_then(|a| a.error.as_ref()) {
+            Some(error) if !succeeded && !message.contains(error.as_str()) => format!("{message}: {error}"),
+            _ => message.clone(),
+        };
+        self.accepted();
+        self.set(condition::SUCCEEDED, Truth::from(succeeded), why, &message);
+        self.set(condition::FINISHED, Truth::True, why, &message);
+        if condition::find(&self.status.conditions, condition::PLACED).is_some_and(|c| c.status != "True") {
+            self.set(condition::PLACED, Truth::False, why, &message);
+        }
+        if succeeded {
+            condition::remove(&mut self.status.conditions, condition::RECONCILING);
+            condition::remove(&mut self.status.conditions, condition::STALLED);
+        } else {
+            self.stalled(why, &message);
+        }
+        self.show(*phase, why, &message);
+        self.remember(phase.as_str(), why);
+    }
+
+    fn remember(&mut self, outcome: &str, why: &str) {
+        let Some(placement) = &self.status.placement else { return };
+        let application = self.status.application.as_ref();
+        self.status.history.push(PastAttempt {
+            attempt: placement.attempt,
+            cluster: placement.cluster.clone(),
+            remote_name: placement.remote_name.clone(),
+            outcome: outcome.to_owned(),
+            reason: Some(why.to_owned()),
+            started_at: application.and_then(|a| a.started_at.clone()),
+            finished_at: application.and_then(|a| a.finished_at.clone()).or_else(|| Some(self.now.clone())),
+        });
+        let excess = self.status.history.len().saturating_sub(LONGEST_HISTORY);
+        self.status.history.drain(..excess);
+    }
+
+    fn terminating(&mut self, waits: &DeletionWaits) {
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let way_out = format!(
+            "To let go of it although it may still run there: kubectl annotate rsj <name> {}=true",
+            spark_router_api::names::ABANDON_ANNOTATION
+        );
+        let message = match waits {
+            DeletionWaits::Unreachable { since: Some(since) } => {
+                format!("waits for {cluster}, which does not answer since {since}: the job may still run there. {way_out}")
+            }
+            DeletionWaits::Unreachable { since: None } => {
+                format!("waits for {cluster}, which is not connected: the job may still run there. {way_out}")
+            }
+            DeletionWaits::Unregistered => {
+                format!("waits for {cluster}, which is no MemberCluster any more: the job may still run there. {way_out}")
+            }
+            DeletionWaits::Unusable => {
+                format!("waits for {cluster}, which lacks rights or its SparkApplication CRD: see kubectl get mc {cluster} -o wide. {way_out}")
+            }
+        };
+        self.going_on(reason::TERMINATING, &message);
+        self.show(Phase::Cancelling, reason::TERMINATING, &message);
+    }
+
+    fn drifted(&mut self) {
+        let message = "spec.template differs from what was placed first, and nothing was created yet; put it back, or \
+                       delete the job and create it anew";
+        self.set(condition::ACCEPTED, Truth::False, reason::SPEC_DRIFT, message);
+        self.stalled(reason::SPEC_DRIFT, message);
+        self.status.reason = Some(reason::SPEC_DRIFT.to_owned());
+        self.status.message = Some(message.to_owned());
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,337 @@
+//! Reads a SparkApplication template: what it would reserve, and what it must not say.
+//!
+//! Owns no state. Pure: a template comes in as JSON, facts or a rejection go out. Every rejection names the field's path,
+//! the value and what to do. Reads only what routing needs: all else belongs to the member, which judges it itself.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use spark_router_core::{
+    demand::{Dynamic, Role, Shape, demand},
+    job::Rejection,
+    resources::{AmountError, Resources, cpu_milli, memory_bytes},
+};
+
+/// What routing needs of a template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// `spec.sparkVersion`.
+    pub spark_version: String,
+    /// What the application reserves.
+    pub demand: Resources,
+}
+
+/// Everything of ours is below this prefix; nobody else writes it.
+const OURS: &str = "sparkrouter.dev/";
+/// Labels that Spark sets on its pods itself; an application that sets them is refused by `spark-submit`.
+const SPARKS: [&str; 5] = ["spark-role", "spark-app-selector", "spark-app-name", "spark-version", "spark-exec-id"];
+/// Configuration keys that name objects or places which the router decides.
+const DECIDED: [&str; 3] =
+    ["spark.kubernetes.driver.pod.name", "spark.kubernetes.executor.podNamePrefix", "spark.kubernetes.namespace"];
+
+/// Reads `template` (`{apiVersion, kind, metadata, spec}`).
+///
+/// # Errors
+/// The first thing that cannot be taken: reason `InvalidTemplate` for what cannot be read, `ReservedField` for what the
+/// router decides itself.
+pub fn read(template: &Value) -> Result<Facts, Rejection> {
+    let root = Node { value: template, path: "spec.template".to_owned() };
+    let metadata = root.child("metadata");
+    for field in ["name", "namespace", "generateName", "finalizers", "ownerReferences"] {
+        let node = metadata.child(field);
+        if node.is_set() {
+            return Err(node.reserved("remove it: the router names and places the application itself"));
+        }
+    }
+    metadata.refuse_reserved_keys("labels")?;
+    metadata.refuse_reserved_keys("annotations")?;
+    let spec = root.child("spec");
+    let conf = spec.child("sparkConf").texts()?;
+    refuse_reserved_conf(&spec, &conf)?;
+    if spec.child("restartPolicy").child("type").text()?.as_deref() == Some("Always") {
+        let node = spec.child("restartPolicy").child("type");
+        return Err(node.invalid("\"Always\" never ends; use Never or OnFailure"));
+    }
+    if spec.child("suspend").value == &Value::Bool(true) {
+        return Err(spec.child("suspend").reserved("remove it: the router decides when the application starts"));
+    }
+    let Some(spark_version) = spec.child("sparkVersion").text()? else {
+        return Err(spec.child("sparkVersion").invalid("is required, like \"4.0.1\""));
+    };
+    let main_file = spec.child("mainApplicationFile").text()?.unwrap_or_default();
+    let driver = spec.child("driver");
+    let executor = spec.child("executor");
+    if driver.child("podName").is_set() {
+        return Err(driver.child("podName").reserved("remove it: the driver's pod is named after the application"));
+    }
+    for role in [&driver, &executor] {
+        for pod in [role.child("labels"), role.child("annotations")] {
+            pod.refuse_reserved()?;
+        }
+        let pod_metadata = role.child("template").child("metadata");
+        for field in ["name", "namespace"] {
+            if pod_metadata.child(field).is_set() {
+                return Err(pod_metadata.child(field).reserved("remove it: Spark names its pods itself"));
+            }
+        }
+        pod_metadata.refuse_reserved_keys("labels")?;
+        pod_metadata.refuse_reserved_keys("annotations")?;
+    }
+    let dynamic = spec.child("dynamicAllocation");
+    let shape = Shape {
+        python: has_ending(&main_file, ".py") || spec.child("type").text()?.as_deref() == Some("Python"),
+        r: has_ending(&main_file, ".r") || spec.child("type").text()?.as_deref() == Some("R"),
+        overhead_factor: spec.child("memoryOverheadFactor").text()?,
+        driver: role(&driver)?,
+        executor: role(&executor)?,
+        instances: executor.child("instances").number()?,
+        dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
+            let (initial, min) = (dynamic.child("initialExecutors").number()?, dynamic.child("minExecutors").number()?);
+            Some(Dynamic { initial, min })
+        } else {
+            None
+        },
+        conf,
+    };
+    let demand = demand(&shape).map_err(|error| Rejection {
+        reason: "InvalidTemplate",
+        message: format!("{}.{}: {}", spec.path, error.path, error.source),
+    })?;
+    Ok(Facts { spark_version, demand })
+}
+
+fn refuse_reserved_conf(spec: &Node<'_>, conf: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    for key in conf.keys() {
+        let node = || Node { value: &Value::Null, path: format!("{}.sparkConf[{key}]", spec.path) };
+        if DECIDED.contains(&key.as_str()) {
+            return Err(node().reserved("remove it: the router decides it"));
+        }
+        for role in ["driver", "executor"] {
+            for kind in ["label", "annotation"] {
+                let name = key.strip_prefix(&format!("spark.kubernetes.{role}.{kind}."));
+                if name.is_some_and(is_reserved) {
+                    return Err(node().reserved("remove it: it belongs to the router or to Spark"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(OURS) || SPARKS.contains(&key)
+}
+
+fn has_ending(file: &str, ending: &str) -> bool {
+    file.len() >= ending.len() && file.is_char_boundary(file.len() - ending.len()) && {
+        file[file.len() - ending.len()..].eq_ignore_ascii_case(ending)
+    }
+}
+
+fn role(node: &Node<'_>) -> Result<Role, Rejection> {
+    Ok(Role {
+        cores: node.child("cores").number()?,
+        core_request: node.child("coreRequest").text()?,
+        memory: node.child("memory").text()?,
+        memory_overhead: node.child("memoryOverhead").text()?,
+        sidecars: containers(&node.child("sidecars"))?,
+        inits: containers(&node.child("initContainers"))?,
+    })
+}
+
+/// The requests of a list of containers; a request that is absent but limited counts as its limit, as in Kubernetes.
+fn containers(list: &Node<'_>) -> Result<Vec<Resources>, Rejection> {
+    let Value::Array(items) = list.value else { return Ok(Vec::new()) };
+    let mut requests = Vec::with_capacity(items.len());
+    for (n, value) in items.iter().enumerate() {
+        let resources = Node { value, path: format!("{}[{n}]", list.path) }.child("resources");
+        let amount = |name: &str, read: fn(&str) -> Result<u64, AmountError>| -> Result<u64, Rejection> {
+            for part in ["requests", "limits"] {
+                let node = resources.child(part).child(name);
+                if let Some(text) = node.text()? {
+                    return read(&text).map_err(|error| node.invalid(&error.to_string()));
+                }
+            }
+            Ok(0)
+        };
+        let (cpu_milli, memory_bytes) = (amount("cpu", cpu_milli)?, amount("memory", memory_bytes)?);
+        requests.push(Resources { jobs: 0, pods: 0, cpu_milli, memory_bytes });
+    }
+    Ok(requests)
+}
+
+/// A value in the template and where it stands.
+struct Node<'a> {
+    value: &'a Value,
+    path: String,
+}
+
+impl<'a> Node<'a> {
+    fn child(&self, name: &str) -> Node<'a> {
+        Node { value: self.value.get(name).unwrap_or(&Value::Null), path: format!("{}.{name}", self.path) }
+    }
+
+    fn is_set(&self) -> bool {
+        match self.value {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            _ => true,
+        }
+    }
+
+    /// A text; numbers and booleans are taken as they are written, as the member's schema would show them.
+    fn text(&self) -> Result<Option<String>, Rejection> {
+        match self.value {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(text.clone())),
+            Value::Number(number) => Ok(Some(number.to_string())),
+            Value::Bool(flag) => Ok(Some(flag.to_string())),
+            Value::Array(_) | Value::Object(_) => Err(self.invalid("is not a text")),
+        }
+    }
+
+    fn number(&self) -> Result<Option<u64>, Rejection> {
+        match self.value {
+            Value::Null => Ok(None),
+            Value::Number(number) if number.is_u64() => Ok(number.as_u64()),
+            other => Err(self.invalid(&format!("{other} is not a whole number of 0 or more"))),
+        }
+    }
+
+    fn map(&self) -> Result<Option<&'a Map<String, Value>>, Rejection> {
+        match self.value {
+            Value::Null => Ok(None),
+            Value::Object(map) => Ok(Some(map)),
+            _ => Err(self.invalid("is not a map of texts")),
+        }
+    }
+
+    fn texts(&self) -> Result<BTreeMap<String, String>, Rejection> {
+        let mut texts = BTreeMap::new();
+        for (key, value) in self.map()?.into_iter().flatten() {
+            let node = Node { value, path: format!("{}[{key}]", self.path) };
+            if let Some(text) = node.text()? {
+                texts.insert(key.clone(), text);
+            }
+        }
+        Ok(texts)
+    }
+
+    fn refuse_reserved_keys(&self, field: &str) -> Result<(), Rejection> {
+        self.child(field).refuse_reserved()
+    }
+
+    fn refuse_reserved(&self) -> Result<(), Rejection> {
+        match self.map()?.into_iter().flatten().find(|(key, _)| is_reserved(key)) {
+            Some((key, _)) => {
+                let node = Node { value: &Value::Null, path: format!("{}[{key}]", self.path) };
+                Err(node.reserved("remove it: it belongs to the router or to Spark"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn invalid(&self, what: &str) -> Rejection {
+        Rejection { reason: "InvalidTemplate", message: format!("{}: {what}", self.path) }
+    }
+
+    fn reserved(&self, what: &str) -> Rejection {
+        Rejection { reason: "ReservedField", message: format!("{}: {what}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn template() -> Value {
+        json!({
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "metadata": {"labels": {"team": "a"}},
+            "spec": {
+                "type": "Scala", "sparkVersion": "3.5.4", "mode": "cluster",
+                "mainApplicationFile": "local:///opt/spark/examples/jars/spark-examples.jar",
+                "driver": {"cores": 1, "memory": "512m"},
+                "executor": {"cores": 2, "instances": 3, "memory": "512m"}
+            }
+        })
+    }
+
+    fn at(path: &str, value: Value) -> Value {
+        let mut root = template();
+        let mut node = &mut root;
+        for part in path.split('/') {
+            node = node.as_object_mut().unwrap().entry(part).or_insert_with(|| json!({}));
+        }
+        *node = value;
+        root
+    }
+
+    #[test]
+    fn facts_are_read() {
+        let facts = read(&template()).unwrap();
+        assert_eq!(facts.spark_version, "3.5.4");
+        assert_eq!(facts.demand, Resources { jobs: 1, pods: 4, cpu_milli: 7000, memory_bytes: 4 * (896 << 20) });
+        let sidecar = json!([{"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi"}}}]);
+        let facts = read(&at("spec/driver/sidecars", sidecar)).unwrap();
+        assert_eq!(facts.demand.cpu_milli, 7500);
+        assert_eq!(facts.demand.memory_bytes, 4 * (896 << 20) + (1 << 30));
+    }
+
+    #[test]
+    fn zero_executors_are_the_members_to_judge() {
+        assert_eq!(read(&at("spec/executor/instances", json!(0))).unwrap().demand.pods, 1);
+    }
+
+    #[test]
+    fn what_the_router_decides_is_refused_with_its_path() {
+        let reserved = json!({"sparkrouter.dev/attempt": "9"});
+        for (path, value, shown) in [
+            ("metadata/name", json!("x"), "spec.template.metadata.name"),
+            ("metadata/namespace", json!("x"), "spec.template.metadata.namespace"),
+            ("metadata/labels", reserved.clone(), "spec.template.metadata.labels[sparkrouter.dev/attempt]"),
+            ("metadata/annotations", reserved.clone(), "spec.template.metadata.annotations[sparkrouter.dev/attempt]"),
+            ("metadata/labels", json!({"spark-role": "driver"}), "spec.template.metadata.labels[spark-role]"),
+            ("spec/driver/labels", reserved.clone(), "spec.template.spec.driver.labels[sparkrouter.dev/attempt]"),
+            ("spec/executor/annotations", reserved.clone(), "spec.template.spec.executor.annotations[sparkrouter.dev/attempt]"),
+            ("spec/driver/template/metadata/labels", reserved, "spec.template.spec.driver.template.metadata.labels[sparkrouter.dev/attempt]"),
+            ("spec/driver/template/metadata/name", json!("x"), "spec.template.spec.driver.template.metadata.name"),
+            ("spec/driver/podName", json!("x"), "spec.template.spec.driver.podName"),
+            ("spec/suspend", json!(true), "spec.template.spec.suspend"),
+            ("spec/sparkConf", json!({"spark.kubernetes.driver.pod.name": "x"}), "spec.template.spec.sparkConf[spark.kubernetes.driver.pod.name]"),
+            ("spec/sparkConf", json!({"spark.kubernetes.namespace": "x"}), "spec.template.spec.sparkConf[spark.kubernetes.namespace]"),
+            (
+                "spec/sparkConf",
+                json!({"spark.kubernetes.executor.label.sparkrouter.dev/job-uid": "x"}),
+                "spec.template.spec.sparkConf[spark.kubernetes.executor.label.sparkrouter.dev/job-uid]",
+            ),
+        ] {
+            let rejection = read(&at(path, value)).unwrap_err();
+            assert_eq!(rejection.reason, "ReservedField", "{path}");
+            assert!(rejection.message.starts_with(&format!("{shown}: ")), "{path}: {}", rejection.message);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_value() {
+        for (path, value, message) in [
+            ("spec/driver/cores", json!("two"), "spec.template.spec.driver.cores: \"two\" is not a whole number of 0 or more"),
+            ("spec/executor/instances", json!(-1), "spec.template.spec.executor.instances: -1 is not a whole number of 0 or more"),
+            ("spec/sparkVersion", Value::Null, "spec.template.spec.sparkVersion: is required, like \"4.0.1\""),
+            ("spec/restartPolicy/type", json!("Always"), "spec.template.spec.restartPolicy.type: \"Always\" never ends; use Never or OnFailure"),
+            ("spec/sparkConf", json!(["x"]), "spec.template.spec.sparkConf: is not a map of texts"),
+            (
+                "spec/driver/memory",
+                json!("1.5g"),
+                "spec.template.spec.driver.memory: \"1.5g\" is not a size Spark can read; write a whole number and a unit, like 512m or 8g",
+            ),
+        ] {
+            let rejection = read(&at(path, value)).unwrap_err();
+            assert_eq!((rejection.reason, rejection.message.as_str()), ("InvalidTemplate", message));
+        }
+    }
+}
