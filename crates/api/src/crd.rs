@@ -47,7 +47,8 @@ fn tidy(root: &mut JSONSchemaProps) {
 fn tidy_value(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            if object.get("nullable") == Some(&Value::Bool(true)) {
+            // What is kept as it is keeps its nulls too.
+            if object.get("x-kubernetes-preserve-unknown-fields") != Some(&Value::Bool(true)) {
                 object.remove("nullable");
             }
             if let Some(format) = object.get_mut("format")
@@ -106,14 +107,16 @@ mod tests {
     fn schemas_hold_only_what_every_api_server_takes() {
         for (kind, schema) in schemas() {
             walk(&schema, &kind, &mut |path, schema| {
-                assert!(schema.get("nullable").is_none(), "{path} is nullable");
+                let kept = schema["x-kubernetes-preserve-unknown-fields"] == true;
+                assert!(schema.get("nullable").is_none() || kept, "{path} is nullable");
                 assert!(
                     schema.get("oneOf").is_none() && schema.get("anyOf").is_none(),
                     "{path} has alternatives"
                 );
                 let format = schema["format"].as_str().unwrap_or("int64");
                 assert!(["int32", "int64", "date-time"].contains(&format), "{path} has the format {format}");
-                let typed = schema["type"].is_string() || schema["x-kubernetes-int-or-string"] == true;
+                let typed =
+                    schema["type"].is_string() || schema["x-kubernetes-int-or-string"] == true || kept;
                 assert!(typed, "{path} has no type: {schema}");
             });
         }

@@ -32,7 +32,9 @@ pub(crate) const ROOT_RULES: [(&str, &str); 5] = [
         "spec.queue is immutable once the job has been placed; create a new job for another queue",
     ),
     (
-        "!has(self.status) || !has(self.status.specHash) || self.spec.template == oldSelf.spec.template",
+        // Both ways round: a field is only missed in the other object if it is declared and in this one.
+        "!has(self.status) || !has(self.status.specHash) || (self.spec.template == oldSelf.spec.template && \
+         oldSelf.spec.template == self.spec.template)",
         "spec.template is immutable once the job has been placed; create a new job for another template",
     ),
     (
@@ -47,6 +49,7 @@ pub(crate) const ROOT_RULES: [(&str, &str); 5] = [
 ];
 
 /// What to run, through which queue, and where it may run.
+#[expect(clippy::duplicated_attributes, reason = "each printer column repeats the same keys")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sparkrouter.dev",

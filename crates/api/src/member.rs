@@ -18,6 +18,7 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] =
 
 /// How a member is reached, what it offers and what it may be asked for. Its `metadata.labels` are what selectors of
 /// queues and jobs match.
+#[expect(clippy::duplicated_attributes, reason = "each printer column repeats the same keys")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sparkrouter.dev",

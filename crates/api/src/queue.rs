@@ -19,6 +19,7 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] = [(
 )];
 
 /// Who may submit to the queue and where its jobs go.
+#[expect(clippy::duplicated_attributes, reason = "each printer column repeats the same keys")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sparkrouter.dev",

@@ -81,41 +81,84 @@ pub(crate) fn spark_versions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The `spec` of a Kubeflow SparkApplication: kept as it is, with the few fields declared that a rule or the router
-/// needs. The full schema is over 400 kB, would pin one version of the operator and repeat the member's own checks.
+/// Fields of a SparkApplication's `spec` that are kept as they are, whatever they hold.
+///
+/// They are declared only so that a rule can compare them: `==` on an object that keeps unknown fields overlooks a
+/// renamed field unless the old or the new name is declared. A test holds the list against the operator's own schema.
+pub(crate) const KEPT_AS_THEY_ARE: [(&str, &str); 27] = [
+    ("arguments", "Arguments of the application."),
+    ("batchScheduler", "Batch scheduler of the pods."),
+    ("batchSchedulerOptions", "Settings for the batch scheduler."),
+    ("deps", "Files, jars and packages that the application needs."),
+    ("driver", "The driver's pod."),
+    ("driverIngressOptions", "Ports of the driver to expose."),
+    ("dynamicAllocation", "Dynamic allocation of executors."),
+    ("executor", "The executors' pods."),
+    ("failureRetries", "Deprecated by the operator: retries of a failed application."),
+    ("hadoopConf", "Hadoop properties."),
+    ("hadoopConfigMap", "ConfigMap on the member with Hadoop files."),
+    ("image", "Container image of driver and executors."),
+    ("imagePullPolicy", "Pull policy of the image."),
+    ("imagePullSecrets", "Secrets on the member to pull the image with."),
+    ("mainClass", "Main class of a Java or Scala application."),
+    ("memoryOverheadFactor", "Share of memory on top of the heap."),
+    ("monitoring", "Metrics of driver and executors."),
+    ("nodeSelector", "Labels of the nodes to run on."),
+    ("proxyUser", "User to impersonate."),
+    ("pythonVersion", "Major Python version."),
+    ("restartPolicy", "Whether and when the member's operator runs the application again by itself."),
+    ("retryInterval", "Deprecated by the operator: seconds between retries."),
+    ("sparkConf", "Spark properties."),
+    ("sparkConfigMap", "ConfigMap on the member with Spark files."),
+    ("sparkUIOptions", "Service and ingress of the web UI."),
+    ("timeToLiveSeconds", "Not used: the member's retention decides how long a finished application stays."),
+    ("volumes", "Volumes of the pods."),
+];
+
+/// The `spec` of a Kubeflow SparkApplication: kept as it is, with the few fields typed that a rule or the router needs.
+/// The full schema is over 400 kB, would pin one version of the operator and repeat the member's own checks.
 pub(crate) fn application_spec(_: &mut SchemaGenerator) -> Schema {
+    let mut properties = json!({
+        "type": {
+            "description": "Language of the application.",
+            "type": "string",
+            "enum": ["Java", "Python", "Scala", "R"],
+        },
+        "sparkVersion": {
+            "description": "Spark version, like 4.0.1. Only members that offer it are considered.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+        },
+        "mainApplicationFile": {
+            "description": "The jar, Python or R file to run, as the member sees it: local:///, s3a://, https:// and the like.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 4096,
+        },
+        "mode": {
+            "description": "Deploy mode. Only cluster: the driver runs on the member.",
+            "type": "string",
+            "enum": ["cluster"],
+        },
+        "suspend": {
+            "description": "Not allowed to be true: the router decides when an application starts.",
+            "type": "boolean",
+        },
+    });
+    if let Some(properties) = properties.as_object_mut() {
+        for (field, description) in KEPT_AS_THEY_ARE {
+            // Without `nullable` the server would drop a `null` on create and find a change in the same manifest applied
+            // again on the server's side.
+            let kept = json!({ "description": description, "x-kubernetes-preserve-unknown-fields": true, "nullable": true });
+            properties.insert(field.to_owned(), kept);
+        }
+    }
     json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
         "required": ["type", "sparkVersion", "mainApplicationFile"],
-        "properties": {
-            "type": {
-                "description": "Language of the application.",
-                "type": "string",
-                "enum": ["Java", "Python", "Scala", "R"],
-            },
-            "sparkVersion": {
-                "description": "Spark version, like 4.0.1. Only members that offer it are considered.",
-                "type": "string",
-                "minLength": 1,
-                "maxLength": 64,
-            },
-            "mainApplicationFile": {
-                "description": "The jar, Python or R file to run, as the member sees it: local:///, s3a://, https:// and the like.",
-                "type": "string",
-                "minLength": 1,
-                "maxLength": 4096,
-            },
-            "mode": {
-                "description": "Deploy mode. Only cluster: the driver runs on the member.",
-                "type": "string",
-                "enum": ["cluster"],
-            },
-            "suspend": {
-                "description": "Not allowed to be true: the router decides when an application starts.",
-                "type": "boolean",
-            },
-        },
+        "properties": properties,
         "x-kubernetes-validations": rules(&[(
             "!has(self.suspend) || !self.suspend",
             "suspend must not be true in a template: the router decides when an application starts; remove it",
