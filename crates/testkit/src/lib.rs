@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod kubeconfig;
 pub mod kubeflow;
 pub mod manifest;
+pub mod operator;
 pub mod pki;
 pub mod slot;
 pub mod spark_submit;
