@@ -3,6 +3,8 @@
 //! Purpose: start, stop and freeze the parts of a cluster and talk to it. Owns the cluster's folder, certificates and
 //! processes. It must never hide an outage: clients are built without retries.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use parking_lot::Mutex;
 
 use crate::audit::Audit;
 use crate::kubeconfig::{Kubeconfig, User};
-use crate::pki::{self, Authority};
+use crate::pki::Authority;
 use crate::supervise::{Process, Supervisor};
 use crate::tools::Tools;
 use crate::{Error, manifest};
@@ -30,8 +32,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Tokens of tests outlive every test.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
-
-const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
 
 /// The programs of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,68 +134,15 @@ impl Cluster {
             parts: Mutex::default(),
         };
         cluster.write("admin.kubeconfig", &cluster.kubeconfig)?;
-        let command = cluster.api_server(etcd)?;
+        let command = commands::api_server(&cluster, etcd)?;
         cluster.launch(Part::ApiServer, command)?;
         cluster.wait_ready().await?;
         Ok(cluster)
     }
 
-    fn api_server(&self, etcd: &str) -> Result<Command, Error> {
-        let served = self.authority.server(&[self.address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)])?;
-        let (private, public) = pki::signing_key()?;
-        let mut command = Command::new(self.tools.program("kube-apiserver"));
-        let files = [
-            ("--tls-cert-file", "server.crt", served.certificate.as_str()),
-            ("--tls-private-key-file", "server.key", &served.key),
-            ("--client-ca-file", "ca.crt", self.authority.certificate()),
-            ("--service-account-signing-key-file", "sa.key", &private),
-            ("--service-account-key-file", "sa.pub", &public),
-            ("--audit-policy-file", "audit-policy.yaml", AUDIT_POLICY),
-        ];
-        for (flag, file, text) in files {
-            command.arg(format!("{flag}={}", self.write(file, text)?.display()));
-        }
-        command.arg(format!("--audit-log-path={}", self.audit.path().display()));
-        // Never rotate: tests count lines.
-        command.arg("--audit-log-maxsize=100000");
-        command.arg(format!("--cert-dir={}", self.folder.display()));
-        command.arg(format!("--etcd-servers={etcd}")).arg(format!("--etcd-prefix=/{}", self.name));
-        let ip = self.address.ip();
-        command.arg(format!("--bind-address={ip}")).arg(format!("--advertise-address={ip}"));
-        command.arg(format!("--secure-port={}", self.address.port()));
-        command.args([
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--endpoint-reconciler-type=none",
-            // Without kubelets and node controllers, TaintNodesByCondition would keep every node closed for ever;
-            // ServiceAccount would refuse pods whose account nobody has filled in yet.
-            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
-            // KWOK answers as kubelet with a certificate of this cluster's authority.
-            "--kubelet-preferred-address-types=InternalIP",
-        ]);
-        Ok(command)
-    }
-
-    /// Starts the controllers that deletions, namespaces and quotas need.
+    /// Starts the controller-manager.
     pub(crate) fn start_controllers(&self) -> Result<(), Error> {
-        let mut command = Command::new(self.tools.program("kube-controller-manager"));
-        let kubeconfig = self.system_kubeconfig("system:kube-controller-manager")?;
-        command.arg(format!("--kubeconfig={}", kubeconfig.display()));
-        command.arg(format!("--service-account-private-key-file={}", self.folder.join("sa.key").display()));
-        command.arg(format!("--root-ca-file={}", self.folder.join("ca.crt").display()));
-        command
-            .arg(format!("--bind-address={}", self.address.ip()))
-            .arg(format!("--secure-port={}", self.port(1000)));
-        command.args([
-            "--authentication-skip-lookup=true",
-            "--leader-elect=false",
-            "--kube-api-qps=500",
-            "--kube-api-burst=1000",
-            "--controllers=garbage-collector-controller,namespace-controller,resourcequota-controller,\
-             serviceaccount-controller,root-ca-certificate-publisher-controller",
-        ]);
-        self.launch(Part::ControllerManager, command)
+        self.launch(Part::ControllerManager, commands::controllers(self)?)
     }
 
     /// The name within the fleet.
