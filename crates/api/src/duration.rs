@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn go_style_text_is_read() {
-        assert_eq!(DurationText::new("1h30m").get(), Ok(Duration::from_secs(5400)));
+        assert_eq!(DurationText::new("1h30m").get(), Ok(Duration::from_mins(90)));
         assert_eq!(DurationText::new("500ms").get(), Ok(Duration::from_millis(500)));
         for bad in ["", "1d", "-5s", "5"] {
             assert!(DurationText::new(bad).get().is_err(), "{bad}");

@@ -3,6 +3,8 @@
 //!
 //! All tests share one hub; each uses names of its own.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 use std::{future::Future, path::Path, sync::LazyLock};
 
 use kube::{
