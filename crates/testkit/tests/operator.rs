@@ -12,10 +12,10 @@ use kube::api::{
     PostParams,
 };
 use serde_json::{Value, json};
-use spark_router_testkit::operator::{Options, ScriptedOperator, Seen};
+use spark_router_testkit::operator::{Detail, Options, ScriptedOperator, Seen};
 use spark_router_testkit::{Cluster, Fleet, MemberOptions, OperatorKind, chain};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Applications {
     api: Api<DynamicObject>,
@@ -274,8 +274,8 @@ async fn it_carries_many_jobs() {
     let fleet = fleet().await;
     let m1 = fleet.member("m1");
     let apps = &Applications::new(m1, "many").await;
-    for (brief, prefix) in [(true, "brief"), (false, "full")] {
-        let options = Options { step: Duration::from_millis(5), brief, ..Options::default() };
+    for (detail, prefix) in [(Detail::Least, "least"), (Detail::Brief, "brief"), (Detail::Full, "full")] {
+        let options = Options { step: Duration::from_millis(5), detail, ..Options::default() };
         let started = Instant::now();
         futures::stream::iter(0..JOBS)
             .for_each_concurrent(16, async |number| {

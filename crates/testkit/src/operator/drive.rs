@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::application::{Status, View, Wire, resource};
 use super::driver_pod::DriverPod;
 use super::script::{Next, Turn, Wish, next};
-use super::{Seen, Shared};
+use super::{Detail, Seen, Shared};
 
 /// Between tries when the API server doesn't answer.
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -93,7 +93,7 @@ impl Drive {
             Turn::Run => self.set_driver(None).await,
             Turn::Succeed | Turn::End("COMPLETED") => self.set_driver(Some(0)).await,
             Turn::Fail("driver pod not found") | Turn::Suspend | Turn::To("INVALIDATING") => {
-                self.remove_driver().await
+                self.remove_driver().await;
             }
             Turn::Fail(_) => self.set_driver(Some(1)).await,
             _ => {}
@@ -120,7 +120,7 @@ impl Drive {
                 "SUBMITTED"
             }
             Turn::Run => {
-                let executors = if view.script.brief { "RUNNING" } else { "PENDING" };
+                let executors = if view.script.detail == Detail::Full { "PENDING" } else { "RUNNING" };
                 status.executor_state = view.all_executors(executors);
                 "RUNNING"
             }
@@ -227,7 +227,7 @@ impl Drive {
             None => {
                 status.execution_attempts += 1;
                 "SUBMITTED".clone_into(&mut status.application_state.state);
-                if self.view.script.brief {
+                if self.view.script.detail != Detail::Full {
                     self.register(&mut status);
                 }
             }

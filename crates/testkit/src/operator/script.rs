@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Options;
 use super::application::View;
+use super::{Detail, Options};
 
 /// A state that no operator of today knows, for the script `unknown-state`.
 pub(super) const UNHEARD: &str = "REBALANCING";
@@ -58,8 +58,8 @@ pub struct Script {
     pub submit: Duration,
     /// How many first runs fail.
     pub fail_attempts: u32,
-    /// Whether passing states are left out.
-    pub brief: bool,
+    /// Which states are written.
+    pub detail: Detail,
 }
 
 impl Script {
@@ -100,7 +100,7 @@ impl Script {
             run: time("run-ms").unwrap_or(step),
             submit: time("submit-ms").unwrap_or(step),
             fail_attempts: text("fail-attempts").and_then(|text| text.parse().ok()).unwrap_or(fails),
-            brief: options.brief,
+            detail: options.detail,
         }
     }
 }
@@ -179,6 +179,9 @@ fn submitted(view: &View) -> Next {
     }
     match script.wish {
         Wish::HangSubmitted => Next::Rest,
+        Wish::Succeed if script.detail == Detail::Least && view.restart.kind != "Always" => {
+            Next::Go(script.step + script.run, Turn::End("COMPLETED"))
+        }
         _ => Next::Go(script.step, Turn::Run),
     }
 }
@@ -197,7 +200,9 @@ fn running(view: &View) -> Next {
         Wish::DriverLost => Next::Go(script.run, Turn::Fail("driver pod not found")),
         Wish::UnknownState => Next::Go(script.run, Turn::To(UNHEARD)),
         Wish::NodeLost => Next::Go(script.run, Turn::To("UNKNOWN")),
-        _ if script.brief && view.restart.kind != "Always" => Next::Go(script.run, Turn::End("COMPLETED")),
+        _ if script.detail != Detail::Full && view.restart.kind != "Always" => {
+            Next::Go(script.run, Turn::End("COMPLETED"))
+        }
         _ => Next::Go(script.run, Turn::Succeed),
     }
 }
@@ -248,6 +253,7 @@ mod tests {
     use crate::operator::Options;
     use crate::operator::application::View;
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write the JSON in place")]
     fn view(script: &str, spec: Value, status: Value) -> View {
         let object = serde_json::from_value(json!({
             "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication",

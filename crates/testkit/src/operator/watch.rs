@@ -47,7 +47,7 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: TaskTracker, end: Cancellati
             Ok(Event::InitDone) => applications.forget_unlisted(),
             Ok(Event::Apply(object)) => applications.apply(&object),
             Ok(Event::Delete(object)) => {
-                applications.gone(object.metadata.uid.as_deref().unwrap_or_default())
+                applications.gone(object.metadata.uid.as_deref().unwrap_or_default());
             }
             Err(error) => tracing::warn!(%error, "the scripted operator's watch broke and starts again"),
         }
