@@ -13,7 +13,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 use spark_router_api::{
-    MemberCluster, MemberClusterSpec, RoutedSparkJob, RoutedSparkJobStatus, SparkQueue, condition, names,
+    MemberCluster, MemberClusterSpec, MemberClusterStatus, RoutedSparkJob, RoutedSparkJobStatus, SparkQueue,
+    SparkQueueStatus, condition, names,
 };
 use spark_router_testkit::{Cluster, Fleet, chain, manifest};
 use tokio::{runtime::Runtime, sync::OnceCell};
@@ -686,6 +687,53 @@ fn the_types_write_and_read_what_the_server_keeps() {
             other => panic!("{other}"),
         }
         kubectl(hub().await, &["wait", "--for=condition=Finished", "--timeout=10s", "rsj/typed"]).await;
+    });
+}
+
+/// Writes a status as the router does and expects every field of it back.
+async fn round_trip<K>(name: &str, status: Value)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    let api = api::<K>().await;
+    let body = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": name }, "status": status,
+    });
+    let params = PatchParams::apply(names::FIELD_MANAGER).force();
+    let stored = api.patch_status(name, &params, &Patch::Apply(&body)).await.unwrap();
+    assert_eq!(stored.data["status"], status);
+}
+
+#[test]
+fn the_statuses_of_members_and_queues_are_kept_whole() {
+    run(async {
+        let ready = json!({
+            "type": condition::READY, "status": "True", "reason": "Ready", "message": "takes jobs",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+        });
+        let member = json!({
+            "observedGeneration": 1, "conditions": [ready], "identity": "id", "state": "Suspect",
+            "unansweredSince": "2026-01-01T00:00:00Z", "lastProbeTime": "2026-01-01T00:00:00Z",
+            "serverVersion": "v1.36.3", "operatorVersion": "2.5.2", "activeJobs": 3,
+            "ledger": { "jobs": 3, "pods": 9, "cpuMilli": 9000, "memoryBytes": 1 },
+            "abandoned": [{ "jobUid": "u", "attempt": 1, "namespace": "n", "remoteName": "r", "at": "2026-01-01T00:00:00Z" }],
+        });
+        let typed: MemberClusterStatus = serde_json::from_value(member.clone()).unwrap();
+        assert_eq!(serde_json::to_value(typed).unwrap(), member);
+        create::<MemberCluster>("whole", &json!({ "connection": { "inCluster": {} } })).await.unwrap();
+        round_trip::<MemberCluster>("whole", member).await;
+
+        let queue = json!({
+            "observedGeneration": 1, "conditions": [ready], "queued": 1, "active": 2, "seq": 7,
+            "credits": [{ "cluster": "a", "credit": "-1/3" }, { "cluster": "b", "credit": "1/3" }], "creditsSeq": 5,
+            "clusters": [{ "name": "a", "weight": 2, "placed": 5, "expected": "4.67" }],
+        });
+        let typed: SparkQueueStatus = serde_json::from_value(queue.clone()).unwrap();
+        assert_eq!(serde_json::to_value(typed).unwrap(), queue);
+        create::<SparkQueue>("whole", &json!({ "routes": [{ "clusters": { "names": ["a"] } }] }))
+            .await
+            .unwrap();
+        round_trip::<SparkQueue>("whole", queue).await;
     });
 }
 
