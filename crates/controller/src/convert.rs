@@ -268,3 +268,78 @@ pub fn now_to_the_second() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_of_a_pass_are_what_the_api_keeps() {
+        assert_eq!(now_to_the_second().subsec_nanosecond(), 0);
+    }
+
+    #[test]
+    fn a_job_is_parsed_whole() {
+        let object: RoutedSparkJob = serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
+            "metadata": {
+                "name": "daily", "namespace": "team-a", "uid": "u-1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": ["sparkrouter.dev/job"], "annotations": {"sparkrouter.dev/abandon": "true"}
+            },
+            "spec": {
+                "queue": "etl", "priority": 3,
+                "placement": {"clusterNames": ["eu-1"], "clusterSelector": {"matchLabels": {"region": "eu"}}},
+                "template": {"spec": {"sparkVersion": "4.0.1", "driver": {}, "executor": {"instances": 2}}}
+            },
+            "status": {
+                "phase": "Failed", "attempt": 2, "observedGeneration": 1,
+                "conditions": [
+                    {"type": "Finished", "status": "True", "reason": "JobFailed", "message": "", "lastTransitionTime": "2026-01-02T00:00:00Z"},
+                    {"type": "MemberReachable", "status": "False", "reason": "MemberUnreachable", "message": "", "lastTransitionTime": "2026-01-02T00:00:00Z"}
+                ],
+                "placement": {
+                    "cluster": "eu-1", "memberIdentity": "id", "attempt": 2, "namespace": "spark", "remoteName": "daily-abc",
+                    "remoteUid": "r-1", "queue": "etl", "seq": 7, "excluded": ["us-1"], "at": "2026-01-01T00:00:01Z",
+                    "demand": {"jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 5}
+                }
+            }
+        }))
+        .unwrap();
+        let Parsed { job, .. } = job(&object).unwrap();
+        assert!(job.held && job.abandoned && job.deleting.is_none());
+        let request = job.request.unwrap();
+        assert_eq!((request.priority, request.demand.pods), (3, 3));
+        assert_eq!(request.constraints.names, [ClusterName::from("eu-1")]);
+        let placement = job.record.placement.unwrap();
+        assert_eq!((placement.uid, placement.seq), (Some(RemoteUid::from("r-1")), 7));
+        assert_eq!(job.record.attempt, Some(Attempt(2)));
+        assert!(job.record.unreachable);
+        let finished = job.record.finished.unwrap();
+        assert!(!finished.succeeded);
+        assert_eq!(finished.at.to_string(), "2026-01-02T00:00:00Z");
+    }
+
+    #[test]
+    fn a_queue_is_parsed_with_its_account() {
+        let object: SparkQueue = serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue", "metadata": {"name": "etl"},
+            "spec": {
+                "namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]},
+                "routes": [{"clusters": {"names": ["eu-1"]}, "weight": 50, "capacity": {"cpu": "2.5", "memory": "1Gi", "jobs": 3}}]
+            },
+            "status": {
+                "creditsSeq": 9, "credits": [{"cluster": "eu-1", "credit": "-1/3"}],
+                "clusters": [{"name": "eu-1", "weight": 50, "placed": 4, "expected": "3.667"}]
+            }
+        }))
+        .unwrap();
+        let (facts, admits, checkpoint) = queue(&object).unwrap();
+        let expected = Capacity { jobs: Some(3), cpu_milli: Some(2500), memory_bytes: Some(1 << 30) };
+        assert_eq!(facts.routes[0].capacity, expected);
+        assert!(admits.unwrap().matches(&BTreeMap::from([("team".to_owned(), "a".to_owned())])));
+        assert_eq!((checkpoint.seq, checkpoint.placed[&ClusterName::from("eu-1")]), (9, 4));
+        assert_eq!(checkpoint.credits.of(&ClusterName::from("eu-1")).to_string(), "-1/3");
+    }
+}

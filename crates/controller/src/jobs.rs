@@ -52,7 +52,7 @@ pub fn triggers(
         .applied_objects()
         .predicate_filter(
             predicates::generation.combine(predicates::annotations).combine(predicates::finalizers).combine(record),
-            predicates::Config::default(),
+            Default::default(),
         )
         .filter_map(|trigger| {
             // An error must not reach the controller: one back-off holds all its triggers.

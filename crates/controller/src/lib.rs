@@ -36,4 +36,4 @@ pub mod template;
 pub mod watches;
 
 pub use error::Error;
-pub use run::{Settings, run};
+pub use run::{PARTS, Settings, run};

@@ -105,7 +105,8 @@ async fn keep_status(client: &Client, object: &SparkQueue, dispatcher: &dispatch
     });
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let queues: Api<SparkQueue> = Api::all(client.clone());
-    let write = queues.patch_status(&object.name_any(), &params, &Patch::Apply(&body));
+    let (name, patch) = (object.name_any(), Patch::Apply(&body));
+    let write = queues.patch_status(&name, &params, &patch);
     match tokio::time::timeout(EVERY, write).await {
         Ok(answer) => answer.map(|_| ()).map_err(Error::hub("writing a queue's status")),
         Err(_) => Err(Error::Timeout { doing: "writing a queue's status", after: EVERY }),

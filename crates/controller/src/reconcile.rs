@@ -12,7 +12,7 @@ use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
     job::Placement,
-    observe::Remote,
+    observe::{Observation, Remote},
     step::{Confirmed, DriverSeen, MemberView, Snapshot, step},
 };
 use spark_router_member::Member;
@@ -49,12 +49,22 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// The driver's pod as far as anybody named it.
-    pub(crate) fn driver_pod(&self) -> Option<String> {
+    /// The placement and its member, where both are there.
+    pub(crate) fn placed(&self) -> Option<(&Placement, &Arc<dyn Member>)> {
+        Some((self.parsed.job.record.placement.as_ref()?, self.member.as_ref()?))
+    }
+
+    /// The application as the member shows it.
+    pub(crate) fn seen(&self) -> Option<&Observation> {
         match &self.remote {
-            Remote::Present(seen) => seen.driver_pod.clone(),
+            Remote::Present(seen) => Some(seen),
             Remote::Unknown | Remote::Unsettled { .. } | Remote::Absent => None,
         }
+    }
+
+    /// The driver's pod as far as anybody named it.
+    pub(crate) fn driver_pod(&self) -> Option<String> {
+        self.seen()?.driver_pod.clone()
     }
 
     pub(crate) fn snapshot<'a>(&'a self, context: &'a Context) -> Snapshot<'a> {
@@ -107,7 +117,7 @@ async fn passes(shown: Arc<RoutedSparkJob>, context: &Context) -> Result<Action,
         (confirmed, driver) = (Confirmed::Nothing, DriverSeen::Nothing);
         match act::act(next, &gathered, context).await? {
             Next::Written(written) => {
-                object = Arc::new(written);
+                object = Arc::from(written);
                 context.memory.change(&uid, |entry| entry.written = Some(object.clone()));
             }
             Next::Again => {}

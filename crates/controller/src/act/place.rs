@@ -1,0 +1,122 @@
+//! Effects on where a job goes: ask, commit, take back.
+//!
+//! Owns no state. The status write in [`commit`] *is* the placement; nothing is created before it is answered.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use spark_router_api::{condition::reason, job::PlacementRecord};
+use spark_router_core::{
+    dispatch::{Answer, Decision, Withdrawal},
+    id::{Attempt, RemoteName},
+    job::{Placement, Request},
+    refusal::{Refusal, RefusalClass},
+    step::{Cause, Step, after_refusal, refused_by_all, settled_at},
+};
+use tracing::info;
+
+use super::{Next, finish, seconds_since, trouble, write};
+use crate::{
+    context::Context,
+    convert,
+    dispatcher::applicant,
+    error::Error,
+    events::Kind,
+    metrics::{QueueLabels, RouteLabels},
+    reconcile::Gathered,
+    status::Change,
+};
+
+pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let Ok(request) = &job.request else { return Ok(Next::Again) };
+    match context.dispatcher.ask(applicant(job, request)).await? {
+        Answer::Place(decision) => commit(at, context, request, *decision).await,
+        Answer::Wait(waits) if waits.refused_by_all => finish::finish(at, context, refused_by_all(&job.record)).await,
+        Answer::Wait(waits) => {
+            let written = write(at, context, &Change::Waiting(&waits)).await?;
+            let changed = at.object.status.as_ref().and_then(|s| s.reason.as_deref()) != Some(waits.reason);
+            if let Some(written) = written
+                && changed
+                && waits.needs_a_change
+            {
+                context.events.publish(&written, Kind::Warning, "Place", waits.reason, &waits.message);
+            }
+            Ok(Next::Rest(None))
+        }
+    }
+}
+
+/// Puts a decision on the hub's record: this write is the placement.
+async fn commit(at: &Gathered, context: &Context, request: &Request, decision: Decision) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let Some(member) = context.member(&decision.cluster) else {
+        context.dispatcher.withdraw(job.uid.clone(), None, Withdrawal::Other).await;
+        return Ok(Next::Again);
+    };
+    let attempt = job.record.attempt.map_or(Attempt::FIRST, Attempt::next);
+    let name = RemoteName::of(&context.hub_id, &job.uid, attempt, &job.key.name);
+    let mut record = PlacementRecord {
+        cluster: decision.cluster.as_str().to_owned(),
+        member_identity: decision.identity.as_str().to_owned(),
+        attempt: attempt.0,
+        namespace: decision.namespace.as_str().to_owned(),
+        remote_name: name.as_str().to_owned(),
+        remote_uid: None,
+        queue: decision.queue.as_str().to_owned(),
+        seq: decision.seq,
+        excluded: decision.excluded.iter().map(|cluster| cluster.as_str().to_owned()).collect(),
+        at: Time(at.now),
+        demand: convert::demand(decision.demand),
+        render_hash: None,
+        why: Some(decision.why),
+    };
+    record.render_hash = Some(member.render_hash(&super::remote::order(at, &convert::placement(&record))));
+    let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
+    let spec_hash = request.spec_hash.clone();
+    let turned = (attempt, decision.seq);
+    let note = format!("{}: {}", record.cluster, record.why.as_deref().unwrap_or_default());
+    let change = Change::Placed { placement: Box::new(record), spec_hash };
+    let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
+    // From here on the placement is real. Without this memory it would only count as inherited.
+    context.memory.change(&job.uid, |entry| {
+        entry.turn_to(Some(turned));
+        entry.sends.placed_here = true;
+    });
+    context.dispatcher.committed(job.uid.clone()).await;
+    context.metrics.placements.get_or_create(&labels).inc();
+    let latency = &context.metrics.placement_latency;
+    latency.get_or_create(&QueueLabels { queue: labels.queue }).observe(seconds_since(job.created));
+    info!(cluster.name = labels.member_cluster, attempt = attempt.0, "placed");
+    context.events.publish(&written, Kind::Normal, "Place", reason::PLACED, &note);
+    Ok(Next::written(Some(written)))
+}
+
+pub(super) async fn refused(at: Gathered, context: &Context, placement: &Placement, refusal: Refusal) -> Result<Next, Error> {
+    let snapshot = at.snapshot(context);
+    match after_refusal(snapshot, placement, refusal) {
+        Some(Step::Withdraw(cause)) => withdraw(&at, context, &cause).await,
+        Some(Step::Finish(outcome)) => finish::finish(&at, context, *outcome).await,
+        Some(_) => Ok(Next::Again),
+        None => {
+            // An earlier create may still take effect: ask again when it cannot any more.
+            let until = settled_at(snapshot, placement);
+            context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
+            Ok(Next::Rest(Some(until)))
+        }
+    }
+}
+
+pub(super) async fn withdraw(at: &Gathered, context: &Context, cause: &Cause) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let Some(placement) = &job.record.placement else { return Ok(Next::Again) };
+    let Some(written) = write(at, context, &Change::Withdrawn(cause)).await? else { return Ok(Next::Rest(None)) };
+    let (why, word) = match cause {
+        Cause::Refused(refusal) if refusal.class == RefusalClass::Capacity => (Withdrawal::Capacity, refusal.reason),
+        Cause::Refused(refusal) => (Withdrawal::Other, refusal.reason),
+        Cause::Unsent => (Withdrawal::Other, "Unsent"),
+    };
+    context.memory.change(&job.uid, |entry| entry.turn_to(None));
+    context.dispatcher.withdraw(job.uid.clone(), Some(placement.clone()), why).await;
+    context.metrics.withdrawals.get_or_create(&trouble(placement, word)).inc();
+    info!(cluster.name = %placement.cluster, reason = word, "withdrawn");
+    Ok(Next::written(Some(written)))
+}

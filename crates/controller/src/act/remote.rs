@@ -1,0 +1,189 @@
+//! Effects on a member.
+//!
+//! Owns no state. What may have been sent is remembered before it is sent, so that a pass that is cut off leaves the
+//! careful answer behind: sent, and not answered.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use spark_router_core::{
+    id::RemoteUid,
+    job::Placement,
+    step::{Confirmed, DriverSeen, name_taken},
+};
+use spark_router_member::{Confirmation, Created, Driver, Fence, Member, Order, StopOrder};
+use tracing::{debug, info, warn};
+
+use super::{Next, UNCLEAR_SECONDS, finish, in_seconds, later, place, seconds_since, trouble, write};
+use crate::{
+    context::Context, convert, error::Error, metrics::MemberLabels, reconcile::Gathered, status::Change,
+};
+
+/// A create that may not be sent now is tried again after this long, unless something happens first.
+const NOT_SENT_MILLIS: i64 = 500;
+
+pub(super) async fn submit(
+    at: &Gathered,
+    context: &Context,
+    placement: &Placement,
+    member: &Arc<dyn Member>,
+) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let recorded = at.object.status.as_ref().and_then(|status| status.spec_hash.as_deref());
+    if recorded.is_some_and(|recorded| recorded != convert::spec_hash(&at.parsed.template)) {
+        return write(at, context, &Change::Drifted).await.map(Next::written);
+    }
+    // Before the call: if this pass is cut off, the create counts as sent and unanswered.
+    let before = context.memory.change(&job.uid, |entry| {
+        let before = entry.sends.clone();
+        entry.sends.last = Some(Timestamp::now());
+        entry.sends.unanswered = true;
+        before
+    });
+    let answer = member.submit(&order(at, placement)).await;
+    let restore = |unanswered: bool| {
+        context.memory.change(&job.uid, |entry| {
+            entry.sends.unanswered = unanswered;
+            entry.clone()
+        })
+    };
+    match answer {
+        Created::Accepted(uid) => {
+            context.memory.change(&job.uid, |entry| {
+                entry.sends.unanswered = false;
+                entry.sends.accepted = Some((uid, at.now));
+                entry.create_failures = 0;
+            });
+            context.dispatcher.dispatched(job.uid.clone()).await;
+            let labels = MemberLabels { member_cluster: placement.cluster.as_str().to_owned() };
+            context.metrics.dispatch_latency.get_or_create(&labels).observe(seconds_since(placement.at));
+            Ok(Next::Again)
+        }
+        Created::Refused(refusal) => {
+            let entry = restore(before.unanswered);
+            place::refused(Gathered { entry, ..at.clone() }, context, placement, refusal).await
+        }
+        Created::NameTaken(whose) => finish::finish(at, context, name_taken(placement, &whose)).await,
+        Created::NotSent(why) => {
+            context.memory.change(&job.uid, |entry| entry.sends = before);
+            debug!(why, cluster.name = %placement.cluster, "not sent");
+            Ok(Next::Rest(Some(later(jiff::SignedDuration::from_millis(NOT_SENT_MILLIS)))))
+        }
+        Created::Unclear(why) => {
+            let failures = context.memory.change(&job.uid, |entry| {
+                entry.create_failures = entry.create_failures.saturating_add(1);
+                let wait = in_seconds(1 << entry.create_failures.saturating_sub(1).min(5));
+                entry.sends.not_before = Some(wait);
+                entry.create_failures
+            });
+            warn!(why, failures, cluster.name = %placement.cluster, "a create was not answered; it is sent again");
+            let labels = trouble(placement, "Unanswered");
+            context.metrics.unclear.get_or_create(&labels).inc();
+            Ok(Next::Again)
+        }
+    }
+}
+
+pub(super) fn order(at: &Gathered, placement: &Placement) -> Order {
+    let job = &at.parsed.job;
+    Order {
+        job: job.uid.clone(),
+        key: job.key.clone(),
+        attempt: placement.attempt,
+        queue: placement.queue.clone(),
+        seq: placement.seq,
+        namespace: placement.namespace.clone(),
+        name: placement.name.clone(),
+        template: at.parsed.template.clone(),
+    }
+}
+
+pub(super) async fn confirm(at: &Gathered, placement: &Placement, member: &Arc<dyn Member>) -> Next {
+    let recorded = placement.uid.as_ref().or(at.entry.sends.accepted.as_ref().map(|(uid, _)| uid));
+    match member.confirm(&placement.namespace, &placement.name).await {
+        Confirmation::Gone => Next::Confirmed(Confirmed::Gone),
+        // Another object has the name: the one on record is gone.
+        Confirmation::Present(seen) if recorded.is_some_and(|recorded| *recorded != seen.uid) => {
+            Next::Confirmed(Confirmed::Gone)
+        }
+        Confirmation::Present(seen) => Next::Confirmed(Confirmed::Present(seen)),
+        Confirmation::Unclear(why) => {
+            warn!(why, cluster.name = %placement.cluster, "a look-up was not answered");
+            Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))
+        }
+    }
+}
+
+pub(super) async fn examine(at: &Gathered, placement: &Placement, member: &Arc<dyn Member>) -> Next {
+    match member.driver(&placement.namespace, &placement.name, at.driver_pod().as_deref()).await {
+        Driver::Alive => Next::Driver(DriverSeen::Alive),
+        Driver::Succeeded => Next::Driver(DriverSeen::Succeeded),
+        Driver::Failed(how) => Next::Driver(DriverSeen::Failed(how)),
+        Driver::Gone => Next::Driver(DriverSeen::Gone),
+        Driver::Unclear(why) => {
+            warn!(why, cluster.name = %placement.cluster, "a driver was looked up in vain");
+            Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))
+        }
+    }
+}
+
+pub(super) async fn release(
+    placement: &Placement,
+    member: &Arc<dyn Member>,
+    uid: &RemoteUid,
+) -> Result<Next, Error> {
+    member.release(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
+    // The member's view shows it in a moment and calls.
+    Ok(Next::Rest(None))
+}
+
+pub(super) async fn retire(
+    at: &Gathered,
+    context: &Context,
+    placement: &Placement,
+    member: &Arc<dyn Member>,
+    uid: &RemoteUid,
+) -> Result<Next, Error> {
+    if at.seen().is_some_and(|seen| seen.held) {
+        member.release(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
+    }
+    member.retire(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
+    context.memory.change(&at.parsed.job.uid, |entry| entry.retired = true);
+    Ok(Next::Again)
+}
+
+pub(super) async fn stop(
+    at: &Gathered,
+    context: &Context,
+    placement: &Placement,
+    member: &Arc<dyn Member>,
+    settled_at: Timestamp,
+) -> Next {
+    let order = StopOrder {
+        job: at.parsed.job.uid.clone(),
+        attempt: placement.attempt,
+        namespace: placement.namespace.clone(),
+        name: placement.name.clone(),
+        uid: placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid)),
+        settled_at,
+    };
+    match member.stop(&order).await {
+        Fence::Proven => {
+            context.memory.change(&at.parsed.job.uid, |entry| entry.fenced = true);
+            Next::Again
+        }
+        Fence::Pending { until, waits_for } => {
+            debug!(waits_for, "not proven yet");
+            Next::Rest(Some(until))
+        }
+        Fence::Impossible(why) => {
+            info!(why, cluster.name = %placement.cluster, "the member cannot tell whether the job still runs");
+            Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))
+        }
+    }
+}
+
+fn of(placement: &Placement) -> impl FnOnce(spark_router_member::Error) -> Error {
+    let member = placement.cluster.as_str().to_owned();
+    move |source| Error::Member { member, source }
+}

@@ -1,0 +1,240 @@
+//! Starts the parts of the hub loop in order, and stops them in order.
+//!
+//! Owns the tasks. No decision is made before everything that it rests on is loaded: the jobs' recorded placements, the
+//! queues, the members' facts and, within a bounded time, the members' own views.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace as HubNamespace;
+use kube::{
+    Api, Client,
+    core::PartialObjectMeta,
+    runtime::{
+        controller::{self, Controller},
+        reflector::ObjectRef,
+    },
+};
+use spark_router_core::{
+    id::{HubId, JobKey, Namespace},
+    step::Timing,
+};
+use spark_router_member::{Registry, calls::Calls};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    context::Context,
+    dispatcher,
+    error::Error,
+    events::Publisher,
+    fleet::Fleet,
+    hub::Hub,
+    jobs, members,
+    memory::Memory,
+    metrics::Metrics,
+    queues::Queues,
+    readiness::Readiness,
+    reconcile::{on_error, reconcile},
+    watches::{self, Seen},
+};
+
+/// What `/readyz` waits for.
+pub const PARTS: [&str; 5] = ["jobs", "queues", "members", "namespaces", "member connections"];
+
+/// Keys of jobs that wait to be triggered; those who send more wait.
+const CALLS: usize = 1024;
+/// Members get this long to connect before the first decision: else the first to answer would take a whole backlog.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Passes that run get this long to end when the process stops.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// How the hub loop is run.
+pub struct Settings {
+    /// This hub.
+    pub hub_id: HubId,
+    /// The router's own namespace: Secrets with member kubeconfigs are read only from here.
+    pub namespace: String,
+    /// Names this process in events.
+    pub instance: String,
+    /// Passes at once.
+    pub concurrency: u16,
+    /// Shortest retention of finished applications.
+    pub retention_floor: Duration,
+    /// How often members are swept.
+    pub sweep_every: Duration,
+    /// How the hub is reached, for the member that is the hub itself.
+    pub hub_config: kube::Config,
+    /// Counts API calls.
+    pub calls: Calls,
+    /// Told when a part is loaded.
+    pub readiness: Readiness,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+/// Runs until stopped.
+///
+/// # Errors
+/// [`Error::Stopping`] when a part ended although nobody asked it to.
+pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
+    let tasks = TaskTracker::new();
+    let (called, calls) = mpsc::channel::<JobKey>(CALLS);
+    let (dispatcher, dispatching) = dispatcher::Handle::start(called.clone(), stop.child_token());
+    let (job_store, writer) = jobs::store();
+    let registry = Registry::new(settings.hub_id.clone(), called.clone(), settings.calls.clone(), stop.child_token());
+    let hub = Hub::new(client.clone());
+
+    let members = members::start(members::Parts {
+        client: client.clone(),
+        namespace: settings.namespace.clone(),
+        hub_config: settings.hub_config.clone(),
+        registry: registry.clone(),
+        dispatcher: dispatcher.clone(),
+        hub: hub.clone(),
+        sweep_every: settings.sweep_every,
+        stop: stop.child_token(),
+    });
+    let events =
+        Publisher::start(client.clone(), &settings.instance, settings.metrics.events_dropped.clone(), stop.child_token());
+    let context = Arc::new(Context {
+        hub_id: settings.hub_id.clone(),
+        hub,
+        registry: registry.clone(),
+        members: members.store.clone(),
+        dispatcher: dispatcher.clone(),
+        memory: Memory::default(),
+        abandon: members.abandon.clone(),
+        events,
+        metrics: settings.metrics.clone(),
+        timing: Timing::default(),
+        retention_floor: settings.retention_floor,
+        leading_since: Timestamp::now(),
+        loaded: CancellationToken::new(),
+    });
+
+    let queues = Queues::default();
+    let listed = Arc::new(Listed::default());
+    tasks.spawn(watch_queues(client.clone(), queues.clone(), dispatcher.clone(), listed.clone(), stop.child_token()));
+    tasks.spawn(watch_namespaces(client.clone(), dispatcher.clone(), listed.clone(), stop.child_token()));
+    tasks.spawn(queues.keep_statuses(client.clone(), dispatcher.clone(), stop.child_token()));
+
+    let triggers = jobs::triggers(client, writer, job_store.clone(), &context);
+    let config = controller::Config::default().concurrency(settings.concurrency);
+    let calls = futures::stream::unfold(calls, async |mut calls| calls.recv().await.map(|key| (key, calls)));
+    let loop_ = Controller::for_stream(triggers, job_store.clone())
+        .with_config(config)
+        .reconcile_on(calls.map(|key| ObjectRef::new(&key.name).within(key.namespace.as_str())))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(reconcile, |object, error, context| on_error(&object, error, &context), context.clone())
+        // Failures are reported where they are handled, in `on_error`; a job that is gone is no failure.
+        .for_each(async |_| ());
+
+    let fleet = Fleet { registry, members: members.store, jobs: job_store.clone(), dispatcher: dispatcher.clone(), called };
+    let load = load(fleet, job_store, &listed, &context, settings.readiness, members.changed, &tasks, &stop);
+    tokio::pin!(loop_, load);
+    let mut loading = true;
+    loop {
+        tokio::select! {
+            () = &mut loop_ => break,
+            () = &mut load, if loading => loading = false,
+        }
+    }
+    let asked = stop.is_cancelled();
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(GRACE, async { tasks.wait().await; members.task.await }).await.is_err() {
+        warn!("some tasks did not end in time");
+    }
+    dispatching.abort();
+    if asked { Ok(()) } else { Err(Error::Stopping) }
+}
+
+#[derive(Default)]
+struct Listed {
+    queues: Notify,
+    namespaces: Notify,
+}
+
+async fn watch_queues(
+    client: Client,
+    queues: Queues,
+    dispatcher: dispatcher::Handle,
+    listed: Arc<Listed>,
+    stop: CancellationToken,
+) {
+    watches::watch(Api::all(client), "queues", stop, |seen| {
+        let (queues, dispatcher, listed) = (queues.clone(), dispatcher.clone(), listed.clone());
+        async move {
+            if matches!(seen, Seen::Listed) {
+                listed.queues.notify_one();
+            }
+            queues.tell(seen, &dispatcher).await;
+        }
+    })
+    .await;
+}
+
+async fn watch_namespaces(
+    client: Client,
+    dispatcher: dispatcher::Handle,
+    listed: Arc<Listed>,
+    stop: CancellationToken,
+) {
+    let api = Api::<PartialObjectMeta<HubNamespace>>::all(client);
+    watches::watch(api, "namespaces", stop, |seen| {
+        let (dispatcher, listed) = (dispatcher.clone(), listed.clone());
+        async move {
+            match seen {
+                Seen::Present(object) => {
+                    let name = Namespace::new(object.metadata.name.clone().unwrap_or_default());
+                    let labels = object.metadata.labels.unwrap_or_default();
+                    dispatcher.set_namespace(name, Some(labels)).await;
+                }
+                Seen::Gone(name) => dispatcher.set_namespace(Namespace::new(name), None).await,
+                Seen::Listed => listed.namespaces.notify_one(),
+            }
+        }
+    })
+    .await;
+}
+
+/// Loads everything that decisions rest on, then opens the gate.
+#[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
+async fn load(
+    fleet: Fleet,
+    job_store: kube::runtime::reflector::Store<spark_router_api::RoutedSparkJob>,
+    listed: &Listed,
+    context: &Context,
+    readiness: Readiness,
+    changed: tokio::sync::watch::Receiver<u64>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    // A store whose feeder is gone never gets ready; the process is stopping then.
+    let _ = job_store.wait_until_ready().await;
+    readiness.done("jobs");
+    let _ = fleet.members.wait_until_ready().await;
+    readiness.done("members");
+    listed.queues.notified().await;
+    readiness.done("queues");
+    listed.namespaces.notified().await;
+    readiness.done("namespaces");
+    let waited = tokio::time::timeout(CONNECT, async {
+        while !fleet.is_settled() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    if waited.await.is_err() {
+        warn!("not every member is connected yet; deciding among the others");
+    }
+    readiness.done("member connections");
+    let mut told = std::collections::BTreeMap::new();
+    fleet.tell(&mut told).await;
+    jobs::restore(&job_store, &context.dispatcher).await;
+    info!(jobs = job_store.state().len(), members = told.len(), "loaded");
+    context.loaded.cancel();
+    tasks.spawn(fleet.run(changed, stop.child_token()));
+}

@@ -1,0 +1,169 @@
+use serde_json::json;
+use spark_router_core::{id::RemoteUid, refusal::Refusal};
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn job() -> RoutedSparkJob {
+    serde_json::from_value(json!({
+        "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
+        "metadata": {"name": "daily", "namespace": "team-a", "generation": 1},
+        "spec": {"queue": "etl", "template": {"spec": {}}},
+        "status": {"observedGeneration": -1}
+    }))
+    .unwrap()
+}
+
+fn placement() -> PlacementRecord {
+    serde_json::from_value(json!({
+        "cluster": "eu-1", "memberIdentity": "id", "attempt": 1, "namespace": "spark", "remoteName": "daily-abc",
+        "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:00Z", "demand": {"jobs": 1}, "why": "weight 50 of 100"
+    }))
+    .unwrap()
+}
+
+fn placed() -> Change<'static> {
+    Change::Placed { placement: Box::new(placement()), spec_hash: "h".into() }
+}
+
+fn next(object: &RoutedSparkJob, change: &Change<'_>) -> RoutedSparkJob {
+    let status = after(object, change, at(100)).unwrap_or_else(|| object.status.clone().unwrap());
+    RoutedSparkJob { status: Some(status), ..object.clone() }
+}
+
+/// `Type=Status(Reason)` of every condition, sorted.
+fn shown(object: &RoutedSparkJob) -> Vec<String> {
+    let status = object.status.as_ref().unwrap();
+    let mut shown: Vec<_> =
+        status.conditions.iter().map(|c| format!("{}={}({})", c.type_, c.status, c.reason)).collect();
+    shown.sort();
+    shown
+}
+
+fn mirror(phase: Phase) -> Mirror {
+    let application = Application { state: "RUNNING".into(), attempts: 1, ..Application::default() };
+    Mirror { phase, uid: RemoteUid::from("r-1"), application }
+}
+
+fn outcome(phase: Phase, reason: &'static str) -> Outcome {
+    let application = Application { state: "FAILED".into(), error: Some("boom".into()), ..Application::default() };
+    let uid = Some(RemoteUid::from("r-1"));
+    Outcome { phase, reason, message: "failed on eu-1".into(), uid, application: Some(application), read_log: false }
+}
+
+#[test]
+fn a_bad_template_is_stalled_and_not_finished() {
+    let rejection = Rejection { reason: "InvalidTemplate", message: "spec.x: no".into() };
+    let object = next(&job(), &Change::Rejected(&rejection));
+    assert_eq!(
+        shown(&object),
+        [
+            "Accepted=False(InvalidTemplate)",
+            "Finished=False(InvalidTemplate)",
+            "Placed=False(InvalidTemplate)",
+            "Stalled=True(InvalidTemplate)",
+            "Succeeded=Unknown(InvalidTemplate)"
+        ]
+    );
+    let status = object.status.as_ref().unwrap();
+    assert_eq!((status.phase.as_deref(), status.observed_generation), (Some("Queued"), Some(1)));
+    let waits = Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
+    let mended = next(&object, &Change::Waiting(&waits));
+    assert_eq!(
+        shown(&mended),
+        [
+            "Accepted=True(Valid)",
+            "Finished=False(WaitingForPlacement)",
+            "Placed=False(NoCapacity)",
+            "Reconciling=True(WaitingForPlacement)",
+            "Succeeded=Unknown(WaitingForPlacement)"
+        ]
+    );
+}
+
+#[test]
+fn saying_the_same_again_writes_nothing() {
+    let waits = Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
+    let object = next(&job(), &Change::Waiting(&waits));
+    assert_eq!(after(&object, &Change::Waiting(&waits), at(500)), None);
+}
+
+#[test]
+fn a_job_goes_through_its_life() {
+    let object = next(&job(), &placed());
+    let status = object.status.as_ref().unwrap();
+    assert_eq!((status.cluster.as_deref(), status.attempt, status.spec_hash.as_deref()), (Some("eu-1"), Some(1), Some("h")));
+    assert_eq!(status.phase.as_deref(), Some("Dispatched"));
+
+    let mirror = mirror(Phase::Running);
+    let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
+    let status = object.status.as_ref().unwrap();
+    assert_eq!(status.placement.as_ref().unwrap().remote_uid.as_deref(), Some("r-1"));
+    assert_eq!(status.message.as_deref(), Some("RUNNING on eu-1"));
+
+    let outcome = outcome(Phase::Failed, "JobFailed");
+    let object = next(&object, &Change::Finished(&outcome, ApplicationLinks::default()));
+    assert_eq!(
+        shown(&object),
+        [
+            "Accepted=True(Valid)",
+            "Finished=True(JobFailed)",
+            "Placed=True(Placed)",
+            "Stalled=True(JobFailed)",
+            "Succeeded=False(JobFailed)"
+        ]
+    );
+    let status = object.status.as_ref().unwrap();
+    assert_eq!(status.message.as_deref(), Some("failed on eu-1: boom"));
+    assert_eq!(status.history.len(), 1);
+    assert_eq!(status.history[0].outcome, "Failed");
+}
+
+#[test]
+fn a_success_leaves_neither_reconciling_nor_stalled() {
+    let object = next(&job(), &placed());
+    let outcome = outcome(Phase::Succeeded, "JobSucceeded");
+    let object = next(&object, &Change::Finished(&outcome, ApplicationLinks::default()));
+    assert_eq!(
+        shown(&object),
+        ["Accepted=True(Valid)", "Finished=True(JobSucceeded)", "Placed=True(Placed)", "Succeeded=True(JobSucceeded)"]
+    );
+}
+
+#[test]
+fn a_withdrawal_uses_up_no_attempt_and_keeps_the_refusal_and_the_hash() {
+    let object = next(&job(), &placed());
+    let refusal = Refusal { class: RefusalClass::Job, reason: "RejectedByMember", message: "no".into() };
+    let object = next(&object, &Change::Withdrawn(&Cause::Refused(refusal)));
+    let status = object.status.as_ref().unwrap();
+    assert_eq!((status.attempt, status.cluster.as_deref(), status.placement.as_ref()), (None, None, None));
+    assert_eq!(status.spec_hash.as_deref(), Some("h"));
+    assert_eq!(status.refusals[0].cluster, "eu-1");
+    assert_eq!(status.message.as_deref(), Some("withdrawn from eu-1: RejectedByMember: no"));
+}
+
+#[test]
+fn unreachable_and_back() {
+    let object = next(&job(), &placed());
+    let mirror = mirror(Phase::Running);
+    let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
+    let object = next(&object, &Change::Unreachable(at(50)));
+    assert!(shown(&object).contains(&"MemberReachable=False(MemberUnreachable)".to_owned()));
+    assert_eq!(object.status.as_ref().unwrap().phase.as_deref(), Some("Running"), "the phase is what was seen last");
+    let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
+    assert!(shown(&object).contains(&"MemberReachable=True(Reachable)".to_owned()));
+    assert!(shown(&object).contains(&"Reconciling=True(Running)".to_owned()));
+}
+
+#[test]
+fn a_deletion_that_waits_says_how_to_let_go() {
+    let object = next(&job(), &placed());
+    let waits = DeletionWaits::Unreachable { since: Some(at(0)) };
+    let object = next(&object, &Change::Terminating(&waits));
+    let message = object.status.as_ref().unwrap().message.clone().unwrap();
+    assert!(message.contains("waits for eu-1"), "{message}");
+    assert!(message.contains("sparkrouter.dev/abandon=true"), "{message}");
+}

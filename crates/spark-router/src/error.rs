@@ -1,0 +1,44 @@
+//! What can keep the router from starting or make it stop.
+
+use std::net::SocketAddr;
+
+/// An error of the program.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log filter cannot be read.
+    #[error("--log {filter:?} is no filter; write a level like info, or pairs like spark_router_controller=debug")]
+    LogFilter {
+        /// As given.
+        filter: String,
+        /// Why.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// No hub is configured.
+    #[error("no hub cluster: neither KUBECONFIG, ~/.kube/config nor a pod's service account names one")]
+    NoHub(#[source] Box<kube::config::InferConfigError>),
+    /// The hub's client cannot be built.
+    #[error("cannot build a client for the hub cluster")]
+    Client(#[source] spark_router_member::Error),
+    /// The hub's identity cannot be read.
+    #[error("cannot read namespace kube-system on the hub, whose uid is the hub's identity; grant get on it or set --hub-id")]
+    Identity(#[source] Box<kube::Error>),
+    /// The hub's kube-system namespace has no uid.
+    #[error("the hub's kube-system namespace has no uid; set --hub-id")]
+    NoIdentity,
+    /// The address for probes and metrics is taken or not ours.
+    #[error("cannot listen on --admin-address {address}")]
+    Listen {
+        /// As given.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The hub loop ended by itself.
+    #[error("the hub loop ended")]
+    Controller(#[from] spark_router_controller::Error),
+    /// The runtime cannot be started.
+    #[error("cannot start the async runtime or its signal handlers")]
+    Runtime(#[source] std::io::Error),
+}
