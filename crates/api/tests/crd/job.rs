@@ -1,0 +1,130 @@
+//! What a job may say, what is refused and with which words, and what is filled in.
+
+use super::*;
+
+#[test]
+fn a_job_is_kept_as_written_and_gets_its_defaults() {
+    run(async {
+        create::<RoutedSparkJob>("kept", &job()).await.unwrap();
+        let stored = api::<RoutedSparkJob>().await.get("kept").await.unwrap().data;
+        let mut expected = job();
+        merge(
+            &mut expected,
+            &json!({ "priority": 0, "template": { "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication" } }),
+        );
+        assert_eq!(stored["spec"], expected);
+        assert_eq!(stored["status"], json!({ "observedGeneration": -1 }));
+    });
+}
+
+#[test]
+fn a_status_in_a_manifest_does_not_place_a_job() {
+    run(async {
+        let object = json!({
+            "apiVersion": spark_router_api::API_VERSION, "kind": "RoutedSparkJob", "metadata": { "name": "forged" },
+            "spec": job(), "status": placed(),
+        });
+        let api = api::<RoutedSparkJob>().await;
+        api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        assert_eq!(api.get("forged").await.unwrap().data["status"], json!({ "observedGeneration": -1 }));
+    });
+}
+
+#[test]
+fn what_a_job_may_say() {
+    let template = |patch: Value| json!({ "template": patch });
+    let spec = |patch: Value| json!({ "template": { "spec": patch } });
+    let metadata = |patch: Value| json!({ "template": { "metadata": patch } });
+    let cases = [
+        (json!({}), None),
+        (json!({ "priority": -5 }), None),
+        (
+            json!({ "placement": { "clusterNames": ["eu-1", "us.east"], "clusterSelector": { "matchLabels": { "a": "b" } } } }),
+            None,
+        ),
+        (spec(json!({ "mode": "cluster", "suspend": false, "timeToLiveSeconds": 5 })), None),
+        (template(json!({ "metadata": null })), None),
+        (json!({ "queue": null }), Some("spec.queue: Required value")),
+        (json!({ "queue": "Etl.daily" }), Some("spec.queue: Invalid value")),
+        (json!({ "queue": "q".repeat(64) }), Some("spec.queue: Too long")),
+        (json!({ "template": null }), Some("spec.template: Required value")),
+        (template(json!({ "spec": null })), Some("spec.template.spec: Required value")),
+        (
+            template(json!({ "apiVersion": "spark.apache.org/v1" })),
+            Some(r#"supported values: "sparkoperator.k8s.io/v1beta2""#),
+        ),
+        (
+            template(json!({ "kind": "ScheduledSparkApplication" })),
+            Some(r#"supported values: "SparkApplication""#),
+        ),
+        (spec(json!({ "type": null })), Some("spec.template.spec.type: Required value")),
+        (spec(json!({ "type": "Go" })), Some(r#"supported values: "Java", "Python", "Scala", "R""#)),
+        (spec(json!({ "sparkVersion": null })), Some("spec.template.spec.sparkVersion: Required value")),
+        (spec(json!({ "sparkVersion": "" })), Some("spec.template.spec.sparkVersion: Invalid value")),
+        (
+            spec(json!({ "mainApplicationFile": null })),
+            Some("spec.template.spec.mainApplicationFile: Required value"),
+        ),
+        (spec(json!({ "mode": "client" })), Some(r#"supported values: "cluster""#)),
+        (
+            spec(json!({ "suspend": true })),
+            Some("suspend must not be true in a template: the router decides when an application starts"),
+        ),
+        (
+            metadata(json!({ "name": "x" })),
+            Some("metadata.name is not allowed in a template: the router names the application"),
+        ),
+        (
+            metadata(json!({ "namespace": "x" })),
+            Some("metadata.namespace is not allowed in a template: the member's namespace rule decides"),
+        ),
+        (
+            metadata(json!({ "labels": { "sparkrouter.dev/origin": "x" } })),
+            Some("labels that start with sparkrouter.dev/ are the router's own"),
+        ),
+        (
+            metadata(json!({ "annotations": { "sparkrouter.dev/seq": "1" } })),
+            Some("annotations that start with sparkrouter.dev/ are the router's own"),
+        ),
+        (json!({ "placement": { "clusterNames": ["a", "a"] } }), Some("Duplicate value")),
+        (
+            json!({ "placement": { "clusterNames": ["A"] } }),
+            Some("spec.placement.clusterNames[0]: Invalid value"),
+        ),
+    ];
+    run(async {
+        judge::<RoutedSparkJob>("may", &job(), &cases).await;
+        let long = create::<RoutedSparkJob>(&"n".repeat(201), &job()).await.unwrap_err();
+        assert!(long.contains("metadata.name must have at most 200 characters"), "{long}");
+        create::<RoutedSparkJob>(&"n".repeat(200), &job()).await.unwrap();
+    });
+}
+
+/// The fields that are declared so that renames are seen are the operator's own.
+#[test]
+fn every_field_of_the_operators_schema_is_declared() {
+    run(async {
+        hub().await;
+        let files = FLEET.get().unwrap().tools().spark_operator_crds();
+        let documents =
+            files.iter().flat_map(|file| manifest::parse(&std::fs::read_to_string(file).unwrap()).unwrap());
+        let theirs = documents
+            .map(|crd| crd.data)
+            .find(|crd| crd["spec"]["names"]["kind"] == "SparkApplication")
+            .expect("a CRD of SparkApplication among the built files");
+        let fields = |crd: &Value, path: &str| -> Vec<String> {
+            crd.pointer(path).unwrap_or_else(|| panic!("no {path}"))["properties"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect()
+        };
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+        let theirs = fields(&theirs, spec);
+        let ours =
+            spark_router_api::crds().into_iter().find(|crd| crd.spec.names.kind == "RoutedSparkJob").unwrap();
+        let ours = serde_json::to_value(ours).unwrap();
+        assert_eq!(fields(&ours, &format!("{spec}/properties/template/properties/spec")), theirs);
+    });
+}
