@@ -132,6 +132,7 @@ mod tests {
 
     #[test]
     fn rules_and_defaults_are_in_place() {
+        assert!(job::ROOT_RULES[0].0.ends_with(&format!("<= {}", job::LONGEST_NAME)));
         for (kind, schema) in schemas() {
             assert_eq!(
                 schema["properties"]["status"]["default"],
