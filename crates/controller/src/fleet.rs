@@ -22,6 +22,9 @@ use crate::{convert, dispatcher};
 /// Blocks on namespaces end by themselves: the facts are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
 
+/// What the dispatcher was told of each member.
+pub type Told = BTreeMap<ClusterName, MemberFacts>;
+
 /// See the module.
 pub struct Fleet {
     /// The members' links.
@@ -37,10 +40,9 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Tells every change until stopped. `changed` fires when an object changed.
-    pub async fn run(self, mut changed: watch::Receiver<u64>, stop: CancellationToken) {
+    /// Tells every change until stopped, starting from what was `told`. `changed` fires when an object changed.
+    pub async fn run(self, mut told: Told, mut changed: watch::Receiver<u64>, stop: CancellationToken) {
         let mut links = self.registry.subscribe();
-        let mut told = BTreeMap::new();
         loop {
             self.tell(&mut told).await;
             tokio::select! {
@@ -54,7 +56,7 @@ impl Fleet {
     }
 
     /// Tells what differs from what was told.
-    pub async fn tell(&self, told: &mut BTreeMap<ClusterName, MemberFacts>) {
+    pub async fn tell(&self, told: &mut Told) {
         let mut gone: Vec<_> = told.keys().cloned().collect();
         for object in self.members.state() {
             let cluster = ClusterName::new(object.name_any());

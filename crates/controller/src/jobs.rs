@@ -73,7 +73,8 @@ fn record(job: &RoutedSparkJob) -> Option<u64> {
     Some(hash.finish())
 }
 
-fn prune(job: &mut RoutedSparkJob) {
+/// Takes away what is never read again.
+pub fn prune(job: &mut RoutedSparkJob) {
     job.managed_fields_mut().clear();
     job.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
     let exists = |job: &RoutedSparkJob| {

@@ -23,6 +23,7 @@ use crate::{
     context::Context,
     convert::{self, Parsed},
     error::Error,
+    jobs,
     memory::Entry,
     metrics::ResultLabels,
 };
@@ -116,7 +117,8 @@ async fn passes(shown: Arc<RoutedSparkJob>, context: &Context) -> Result<Action,
         debug!(?next, "decided");
         (confirmed, driver) = (Confirmed::Nothing, DriverSeen::Nothing);
         match act::act(next, &gathered, context).await? {
-            Next::Written(written) => {
+            Next::Written(mut written) => {
+                jobs::prune(&mut written);
                 object = Arc::from(written);
                 context.memory.change(&uid, |entry| entry.written = Some(object.clone()));
             }

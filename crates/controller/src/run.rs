@@ -30,7 +30,7 @@ use crate::{
     dispatcher,
     error::Error,
     events::Publisher,
-    fleet::Fleet,
+    fleet::{Fleet, Told},
     hub::Hub,
     jobs, members,
     memory::Memory,
@@ -231,10 +231,10 @@ async fn load(
         warn!("not every member is connected yet; deciding among the others");
     }
     readiness.done("member connections");
-    let mut told = std::collections::BTreeMap::new();
+    let mut told = Told::default();
     fleet.tell(&mut told).await;
     jobs::restore(&job_store, &context.dispatcher).await;
     info!(jobs = job_store.state().len(), members = told.len(), "loaded");
     context.loaded.cancel();
-    tasks.spawn(fleet.run(changed, stop.child_token()));
+    tasks.spawn(fleet.run(told, changed, stop.child_token()));
 }

@@ -27,6 +27,12 @@ pub struct Timing {
     pub lease: Duration,
     /// Executor counts alone are mirrored at most this often.
     pub counts_every: Duration,
+    /// Details that change without the state (an id that is known now) are mirrored this long after the last mirror, so
+    /// that they usually go with the next state.
+    pub details_after: Duration,
+    /// A fresh application's uid alone is put on record this long after its placement: it usually goes with the first
+    /// state.
+    pub uid_after: Duration,
     /// An accepted create that does not appear in the member's view for this long is looked up.
     pub view_patience: Duration,
     /// A driver whose application's state proves nothing is looked at this often.
@@ -39,6 +45,8 @@ impl Default for Timing {
             request: Duration::from_secs(10),
             lease: Duration::from_secs(10),
             counts_every: Duration::from_secs(30),
+            details_after: Duration::from_secs(5),
+            uid_after: Duration::from_secs(10),
             view_patience: Duration::from_secs(5),
             examine_every: Duration::from_secs(15),
         }
@@ -445,8 +453,12 @@ fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation) -> Step {
     if seen.run.is_terminal() {
         return terminal(s, placement, seen, application);
     }
+    if s.member.is_none_or(|m| matches!(m.link, LinkState::Lost { .. })) {
+        // What the view shows is old.
+        return blind(s, placement);
+    }
     let mirror = Mirror { phase: Phase::of(&seen.run, record.phase), uid: seen.uid.clone(), application };
-    if let Some(due) = mirror_due(s, placement, &mirror) {
+    if let Some(due) = mirror_due(s, placement, seen, &mirror) {
         return if due <= s.now { Step::Mirror(Box::new(mirror)) } else { Step::Rest { until: Some(due) } };
     }
     if seen.deleting && seen.held {
@@ -457,19 +469,27 @@ fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation) -> Step {
 }
 
 /// When the mirror is to be written; `None` when the record already says it.
-fn mirror_due(s: Snapshot<'_>, placement: &Placement, mirror: &Mirror) -> Option<Timestamp> {
+fn mirror_due(s: Snapshot<'_>, placement: &Placement, seen: &Observation, mirror: &Mirror) -> Option<Timestamp> {
     let record = &s.job.record;
-    let Some(before) = &record.application else { return Some(s.now) };
-    let same_head = placement.uid.as_ref() == Some(&mirror.uid)
-        && record.phase == Some(mirror.phase)
-        && !(record.unreachable && s.member.is_some_and(|m| m.link == LinkState::Ready));
-    if same_head && *before == mirror.application {
+    let back = record.unreachable && s.member.is_some_and(|m| m.link == LinkState::Ready);
+    let Some(before) = &record.application else {
+        // Until its uid is on record it must not go unseen.
+        let fresh = seen.run == RunState::Accepted && !seen.deleting && !back;
+        return Some(if fresh { later(placement.at, s.timing.uid_after) } else { s.now });
+    };
+    let same_head = placement.uid.as_ref() == Some(&mirror.uid) && record.phase == Some(mirror.phase) && !back;
+    if !same_head || before.state != mirror.application.state || seen.deleting {
+        return (!same_head || *before != mirror.application).then_some(s.now);
+    }
+    if *before == mirror.application {
         return None;
     }
-    if same_head && phase::differs_in_counts_only(before, &mirror.application) {
-        return Some(s.mirrored_at.map_or(s.now, |at| later(at, s.timing.counts_every)));
-    }
-    Some(s.now)
+    let wait = if phase::differs_in_counts_only(before, &mirror.application) {
+        s.timing.counts_every
+    } else {
+        s.timing.details_after
+    };
+    Some(s.mirrored_at.map_or(s.now, |at| later(at, wait)))
 }
 
 fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, application: Application) -> Step {
@@ -493,7 +513,7 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
             DriverSeen::Alive => {
                 let mirror = Mirror { phase: Phase::of(&seen.run, s.job.record.phase), uid: seen.uid.clone(), application };
                 let look = later(s.now, s.timing.examine_every);
-                match mirror_due(s, placement, &mirror) {
+                match mirror_due(s, placement, seen, &mirror) {
                     Some(due) if due <= s.now => Step::Mirror(Box::new(mirror)),
                     _ => Step::Rest { until: Some(look) },
                 }

@@ -319,6 +319,9 @@ mod mirroring {
     fn the_first_sight_records_the_uid() {
         let mut world = World::placed();
         world.remote = Remote::Present(Box::new(observation(RunState::Accepted)));
+        world.now = at(9);
+        assert_eq!(world.step(), Step::Rest { until: Some(at(10)) }, "it usually goes with the first state");
+        world.now = at(10);
         let Step::Mirror(mirror) = world.step() else { panic!("{:?}", world.step()) };
         assert_eq!((mirror.uid.as_str(), mirror.phase), ("r-1", Phase::Dispatched));
     }
@@ -333,7 +336,21 @@ mod mirroring {
         assert!(matches!(world.step(), Step::Mirror(_)));
         world.now = at(100);
         world.seen().driver_pod = Some("daily-driver".into());
-        assert!(matches!(world.step(), Step::Mirror(_)), "with anything else they go at once");
+        assert!(matches!(world.step(), Step::Mirror(_)), "details go after five seconds");
+        world.mirrored_at = Some(at(98));
+        assert_eq!(world.step(), Step::Rest { until: Some(at(103)) });
+        world.seen().native_state = "UNKNOWN".into();
+        assert!(matches!(world.step(), Step::Mirror(_)), "a state goes at once");
+    }
+
+    #[test]
+    fn what_a_lost_member_showed_last_is_not_mirrored_as_new() {
+        let mut world = World::running(RunState::Running);
+        world.seen().native_state = "OLD".into();
+        world.link(LinkState::Lost { since: at(60) });
+        assert_eq!(world.step(), Step::Unreachable { since: at(60) });
+        world.seen().run = RunState::Succeeded;
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"), "an end stays an end");
     }
 
     #[test]
