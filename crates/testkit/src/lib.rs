@@ -16,6 +16,7 @@ pub mod kubeflow;
 pub mod manifest;
 pub mod operator;
 pub mod pki;
+pub mod router;
 pub mod slot;
 pub mod spark_submit;
 pub mod supervise;
