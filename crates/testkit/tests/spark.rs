@@ -1,0 +1,182 @@
+//! Proves the process kubelet: real Spark, submitted by the real operator, runs to its end.
+//!
+//! Needs Java 17 and Python; says so and fails without them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
+use spark_router_testkit::{Cluster, Fleet, KubeflowOptions, MemberOptions, OperatorKind, chain, pyspark};
+
+/// Spark takes half a minute alone on two cores, and minutes beside a compiler.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+const RIGHTS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: jobs}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: spark, namespace: jobs}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: spark, namespace: jobs}
+rules:
+  - {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: spark, namespace: jobs}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
+subjects: [{kind: ServiceAccount, name: spark, namespace: jobs}]
+"#;
+
+fn application(name: &str, file: &str, arguments: &[&str]) -> String {
+    let arguments = serde_json::to_string(arguments).unwrap();
+    format!(
+        r#"
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: SparkApplication
+metadata: {{name: {name}, namespace: jobs}}
+spec:
+  type: Python
+  pythonVersion: "3"
+  mode: cluster
+  sparkVersion: 4.0.1
+  image: spark:4.0.1
+  mainApplicationFile: local://{file}
+  arguments: {arguments}
+  restartPolicy: {{type: Never}}
+  driver: {{cores: 1, memory: 512m, serviceAccount: spark}}
+  executor: {{instances: 1, cores: 1, memory: 512m}}
+"#
+    )
+}
+
+async fn end(cluster: &Cluster, name: &str) -> Value {
+    let started = Instant::now();
+    loop {
+        let text = cluster.kubectl(&["get", "sparkapplication", name, "-n", "jobs", "-o", "json"]).await;
+        let object: Value =
+            serde_json::from_str(&text.unwrap_or_else(|error| panic!("{}", chain(&error)))).unwrap();
+        let state =
+            object.pointer("/status/applicationState/state").and_then(Value::as_str).unwrap_or("").to_owned();
+        if matches!(state.as_str(), "COMPLETED" | "FAILED") {
+            eprintln!("{name}: {state} after {:?}", started.elapsed());
+            return object["status"].clone();
+        }
+        if started.elapsed() > PATIENCE {
+            let pods =
+                cluster.kubectl(&["get", "pods", "-n", "jobs", "-o", "yaml"]).await.unwrap_or_default();
+            let log = cluster.kubectl(&["logs", "-n", "jobs", &format!("{name}-driver")]).await;
+            panic!("{name} is {state:?}\n{object:#}\n{pods}\n{}", log.unwrap_or_else(|error| chain(&error)));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn driver_log(cluster: &Cluster, name: &str, more: &[&str]) -> String {
+    let driver = format!("{name}-driver");
+    let words = [&["logs", "-n", "jobs", &driver], more].concat();
+    cluster.kubectl(&words).await.unwrap_or_else(|error| panic!("{}", chain(&error)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_spark_runs_as_processes() {
+    let installed =
+        tokio::task::spawn_blocking(|| pyspark::ensure(&|line| eprintln!("{line}"))).await.unwrap();
+    let spark = installed.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let operator = KubeflowOptions { submit: spark.submit(), ..KubeflowOptions::default() };
+    let options = MemberOptions {
+        scheduler: true,
+        operator: OperatorKind::Kubeflow(operator),
+        ..MemberOptions::default()
+    };
+    let fleet = Fleet::builder().member_with("m1", options).start().await;
+    let fleet = fleet.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let m1 = fleet.member("m1");
+    m1.apply_manifest(RIGHTS).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let kubelet = Kubelet::start(m1, fleet.supervisor(), KubeletOptions::of(m1, spark, &fleet, 0)).await;
+    let _kubelet = kubelet.unwrap_or_else(|error| panic!("{}", chain(&error)));
+
+    // Pi, with an executor of its own.
+    m1.create_manifest(&application("pi", "/opt/spark/examples/src/main/python/pi.py", &["2"]))
+        .await
+        .unwrap();
+    // While it runs, its log can be followed to the end.
+    let follow = async {
+        let started = Instant::now();
+        loop {
+            let followed = m1.kubectl(&["logs", "-f", "-n", "jobs", "pi-driver"]).await;
+            match followed {
+                Ok(log) => return log,
+                Err(error) => assert!(started.elapsed() < PATIENCE, "{}", chain(&error)),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let (status, followed) = tokio::join!(end(m1, "pi"), follow);
+    let log = driver_log(m1, "pi", &[]).await;
+    assert_eq!(status["applicationState"]["state"], "COMPLETED", "{status:#}\n{log}");
+    assert!(log.contains("Pi is roughly 3.1"), "{log}");
+    assert!(followed.contains("Pi is roughly 3.1"), "{followed}");
+    assert_eq!(status["executorState"].as_object().map(serde_json::Map::len), Some(1), "{status:#}");
+    let tail = driver_log(m1, "pi", &["--tail=3", "--timestamps"]).await;
+    assert_eq!(tail.lines().count(), 3, "{tail}");
+    assert!(tail.lines().all(|line| line.starts_with("20") && line.contains("Z ")), "{tail}");
+    let bytes = driver_log(m1, "pi", &["--limit-bytes=100"]).await;
+    assert_eq!(bytes.len(), 100);
+
+    // SQL: a CSV file becomes a Parquet file with one row a country.
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/spark");
+    let file = |name: &str| fixtures.join(name).to_string_lossy().into_owned();
+    let target = m1.folder().join("totals.parquet");
+    let arguments = [&file("orders.csv"), &*target.to_string_lossy()];
+    m1.create_manifest(&application("totals", &file("csv_to_parquet.py"), &arguments)).await.unwrap();
+    let status = end(m1, "totals").await;
+    let log = driver_log(m1, "totals", &[]).await;
+    assert_eq!(status["applicationState"]["state"], "COMPLETED", "{status:#}\n{log}");
+    assert!(log.contains("Parquet rows: 4"), "{log}");
+    assert!(target.join("_SUCCESS").is_file());
+
+    // Code that raises: the log ends with Python's own words.
+    m1.create_manifest(&application("broken", &file("raises.py"), &[])).await.unwrap();
+    let status = end(m1, "broken").await;
+    let log = driver_log(m1, "broken", &[]).await;
+    assert_eq!(status["applicationState"]["state"], "FAILED", "{status:#}\n{log}");
+    let message = status["applicationState"]["errorMessage"].as_str().unwrap();
+    assert!(message.contains("ExitCode: 1"), "{message}");
+    assert!(log.contains("Traceback (most recent call last)"), "{log}");
+    assert!(log.contains("ValueError: column 'amount' is missing, there are only ['id']"), "{log}");
+
+    // A job that runs is deleted in the foreground: its processes end, its pods go.
+    m1.create_manifest(&application("endless", "/opt/spark/examples/src/main/python/pi.py", &["100000"]))
+        .await
+        .unwrap();
+    let started = Instant::now();
+    loop {
+        let pods = m1
+            .kubectl(&["get", "pods", "-n", "jobs", "--field-selector=status.phase=Running"])
+            .await
+            .unwrap();
+        if pods.contains("exec-1") {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{pods}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let delete =
+        ["delete", "sparkapplication", "endless", "-n", "jobs", "--cascade=foreground", "--timeout=120s"];
+    m1.kubectl(&delete).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let left =
+        m1.kubectl(&["get", "pod", "endless-driver", "-n", "jobs", "--ignore-not-found"]).await.unwrap();
+    assert_eq!(left, "");
+    let folder = fleet.supervisor().folder().to_path_buf();
+    drop(fleet);
+    assert!(!folder.exists(), "{} is left", folder.display());
+}
