@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub(super) async fn run(shared: Arc<Shared>, pod: Pod, stop: CancellationToken) 
     let mut life = Life { shared, api, pod, name, namespace, uid, container, address: None };
     if phase.is_empty() || phase == "Pending" {
         life.live(&spec, &stop).await;
+        remove_templates(&life.pod);
         if let Some(address) = life.address.take() {
             life.shared.free.lock().push_back(address);
         }
@@ -93,7 +95,7 @@ impl Life {
                     self.signal(log.process(), Process::terminate);
                 }
                 Some(at) if Instant::now() >= at => {
-                    self.signal(log.process(), |process| process.kill().map(drop))
+                    self.signal(log.process(), |process| process.kill().map(drop));
                 }
                 _ => {}
             }
@@ -200,6 +202,17 @@ impl Life {
             }
             sleep(TICK).await;
         }
+    }
+}
+
+/// The operator writes a folder of pod templates for each submit and removes it only for applications that bring
+/// templates themselves. By the end of its driver, a submit has long read them.
+fn remove_templates(pod: &Pod) {
+    let submission = pod.labels().get("sparkoperator.k8s.io/submission-id").map_or("", String::as_str);
+    let plain = |character: char| character.is_ascii_hexdigit() || character == '-';
+    if submission.len() == 36 && submission.chars().all(plain) {
+        // Executors carry the same label: it may be gone already.
+        let _ = fs::remove_dir_all(Path::new("/tmp/spark").join(submission));
     }
 }
 
