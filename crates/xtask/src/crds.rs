@@ -16,6 +16,13 @@ pub(crate) struct Arguments {
     check: bool,
 }
 
+impl Arguments {
+    /// As with `--check`.
+    pub(crate) fn checking() -> Self {
+        Self { check: true }
+    }
+}
+
 /// Why `crds/` could not be written or is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

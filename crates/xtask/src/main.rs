@@ -3,7 +3,10 @@
 //! Purpose: parse the command line and hand over to one module per command. Owns no state. It must never hold logic
 //! that tests need too: that belongs in `spark-router-testkit`.
 
+mod cargo;
 mod crds;
+mod demo;
+mod test;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +26,10 @@ enum Command {
     Tools(tools::Arguments),
     /// Write crds/ from the types, or check that it is up to date
     Crds(crds::Arguments),
+    /// Show the router at work: a hub, three members and twenty jobs on this machine (about a minute once all is built)
+    Demo(demo::Arguments),
+    /// Run the whole test suite, as CI does
+    Test(test::Arguments),
 }
 
 /// What can go wrong in any command, as the user reads it.
@@ -34,12 +41,20 @@ enum Error {
     /// `crds/` could not be written or is out of date.
     #[error(transparent)]
     Crds(#[from] crds::Error),
+    /// The demo could not be shown or did not end as it should.
+    #[error(transparent)]
+    Demo(#[from] demo::Error),
+    /// A check of the suite failed.
+    #[error(transparent)]
+    Test(#[from] test::Error),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Tools(arguments) => tools::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments).map_err(Error::from),
+        Command::Demo(arguments) => demo::run(&arguments).map_err(Error::from),
+        Command::Test(arguments) => test::run(&arguments).map_err(Error::from),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

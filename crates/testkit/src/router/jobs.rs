@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spark_router_api::application::SPARK_APPLICATION_API_VERSION;
 use spark_router_api::job::ApplicationStatus;
-use spark_router_api::{RoutedSparkJob, condition};
+use spark_router_api::{RoutedSparkJob, SparkApplicationView, condition};
 
 use crate::Error;
 use crate::cluster::Cluster;
@@ -94,31 +94,42 @@ pub async fn wait_for_all(
     namespace: &str,
     what: &str,
     timeout: Duration,
-    mut wanted: impl FnMut(&BTreeMap<String, RoutedSparkJob>) -> bool,
+    wanted: impl FnMut(&BTreeMap<String, RoutedSparkJob>) -> bool,
 ) -> Result<BTreeMap<String, RoutedSparkJob>, Error> {
     let api: Api<RoutedSparkJob> = Api::namespaced(hub.client(), namespace);
     let what = format!("{what} of all jobs in {namespace}");
-    observe(api, watcher::Config::default(), &what, timeout, |jobs: &BTreeMap<String, RoutedSparkJob>| {
-        wanted(jobs)
-    })
-    .await
+    observe(api, watcher::Config::default(), &what, timeout, describe, wanted).await
+}
+
+/// Waits until the SparkApplications of a member, of all namespaces and by name, are as wanted.
+pub async fn wait_for_applications(
+    member: &Cluster,
+    what: &str,
+    timeout: Duration,
+    wanted: impl FnMut(&BTreeMap<String, SparkApplicationView>) -> bool,
+) -> Result<BTreeMap<String, SparkApplicationView>, Error> {
+    let what = format!("{what} of the applications on {}", member.name());
+    let describe = |application: &SparkApplicationView| {
+        let state = application.status.as_ref().map(|status| status.application_state.state.as_str());
+        let meta = &application.metadata;
+        let held = meta.finalizers.as_deref().unwrap_or_default().join(", ");
+        let deleting = if meta.deletion_timestamp.is_some() { ", being deleted" } else { "" };
+        format!("{}: {} [{held}]{deleting}", application.name_any(), state.unwrap_or("no status"))
+    };
+    observe(Api::all(member.client()), watcher::Config::default(), &what, timeout, describe, wanted).await
 }
 
 /// Waits until an object is as wanted and returns it; the error says what it is instead.
-pub async fn wait_until<K>(
+pub async fn wait_until<K: Watched>(
     api: Api<K>,
     name: &str,
     what: &str,
     timeout: Duration,
     wanted: impl Fn(&K) -> bool,
-) -> Result<K, Error>
-where
-    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
-{
+) -> Result<K, Error> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let what = format!("{name} as {what}");
-    let mut objects = observe(api, config, &what, timeout, |objects: &BTreeMap<String, K>| {
+    let mut objects = observe(api, config, &what, timeout, summary, |objects: &BTreeMap<String, K>| {
         objects.get(name).is_some_and(&wanted)
     })
     .await?;
@@ -127,26 +138,41 @@ where
 }
 
 /// Waits until an object is gone.
-pub async fn wait_gone<K>(api: Api<K>, name: &str, timeout: Duration) -> Result<(), Error>
-where
-    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
-{
+pub async fn wait_gone<K: Watched>(api: Api<K>, name: &str, timeout: Duration) -> Result<(), Error> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let what = format!("the end of {name}");
-    observe(api, config, &what, timeout, |objects: &BTreeMap<String, K>| objects.is_empty()).await.map(drop)
+    observe(api, config, &what, timeout, summary, BTreeMap::is_empty).await.map(drop)
 }
+
+/// Deletes every object of a kind in a namespace and waits until all are gone.
+pub async fn delete_all<K>(cluster: &Cluster, namespace: &str, timeout: Duration) -> Result<(), Error>
+where
+    K: Watched + Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    let api: Api<K> = Api::namespaced(cluster.client(), namespace);
+    api.delete_collection(&DeleteParams::default(), &ListParams::default())
+        .await
+        .map_err(Error::api(format!("deleting all in {namespace}"), cluster.name()))?;
+    let what = format!("the end of all objects in {namespace}");
+    observe(api, watcher::Config::default(), &what, timeout, summary, BTreeMap::is_empty).await.map(drop)
+}
+
+/// What a typed object must be able to for it to be waited for.
+pub trait Watched: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static {}
+
+impl<K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static> Watched for K {}
 
 async fn observe<K>(
     api: Api<K>,
     config: watcher::Config,
     what: &str,
     timeout: Duration,
+    describe: impl Fn(&K) -> String,
     mut wanted: impl FnMut(&BTreeMap<String, K>) -> bool,
 ) -> Result<BTreeMap<String, K>, Error>
 where
-    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut present = BTreeMap::new();
     let mut trouble = String::new();
@@ -178,26 +204,18 @@ where
     if tokio::time::timeout(timeout, looking).await.unwrap_or(false) {
         return Ok(present);
     }
-    let shown = present
-        .values()
-        .filter_map(|object| serde_json::to_value(object).ok())
-        .map(|object| summary(&object));
-    let shown: Vec<String> = shown.collect();
-    let detail = format!(
-        "{trouble}; there is:\n{}",
-        if shown.is_empty() { "nothing".into() } else { shown.join("\n") }
-    );
+    let shown: Vec<String> = present.values().map(describe).collect();
+    let shown = if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n") };
+    let detail = format!("{trouble}; there is:\n{shown}");
     Err(Error::NotReady { what: what.to_owned(), seconds: timeout.as_secs(), detail })
 }
 
-/// An object in one line: its name and its status without what is long.
-fn summary(object: &serde_json::Value) -> String {
-    let name = object.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default();
-    let Ok(job) = serde_json::from_value::<RoutedSparkJob>(object.clone()) else {
-        let conditions = object.pointer("/status/conditions").unwrap_or(&serde_json::Value::Null);
-        return format!("{name}: {conditions}");
-    };
-    describe(&job)
+/// Any object in one line: its name and what its status says of itself.
+fn summary<K: Watched>(object: &K) -> String {
+    let value = serde_json::to_value(object).unwrap_or_default();
+    let part =
+        |name: &str| value.pointer(&format!("/status/{name}")).map(ToString::to_string).unwrap_or_default();
+    format!("{}: {} {} {}", object.name_any(), part("phase"), part("message"), part("conditions"))
 }
 
 /// The SparkApplications of a member, of all namespaces, by name.
@@ -219,28 +237,4 @@ fn resource() -> ApiResource {
         kind: "SparkApplication".to_owned(),
         plural: "sparkapplications".to_owned(),
     }
-}
-
-/// Deletes every object of a kind in a namespace and waits until all are gone.
-pub async fn delete_all<K>(cluster: &Cluster, namespace: &str, timeout: Duration) -> Result<(), Error>
-where
-    K: Resource<Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + 'static,
-    K::DynamicType: Default,
-{
-    let api: Api<K> = Api::namespaced(cluster.client(), namespace);
-    api.delete_collection(&kube::api::DeleteParams::default(), &ListParams::default())
-        .await
-        .map_err(Error::api(format!("deleting all in {namespace}"), cluster.name()))?;
-    let what = format!("the end of all objects in {namespace}");
-    observe(api, watcher::Config::default(), &what, timeout, |objects: &BTreeMap<String, K>| {
-        objects.is_empty()
-    })
-    .await
-    .map(drop)
 }

@@ -1,0 +1,103 @@
+//! `cargo xtask demo`: the whole thing on this machine, with one command.
+//!
+//! Purpose: start real control planes and the real router, send jobs through, judge what came of them, and say it. Owns
+//! everything it starts, for as long as it runs. It must never call a run good on the router's word: the verdict is read
+//! from the API servers and their audit logs.
+
+mod binary;
+mod cast;
+mod report;
+mod stage;
+mod standin;
+
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+/// Arguments of `cargo xtask demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Leave everything running until Ctrl-C, and print what to paste to look around
+    #[arg(long)]
+    keep: bool,
+    /// What stdout gets at the end; progress goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What stdout gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables.
+    Text,
+    /// One JSON object and nothing else.
+    Json,
+}
+
+/// Why the demo could not be shown, or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The control planes or the router could not be started or asked.
+    #[error(transparent)]
+    Testkit(#[from] spark_router_testkit::Error),
+    /// An API server did not answer a question of the verdict.
+    #[error("can't read {what} from {cluster}")]
+    Read {
+        /// What was asked for.
+        what: &'static str,
+        /// The cluster.
+        cluster: String,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
+    /// Something of this process failed.
+    #[error("can't {0}")]
+    System(&'static str, #[source] std::io::Error),
+    /// The router does not build.
+    #[error("`cargo build -p spark-router` failed; its messages are above")]
+    Build,
+    /// The report could not be written.
+    #[error("can't write the report as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The run is not what it should be.
+    #[error("the demo did not end as it should:\n  - {}", .0.join("\n  - "))]
+    Verdict(Vec<String>),
+    /// Ctrl-C.
+    #[error("interrupted; everything is taken away")]
+    Interrupted,
+}
+
+/// Runs the demo. An error also if any job did not end as stated.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::System("start the async runtime", source))?;
+    runtime.block_on(async {
+        tokio::select! {
+            shown = standin::show(arguments) => shown,
+            // Dropping the show takes everything away.
+            () = interrupted() => Err(Error::Interrupted),
+        }
+    })
+}
+
+/// Returns at Ctrl-C. Without a handler there is nothing to wait for: the signal then ends the process, and what it
+/// started ends with it.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Progress for people, on stderr, with the seconds since the start.
+#[derive(Debug, Clone, Copy)]
+struct Progress(Instant);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    fn say(self, line: &str) {
+        eprintln!("{:>5.1} s  {line}", self.0.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,42 @@
+//! The router's binary, built from this workspace.
+//!
+//! Purpose: ask cargo for it. Owns no state. It must never guess where cargo puts it: target folders can be anywhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+
+use super::Error;
+use crate::cargo;
+
+/// Builds `spark-router` if it is not up to date and returns its path. Cargo's own progress goes to stderr.
+pub(super) async fn build() -> Result<PathBuf, Error> {
+    let mut command = tokio::process::Command::from(cargo::command());
+    command.args(["build", "--package", "spark-router", "--message-format=json-render-diagnostics"]);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let output = command.output().await.map_err(|source| Error::System("run cargo", source))?;
+    if !output.status.success() {
+        return Err(Error::Build);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages.lines().find_map(executable).ok_or(Error::Build)
+}
+
+/// One line of cargo's messages, as far as it is of interest.
+#[derive(Deserialize)]
+struct Message {
+    target: Target,
+    executable: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: Message = serde_json::from_str(line).ok()?;
+    let found = message.target.name == "spark-router" && Path::new(&message.executable).is_file();
+    found.then_some(message.executable)
+}

@@ -1,0 +1,105 @@
+//! A hub, its members and the router, ready for jobs.
+//!
+//! Purpose: what every lane of the demo starts with. Owns all processes and the folder; dropping it takes them away. It
+//! must never do more for the router than an administrator does: manifests, Secrets, MemberClusters.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spark_router_testkit::fleet::Builder;
+use spark_router_testkit::router::{Installation, Router, RouterOptions};
+use spark_router_testkit::{Cluster, Fleet, tools};
+
+use super::{Error, Progress, binary};
+
+/// How long the members may take to become Ready, on a machine that is busy.
+const MEMBERS: Duration = Duration::from_mins(2);
+
+/// The namespace of the jobs, on the hub and on members.
+pub(super) const NAMESPACE: &str = "demo";
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// The control planes.
+    pub(super) fleet: Fleet,
+    /// The router.
+    pub(super) router: Router,
+}
+
+impl Stage {
+    /// Builds what is missing, starts all, and applies `manifests` (MemberClusters and queues, which refer to Secrets of
+    /// the members' names). Returns when the members are Ready.
+    pub(super) async fn set(
+        progress: Progress,
+        fleet: Builder,
+        members: &[&str],
+        manifests: &[(&str, &str)],
+    ) -> Result<Self, Error> {
+        tools().await?;
+        progress.say("building the router (minutes the first time)");
+        let binary = binary::build().await?;
+        progress.say(&format!("starting a hub and {} members", members.len()));
+        let fleet = fleet.start().await?;
+        progress.say("control planes are ready; installing the router as deploy/kustomize says");
+        let installation = Installation::new(&fleet).await?;
+        for member in members {
+            installation.connect(member).await?;
+        }
+        installation.namespace(NAMESPACE).await?;
+        for (name, yaml) in manifests {
+            apply(&fleet, name, yaml).await?;
+        }
+        let router = Router::start(&fleet, &binary, RouterOptions::default()).await?;
+        router.wait_ready().await?;
+        installation.wait_members(members, MEMBERS).await?;
+        progress.say("the router is ready, and so are its members");
+        Ok(Self { fleet, router })
+    }
+
+    /// `kubectl apply` on the hub, from a file as a user has it; returns what kubectl said.
+    pub(super) async fn apply(&self, name: &str, yaml: &str) -> Result<String, Error> {
+        apply(&self.fleet, name, yaml).await
+    }
+
+    /// What to paste into a shell to look around.
+    pub(super) fn invitation(&self) -> String {
+        let configs = self.fleet.clusters().map(Cluster::kubeconfig_path);
+        // The hub first: its context is then the current one.
+        let (hub, members): (Vec<PathBuf>, Vec<PathBuf>) =
+            configs.partition(|path| *path == self.fleet.hub().kubeconfig_path());
+        let paths: Vec<_> = hub.iter().chain(&members).map(|path| path.display().to_string()).collect();
+        let names: Vec<_> = self.fleet.clusters().map(Cluster::name).filter(|name| *name != "hub").collect();
+        let bin = self.fleet.tools().program("kubectl");
+        let bin = bin.parent().map(|path| path.display().to_string()).unwrap_or_default();
+        format!(
+            "Everything is left running. Paste into another shell:\n\n  \
+             export KUBECONFIG={}\n  \
+             export PATH=\"{bin}:$PATH\"   # kubectl, as it was built for the demo\n  \
+             kubectl get routedsparkjobs -n {NAMESPACE} -o wide\n  \
+             kubectl get memberclusters,sparkqueues\n  \
+             kubectl --context {} get sparkapplications,pods -n {NAMESPACE}   # members: {}\n\n\
+             The router's log: {}\n\
+             Ctrl-C here ends everything and removes all of it.",
+            paths.join(":"),
+            names.first().unwrap_or(&"hub"),
+            names.join(", "),
+            self.router.process().log().display(),
+        )
+    }
+}
+
+async fn tools() -> Result<(), Error> {
+    let built = tokio::task::spawn_blocking(|| tools::ensure(&|line| eprintln!("{line}"))).await;
+    built.map_err(|error| Error::System("build the control planes", std::io::Error::other(error)))??;
+    Ok(())
+}
+
+async fn apply(fleet: &Fleet, name: &str, yaml: &str) -> Result<String, Error> {
+    let folder = fleet.supervisor().folder().join("manifests");
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| Error::System("create a folder for manifests", source))?;
+    let path = folder.join(format!("{name}.yaml"));
+    std::fs::write(&path, yaml).map_err(|source| Error::System("write a manifest", source))?;
+    Ok(fleet.hub().kubectl(&["apply", "-n", NAMESPACE, "-f", &path.to_string_lossy()]).await?)
+}

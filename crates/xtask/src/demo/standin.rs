@@ -1,0 +1,126 @@
+//! The lane without Spark: twenty jobs on three members whose nodes are played.
+//!
+//! Purpose: API servers, schedulers and Spark operators are real; `spark-submit` and the nodes are stand-ins, so that it
+//! takes a minute and little memory. Owns the order of the show. It must never end well unless every job ended as its
+//! manifest says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use spark_router_api::RoutedSparkJob;
+use spark_router_api::names::OUTCOME_FINALIZER;
+use spark_router_testkit::router::jobs;
+use spark_router_testkit::{Fleet, KwokOptions, MemberOptions, chain, spark_submit};
+
+use super::cast::{self, Player};
+use super::report::Findings;
+use super::stage::{NAMESPACE, Stage};
+use super::{Arguments, Error, Format, Progress, interrupted};
+
+/// How long all jobs may take together; they take a quarter of it on two cores.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// How long the router may hold finished applications after the last job has ended.
+const RELEASE: Duration = Duration::from_secs(15);
+
+/// Sets the stage, sends the jobs, judges, and says it.
+pub(super) async fn show(arguments: &Arguments) -> Result<(), Error> {
+    let progress = Progress::new();
+    let large =
+        || MemberOptions { kwok: Some(KwokOptions::sized(4, "64", "256Gi")), ..MemberOptions::spark() };
+    let small =
+        || MemberOptions { kwok: Some(KwokOptions::sized(2, "16", "64Gi")), ..MemberOptions::spark() };
+    let fleet = Fleet::builder()
+        .hub()
+        .member_with("alpha", large())
+        .member_with("beta", large())
+        .member_with("gamma", small());
+    let manifests = [("members", cast::MEMBERS), ("queue", cast::QUEUE)];
+    let stage = Stage::set(progress, fleet, &["alpha", "beta", "gamma"], &manifests).await?;
+    let shown = perform(&stage, progress, arguments).await;
+    if let Err(error) = &shown {
+        progress.say(&format!("{}; the router's last words:\n{}", chain(error), stage.router.log_tail(30)));
+    }
+    if arguments.keep {
+        let invitation = stage.invitation();
+        match arguments.format {
+            Format::Text => println!("\n{invitation}"),
+            Format::Json => eprintln!("\n{invitation}"),
+        }
+        interrupted().await;
+    }
+    drop(stage);
+    // The operators leave it, empty.
+    spark_submit::remove_template_folder();
+    shown
+}
+
+async fn perform(stage: &Stage, progress: Progress, arguments: &Arguments) -> Result<(), Error> {
+    let (yaml, players) = cast::all()?;
+    let marks = stage.fleet.clusters().map(|it| (it.name().to_owned(), it.audit().mark())).collect();
+    let started = Instant::now();
+    stage.apply("jobs", &yaml).await?;
+    progress.say(&format!("applied {} jobs", players.len()));
+    let ended = wait_for_ends(stage, progress, &players).await;
+    let seconds = started.elapsed().as_secs_f64();
+    // The verdict says in detail what did not happen in time.
+    for waited in [ended, wait_for_release(stage).await] {
+        if let Err(error) = &waited {
+            progress.say(&chain(error));
+        }
+    }
+    let findings = Findings::read(stage, &players, &marks, seconds).await?;
+    match arguments.format {
+        Format::Json => println!("{}", serde_json::to_string(&findings.report)?),
+        Format::Text => {
+            let table = ["get", "routedsparkjobs", "-n", NAMESPACE, "-o", "wide"];
+            println!("$ kubectl {}\n{}", table.join(" "), stage.fleet.hub().kubectl(&table).await?);
+            println!("{}", findings.text());
+        }
+    }
+    if !findings.objections.is_empty() {
+        findings.calls().for_each(|line| eprintln!("{line}"));
+        return Err(Error::Verdict(findings.objections));
+    }
+    progress.say("every job ended as stated");
+    Ok(())
+}
+
+/// Until every job has come to its end.
+async fn wait_for_ends(stage: &Stage, progress: Progress, players: &[Player]) -> Result<(), Error> {
+    let mut last = String::new();
+    jobs::wait_for_all(stage.fleet.hub(), NAMESPACE, "the ends", PATIENCE, |jobs| {
+        let now = phases(jobs);
+        if now != last {
+            progress.say(&now);
+            last = now;
+        }
+        players.iter().all(|player| jobs.get(&player.name).is_some_and(|job| player.end.is_reached(job)))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Until the router holds no application any more: it lets go when the outcome is safely on the hub, and those calls
+/// belong to the jobs too.
+async fn wait_for_release(stage: &Stage) -> Result<(), Error> {
+    for member in stage.fleet.clusters().filter(|cluster| cluster.name() != "hub") {
+        jobs::wait_for_applications(member, "the release", RELEASE, |applications| {
+            let mut finalizers = applications.values().flat_map(|it| it.metadata.finalizers.iter().flatten());
+            finalizers.all(|finalizer| finalizer != OUTCOME_FINALIZER)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// `4 Queued, 9 Running`.
+fn phases(jobs: &BTreeMap<String, RoutedSparkJob>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for job in jobs.values() {
+        *counts.entry(jobs::phase(job)).or_default() += 1;
+    }
+    let named =
+        |(phase, count): (&str, usize)| format!("{count} {}", if phase.is_empty() { "new" } else { phase });
+    counts.into_iter().map(named).collect::<Vec<_>>().join(", ")
+}
