@@ -141,17 +141,25 @@ fn java_home() -> Result<PathBuf, Error> {
     let program = env::var_os("JAVA_HOME")
         .filter(|value| !value.is_empty())
         .map_or_else(|| PathBuf::from("java"), |home| PathBuf::from(home).join("bin/java"));
-    let output = Command::new(&program)
+    home_of(&program)
+}
+
+fn home_of(program: &Path) -> Result<PathBuf, Error> {
+    let output = Command::new(program)
         .args(["-XshowSettings:properties", "-version"])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Error::Java(format!("{} can't be run: {error}", program.display())))?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found = property(&text, "java.specification.version").unwrap_or_default();
+    home_in(&String::from_utf8_lossy(&output.stderr), program)
+}
+
+/// From what Java says about itself.
+fn home_in(text: &str, program: &Path) -> Result<PathBuf, Error> {
+    let found = property(text, "java.specification.version").unwrap_or_default();
     if major(found).is_none_or(|major| major < JAVA) {
         return Err(Error::Java(format!("{} is version {found}", program.display())));
     }
-    let home = property(&text, "java.home").map(PathBuf::from);
+    let home = property(text, "java.home").map(PathBuf::from);
     home.ok_or_else(|| Error::Java(format!("{} doesn't say where it is installed", program.display())))
 }
 
@@ -168,7 +176,20 @@ fn major(version: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{major, property};
+    use std::path::Path;
+
+    use super::{home_in, home_of, major, property};
+
+    #[test]
+    fn java_that_is_missing_or_old_is_named_with_what_to_do() {
+        let missing = home_of(Path::new("/nowhere/bin/java")).unwrap_err().to_string();
+        for part in ["/nowhere/bin/java can't be run", "needs Java 17", "install it", "JAVA_HOME"] {
+            assert!(missing.contains(part), "{missing}");
+        }
+        let text = "    java.home = /opt/java\n    java.specification.version = 11\n";
+        let old = home_in(text, Path::new("java")).unwrap_err().to_string();
+        assert!(old.contains("is version 11") && old.contains("needs Java 17"), "{old}");
+    }
 
     #[test]
     fn java_versions() {
