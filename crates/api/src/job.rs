@@ -177,27 +177,26 @@ pub struct ApplicationTemplate {
     pub spec: Map<String, Value>,
 }
 
-/// The metadata that a template may carry.
+/// The metadata of a template. What the router decides itself is taken here and then answered by the router with the
+/// condition `Accepted=False` and the field's path, like every other reserved field: one place that a user has to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::rules(&[
-    ("!has(self.name)", "metadata.name is not allowed in a template: the router names the application on the member; remove it"),
-    ("!has(self.namespace)", "metadata.namespace is not allowed in a template: the member's namespace rule decides; remove it"),
-])))]
 pub struct TemplateMetadata {
-    /// Not allowed: the router names the application on the member.
+    /// Reserved: the router names the application on the member. A job that sets it is not accepted until it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub name: Option<String>,
-    /// Not allowed: the member's namespace rule decides.
+    /// Reserved: the member's namespace rule decides. A job that sets it is not accepted until it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub namespace: Option<String>,
-    /// Labels of the application on the member; the operator hands them on to its pods.
+    /// Labels of the application on the member; the operator hands them on to its pods. Keys that start with
+    /// sparkrouter.dev/ are reserved: a job that sets one is not accepted until it is removed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::template_labels")]
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the application on the member.
+    /// Annotations of the application on the member. Keys that start with sparkrouter.dev/ are reserved: a job that sets
+    /// one is not accepted until it is removed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::template_annotations")]
     pub annotations: BTreeMap<String, String>,

@@ -35,29 +35,21 @@ pub(crate) fn selector_labels(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The labels of a template.
+/// The labels of a template. Reserved keys are the router's to answer, not the schema's.
 pub(crate) fn template_labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string", "maxLength": 63 },
-        "x-kubernetes-validations": rules(&[(
-            "self.all(key, !key.startsWith('sparkrouter.dev/'))",
-            "labels that start with sparkrouter.dev/ are the router's own; remove them",
-        )]),
     })
 }
 
-/// The annotations of a template.
+/// The annotations of a template. Reserved keys are the router's to answer, not the schema's.
 pub(crate) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string", "maxLength": 262_144 },
-        "x-kubernetes-validations": rules(&[(
-            "self.all(key, !key.startsWith('sparkrouter.dev/'))",
-            "annotations that start with sparkrouter.dev/ are the router's own; remove them",
-        )]),
     })
 }
 

@@ -71,20 +71,8 @@ fn what_a_job_may_say() {
             Some("suspend must not be true in a template: the router decides when an application starts"),
         ),
         (
-            metadata(json!({ "name": "x" })),
-            Some("metadata.name is not allowed in a template: the router names the application"),
-        ),
-        (
-            metadata(json!({ "namespace": "x" })),
-            Some("metadata.namespace is not allowed in a template: the member's namespace rule decides"),
-        ),
-        (
-            metadata(json!({ "labels": { "sparkrouter.dev/origin": "x" } })),
-            Some("labels that start with sparkrouter.dev/ are the router's own"),
-        ),
-        (
-            metadata(json!({ "annotations": { "sparkrouter.dev/seq": "1" } })),
-            Some("annotations that start with sparkrouter.dev/ are the router's own"),
+            metadata(json!({ "labels": { "long": "l".repeat(64) } })),
+            Some("template.metadata.labels.long: Too long"),
         ),
         (json!({ "placement": { "clusterNames": ["a", "a"] } }), Some("Duplicate value")),
         (
@@ -97,6 +85,34 @@ fn what_a_job_may_say() {
         let long = create::<RoutedSparkJob>(&"n".repeat(201), &job()).await.unwrap_err();
         assert!(long.contains("metadata.name must have at most 200 characters"), "{long}");
         create::<RoutedSparkJob>(&"n".repeat(200), &job()).await.unwrap();
+    });
+}
+
+/// The router itself says what is reserved, in `Accepted` and with the path: so the server must take such a template, and
+/// must not prune the fields, or the router would never see them.
+#[test]
+fn reserved_metadata_of_a_template_is_taken_and_kept() {
+    let metadata = json!({
+        "name": "x",
+        "namespace": "y",
+        "labels": { "sparkrouter.dev/origin": "x", "team": "a" },
+        "annotations": { "sparkrouter.dev/seq": "1" },
+    });
+    run(async {
+        let mut spec = job();
+        merge(&mut spec, &json!({ "template": { "metadata": metadata } }));
+        create::<RoutedSparkJob>("reserved", &spec).await.unwrap();
+        let api = api::<RoutedSparkJob>().await;
+        assert_eq!(
+            api.get("reserved").await.unwrap().data["spec"]["template"]["metadata"],
+            spec["template"]["metadata"]
+        );
+
+        // Not accepted is not placed: its owner mends it in place.
+        let mended = json!({ "name": null, "namespace": null, "annotations": null, "labels": { "sparkrouter.dev/origin": null } });
+        edit("reserved", json!({ "spec": { "template": { "metadata": mended } } })).await.unwrap();
+        let kept = api.get("reserved").await.unwrap().data["spec"]["template"]["metadata"].clone();
+        assert_eq!(kept, json!({ "labels": { "team": "a" } }));
     });
 }
 
