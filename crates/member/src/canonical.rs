@@ -36,7 +36,9 @@ fn write(value: &Value, text: &mut String) {
             }
             text.push(']');
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => text.push_str(&value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
     }
 }
 
@@ -58,6 +60,6 @@ mod tests {
 
     #[test]
     fn the_hash_is_stable() {
-        assert_eq!(hash(&json!({"spec": {"type": "Scala"}})), "0");
+        assert_eq!(hash(&json!({"spec": {"type": "Scala"}})), "1d89627a8f4b4e4bd5296e8e8ac5c056");
     }
 }

@@ -5,7 +5,29 @@
 //! member says is read from its cache without waiting. Must never be a trigger stream of the controller, and never
 //! decides where a job goes.
 
+mod cache;
+pub mod calls;
 pub mod canonical;
+mod clock;
+pub mod error;
+pub mod error_line;
+mod fold;
+pub mod kubeconfig;
+pub mod kubeflow;
+mod link;
 pub mod member;
+mod preflight;
+pub mod registry;
+mod render;
+mod standing;
+pub mod sweep;
+mod view;
+mod watch;
+mod window;
 
-pub use member::{Confirmation, Created, Driver, Fence, Health, Member, Order};
+pub use error::Error;
+pub use kubeflow::{Settings, Tempo};
+pub use link::{Limits, hub_client};
+pub use member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder};
+pub use registry::{Claim, Registry, Report, Which};
+pub use standing::{Admission, Fault};

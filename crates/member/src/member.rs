@@ -131,10 +131,20 @@ pub trait Member: Send + Sync + 'static {
     async fn submit(&self, order: &Order) -> Created;
 
     /// Removes our finalizer from an application that is terminal or being deleted. `Ok` also when it is gone.
-    async fn release(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), crate::Error>;
+    async fn release(
+        &self,
+        namespace: &Namespace,
+        name: &RemoteName,
+        uid: &RemoteUid,
+    ) -> Result<(), crate::Error>;
 
     /// Deletes a finished application whose outcome is on the hub, by uid. `Ok` also when it is gone.
-    async fn retire(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), crate::Error>;
+    async fn retire(
+        &self,
+        namespace: &Namespace,
+        name: &RemoteName,
+        uid: &RemoteUid,
+    ) -> Result<(), crate::Error>;
 
     /// Drives an attempt towards its fence by one step and says how far it is. `uid` is the recorded one, `None` for an
     /// attempt whose create was never confirmed; `settled_at` is when a late create can no longer take effect.

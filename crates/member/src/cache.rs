@@ -1,0 +1,303 @@
+//! What a member showed last, by name.
+//!
+//! Owns the observations of one member. Written only by its watch. Before the first list is through, absence means
+//! nothing; afterwards it is a hint, because a view may be behind.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+use spark_router_core::{
+    id::{JobKey, Namespace, RemoteName},
+    observe::{Observation, Remote, RunState},
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(RwLock<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: HashMap<Namespace, HashMap<RemoteName, Row>>,
+    synced: bool,
+    /// Names of the list that is under way.
+    listing: Option<HashSet<(Namespace, RemoteName)>>,
+    /// Per namespace: when an application last left the fresh state, as seen here.
+    moved: BTreeMap<Namespace, Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    observation: Observation,
+    /// Since when it is fresh (not yet moved by the operator), as seen here.
+    fresh_since: Option<Instant>,
+    /// Since when it is over, as seen here.
+    ended_since: Option<Instant>,
+}
+
+/// An application that is over, or being deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Owned {
+    pub(crate) namespace: Namespace,
+    pub(crate) observation: Observation,
+    /// For how long it is over, as seen here; `None` while it lives.
+    pub(crate) ended_for: Option<Duration>,
+}
+
+impl Cache {
+    /// What is known of a name.
+    pub(crate) fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
+        let inner = self.0.read();
+        match inner.seen.get(namespace).and_then(|names| names.get(name)) {
+            Some(row) => Remote::Present(Box::new(row.observation.clone())),
+            None if inner.synced => Remote::Absent,
+            None => Remote::Unknown,
+        }
+    }
+
+    /// The first list is through.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.0.read().synced
+    }
+
+    /// A list begins.
+    pub(crate) fn list_begins(&self) {
+        self.0.write().listing = Some(HashSet::new());
+    }
+
+    /// A list is through: what was not in it is gone. The jobs of those that went.
+    pub(crate) fn list_ends(&self) -> Vec<JobKey> {
+        let mut inner = self.0.write();
+        inner.synced = true;
+        let Some(listed) = inner.listing.take() else { return Vec::new() };
+        let mut gone = Vec::new();
+        for (namespace, names) in &mut inner.seen {
+            names.retain(|name, row| {
+                let stays = listed.contains(&(namespace.clone(), name.clone()));
+                if !stays {
+                    gone.extend(row.observation.owner.as_ref().map(|owner| owner.key.clone()));
+                }
+                stays
+            });
+        }
+        inner.seen.retain(|_, names| !names.is_empty());
+        gone
+    }
+
+    /// An application is there. The key of its job, if this is news.
+    pub(crate) fn put(&self, namespace: Namespace, observation: Observation, now: Instant) -> Option<JobKey> {
+        let mut guard = self.0.write();
+        let inner = &mut *guard;
+        if let Some(listing) = &mut inner.listing {
+            listing.insert((namespace.clone(), observation.name.clone()));
+        }
+        let names = inner.seen.entry(namespace.clone()).or_default();
+        let old = names.get(&observation.name).filter(|row| row.observation.uid == observation.uid);
+        if old.is_some_and(|row| row.observation == observation) {
+            return None;
+        }
+        let fresh = observation.run == RunState::Accepted
+            && observation.native_state.is_empty()
+            && !observation.deleting;
+        let over = observation.run.is_terminal() || observation.deleting;
+        if old.is_some_and(|row| row.fresh_since.is_some()) && !fresh && !observation.deleting {
+            inner.moved.insert(namespace, now);
+        }
+        let row = Row {
+            fresh_since: fresh.then(|| old.and_then(|row| row.fresh_since).unwrap_or(now)),
+            ended_since: over.then(|| old.and_then(|row| row.ended_since).unwrap_or(now)),
+            observation,
+        };
+        let key = row.observation.owner.as_ref().map(|owner| owner.key.clone());
+        names.insert(row.observation.name.clone(), row);
+        key
+    }
+
+    /// An application is gone. The key of its job.
+    pub(crate) fn remove(&self, namespace: &Namespace, name: &RemoteName) -> Option<JobKey> {
+        let mut inner = self.0.write();
+        let names = inner.seen.get_mut(namespace)?;
+        let row = names.remove(name)?;
+        if names.is_empty() {
+            inner.seen.remove(namespace);
+        }
+        row.observation.owner.map(|owner| owner.key)
+    }
+
+    /// The jobs of everything that is there.
+    pub(crate) fn keys(&self) -> Vec<JobKey> {
+        let inner = self.0.read();
+        let rows = inner.seen.values().flat_map(HashMap::values);
+        rows.filter_map(|row| row.observation.owner.as_ref().map(|owner| owner.key.clone())).collect()
+    }
+
+    /// Everything that is ours, with how long it is over.
+    pub(crate) fn owned(&self, now: Instant) -> Vec<Owned> {
+        let inner = self.0.read();
+        let mut owned = Vec::new();
+        for (namespace, names) in &inner.seen {
+            for row in names.values().filter(|row| row.observation.owner.is_some()) {
+                owned.push(Owned {
+                    namespace: namespace.clone(),
+                    observation: row.observation.clone(),
+                    ended_for: row.ended_since.map(|since| now.saturating_duration_since(since)),
+                });
+            }
+        }
+        owned
+    }
+
+    /// The namespaces in which a fresh application waits for `patience` and none was moved meanwhile: nobody runs an
+    /// operator for them.
+    pub(crate) fn silent(&self, patience: Duration, now: Instant) -> Silence {
+        let inner = self.0.read();
+        let past = |since: Instant| now.saturating_duration_since(since) >= patience;
+        let mut silence = Silence::default();
+        for (namespace, names) in &inner.seen {
+            let stuck = names.values().any(|row| row.fresh_since.is_some_and(past));
+            let moved = inner.moved.get(namespace).is_some_and(|at| !past(*at));
+            if stuck && !moved {
+                silence.namespaces.push(namespace.clone());
+            }
+        }
+        silence.namespaces.sort_unstable();
+        silence.everywhere = !silence.namespaces.is_empty() && !inner.moved.values().any(|at| !past(*at));
+        silence
+    }
+}
+
+/// See [`Cache::silent`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Silence {
+    /// The namespaces.
+    pub(crate) namespaces: Vec<Namespace>,
+    /// No application of any namespace was moved lately.
+    pub(crate) everywhere: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use spark_router_core::{
+        id::{Attempt, HubId, JobUid, RemoteUid},
+        observe::{ExecutorCounts, Ownership},
+    };
+
+    use super::*;
+
+    fn observation(name: &str, uid: &str, state: &str) -> Observation {
+        Observation {
+            name: RemoteName::from(name),
+            uid: RemoteUid::from(uid),
+            owner: Some(Ownership {
+                hub: HubId::from("hub"),
+                job: JobUid::from(name),
+                key: key(name),
+                attempt: Attempt::FIRST,
+                seq: 1,
+                render_hash: String::new(),
+            }),
+            deleting: false,
+            held: true,
+            run: match state {
+                "" => RunState::Accepted,
+                "COMPLETED" => RunState::Succeeded,
+                _ => RunState::Running,
+            },
+            native_state: state.to_owned(),
+            application_id: None,
+            submission_id: None,
+            submitted_at: None,
+            terminated_at: None,
+            executions: 0,
+            executors: ExecutorCounts::default(),
+            driver_pod: None,
+            ui_address: None,
+            error: None,
+        }
+    }
+
+    fn key(name: &str) -> JobKey {
+        JobKey { namespace: Namespace::from("team"), name: name.to_owned() }
+    }
+
+    fn ns(name: &str) -> Namespace {
+        Namespace::from(name)
+    }
+
+    #[test]
+    fn absence_means_something_only_after_the_first_list() {
+        let cache = Cache::default();
+        let now = Instant::now();
+        cache.list_begins();
+        assert_eq!(cache.put(ns("n"), observation("a", "1", ""), now), Some(key("a")));
+        assert_eq!(cache.observe(&ns("n"), &RemoteName::from("b")), Remote::Unknown);
+        assert!(matches!(cache.observe(&ns("n"), &RemoteName::from("a")), Remote::Present(_)));
+        assert!(cache.list_ends().is_empty());
+        assert_eq!(cache.observe(&ns("n"), &RemoteName::from("b")), Remote::Absent);
+        assert_eq!(cache.observe(&ns("m"), &RemoteName::from("a")), Remote::Absent);
+    }
+
+    #[test]
+    fn what_a_new_list_leaves_out_is_gone_and_only_news_is_told() {
+        let cache = Cache::default();
+        let now = Instant::now();
+        cache.list_begins();
+        for name in ["a", "b"] {
+            cache.put(ns("n"), observation(name, "1", "RUNNING"), now);
+        }
+        cache.list_ends();
+        assert_eq!(cache.put(ns("n"), observation("a", "1", "RUNNING"), now), None);
+        cache.list_begins();
+        assert_eq!(
+            cache.put(ns("n"), observation("b", "2", "RUNNING"), now),
+            Some(key("b")),
+            "another uid is news"
+        );
+        assert!(
+            matches!(cache.observe(&ns("n"), &RemoteName::from("a")), Remote::Present(_)),
+            "not before the end"
+        );
+        assert_eq!(cache.list_ends(), [key("a")]);
+        assert_eq!(cache.observe(&ns("n"), &RemoteName::from("a")), Remote::Absent);
+        assert_eq!(cache.remove(&ns("n"), &RemoteName::from("b")), Some(key("b")));
+        assert_eq!(cache.remove(&ns("n"), &RemoteName::from("b")), None);
+        assert!(cache.keys().is_empty());
+    }
+
+    #[test]
+    fn an_operator_is_silent_only_where_nothing_moves() {
+        const PATIENCE: Duration = Duration::from_mins(1);
+        let cache = Cache::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        cache.put(ns("n"), observation("a", "1", ""), at(0));
+        cache.put(ns("n"), observation("b", "1", ""), at(30));
+        assert_eq!(cache.silent(PATIENCE, at(59)), Silence::default());
+        let silent = cache.silent(PATIENCE, at(60));
+        assert!(silent.everywhere && silent.namespaces == [ns("n")]);
+        cache.put(ns("n"), observation("b", "1", "SUBMITTED"), at(61));
+        assert_eq!(cache.silent(PATIENCE, at(100)), Silence::default(), "it is slow, not silent");
+        assert!(cache.silent(PATIENCE, at(121)).everywhere);
+        cache.put(ns("m"), observation("c", "1", ""), at(122));
+        cache.put(ns("m"), observation("c", "1", "SUBMITTED"), at(123));
+        let silent = cache.silent(PATIENCE, at(124));
+        assert!(!silent.everywhere && silent.namespaces == [ns("n")], "it watches other namespaces");
+        cache.remove(&ns("n"), &RemoteName::from("a"));
+        assert_eq!(cache.silent(PATIENCE, at(300)), Silence::default());
+    }
+
+    #[test]
+    fn the_time_since_an_end_is_counted_here() {
+        let cache = Cache::default();
+        let start = Instant::now();
+        cache.put(ns("n"), observation("a", "1", "RUNNING"), start);
+        assert_eq!(cache.owned(start)[0].ended_for, None);
+        cache.put(ns("n"), observation("a", "1", "COMPLETED"), start + Duration::from_secs(1));
+        let mut released = observation("a", "1", "COMPLETED");
+        released.held = false;
+        cache.put(ns("n"), released, start + Duration::from_secs(5));
+        assert_eq!(cache.owned(start + Duration::from_secs(11))[0].ended_for, Some(Duration::from_secs(10)));
+    }
+}

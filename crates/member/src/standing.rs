@@ -1,0 +1,460 @@
+//! What a member may be used for, and why not.
+//!
+//! Owns the member's health, its faults and the namespaces that refused everything. Every change that somebody else can
+//! see bumps the registry's revision; nothing else does. Must never wait.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use spark_router_api::condition::reason;
+use spark_router_core::{
+    health::{Health as Probed, LinkState, Thresholds},
+    id::{MemberIdentity, Namespace},
+};
+use tokio::sync::watch;
+
+use crate::{cache::Silence, clock::Clock, member::Health};
+
+/// Why a member takes nothing new: one word and a sentence.
+pub type Fault = (&'static str, String);
+
+/// A namespace that refused everything is left alone for this long at first, and at most.
+const BLOCK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// How long a namespace without an operator is left alone before it is looked at again.
+const SILENT_FOR: Duration = Duration::from_mins(1);
+
+/// See the module.
+pub(crate) struct Standing {
+    inner: Mutex<Inner>,
+    identity: OnceLock<MemberIdentity>,
+    revision: Arc<watch::Sender<u64>>,
+    clock: Clock,
+}
+
+struct Inner {
+    health: Probed,
+    admission: Admission,
+    checked: bool,
+    synced: bool,
+    preflight: Option<Fault>,
+    unauthorized: bool,
+    silence: Silence,
+    blocked: BTreeMap<Namespace, Block>,
+    server_version: Option<String>,
+    last_answer: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    reason: &'static str,
+    until: Timestamp,
+    step: Duration,
+}
+
+/// Whether the owner of the member's object has agreed to what the link turned out to reach.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    /// Not yet.
+    Awaited,
+    /// Yes.
+    Granted,
+    /// No, for this reason.
+    Barred(Fault),
+}
+
+impl Standing {
+    pub(crate) fn new(
+        thresholds: Thresholds,
+        admission: Admission,
+        revision: Arc<watch::Sender<u64>>,
+    ) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                health: Probed::new(thresholds),
+                admission,
+                checked: false,
+                synced: false,
+                preflight: None,
+                unauthorized: false,
+                silence: Silence::default(),
+                blocked: BTreeMap::new(),
+                server_version: None,
+                last_answer: None,
+            }),
+            identity: OnceLock::new(),
+            revision,
+            clock: Clock::start(),
+        }
+    }
+
+    /// Changes something, and tells if it shows.
+    fn change<T>(&self, change: impl FnOnce(&mut Inner, Timestamp) -> T) -> T {
+        let mut inner = self.inner.lock();
+        let now = self.clock.now();
+        let before = inner.shown(now);
+        let result = change(&mut inner, now);
+        let after = inner.shown(now);
+        drop(inner);
+        if before != after {
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+        result
+    }
+
+    /// As the rest of the router sees it.
+    pub(crate) fn health(&self) -> Health {
+        self.inner.lock().shown(self.clock.now())
+    }
+
+    /// Whether creates may be sent; else why not.
+    pub(crate) fn takes_creates(&self, namespace: &Namespace) -> Result<(), String> {
+        let health = self.health();
+        if let Some((reason, message)) = health.fault {
+            return Err(format!("{reason}: {message}"));
+        }
+        if health.link != LinkState::Ready {
+            return Err(format!("the link is {}", health.link.as_str()));
+        }
+        match health.blocked.iter().find(|(blocked, ..)| blocked == namespace) {
+            Some((_, reason, until)) => {
+                Err(format!("namespace {namespace} is left alone until {until}: {reason}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this is certainly the member that objects were placed on, and it may be asked about them.
+    pub(crate) fn may_be_asked(&self) -> Result<(), String> {
+        let inner = self.inner.lock();
+        if let Some((reason, message)) = inner.other_cluster() {
+            return Err(format!("{reason}: {message}"));
+        }
+        if self.identity.get().is_none() {
+            return Err("it was never reached".to_owned());
+        }
+        match inner.health.state() {
+            LinkState::Ready => Ok(()),
+            // Rights or the CRD may be missing: then the call itself says so.
+            LinkState::Connecting if inner.checked || inner.preflight.is_some() => Ok(()),
+            other => Err(format!("the link is {}", other.as_str())),
+        }
+    }
+
+    /// The link leads to another cluster than the one that is meant.
+    pub(crate) fn is_other_cluster(&self) -> bool {
+        self.inner.lock().other_cluster().is_some()
+    }
+
+    /// A copy of the probes' history, for the link that takes this one's place.
+    pub(crate) fn probed(&self) -> Probed {
+        self.inner.lock().health.clone()
+    }
+
+    /// Goes on with the history of the link that this one takes the place of.
+    pub(crate) fn inherit(&self, mut health: Probed, thresholds: Thresholds) {
+        health.set_thresholds(thresholds);
+        health.disconnected();
+        self.change(|inner, now| {
+            inner.health = health;
+            inner.connect(now);
+        });
+    }
+
+    pub(crate) fn identity(&self) -> Option<&MemberIdentity> {
+        self.identity.get()
+    }
+
+    pub(crate) fn server_version(&self) -> Option<String> {
+        self.inner.lock().server_version.clone()
+    }
+
+    pub(crate) fn last_answer(&self) -> Option<Timestamp> {
+        self.inner.lock().last_answer
+    }
+
+    pub(crate) fn link(&self) -> LinkState {
+        self.inner.lock().health.state()
+    }
+
+    /// A probe was answered. Returns whether the member is back after not answering.
+    pub(crate) fn answered(&self, taken: Taken) -> bool {
+        let back = self.change(|inner, now| {
+            let was = inner.health.state();
+            inner.health.answered(now);
+            inner.last_answer = Some(now);
+            inner.unauthorized = taken == Taken::Unauthorized;
+            if inner.unauthorized {
+                inner.health.disconnected();
+            } else {
+                inner.connect(now);
+            }
+            matches!(was, LinkState::Suspect { .. } | LinkState::Lost { .. })
+                && !matches!(inner.health.state(), LinkState::Suspect { .. } | LinkState::Lost { .. })
+        });
+        if back {
+            // The first answers after a gap may still lack what happened in it.
+            tracing::debug!("a member answers again");
+        }
+        back
+    }
+
+    /// A probe went unanswered.
+    pub(crate) fn missed(&self) {
+        self.change(|inner, now| inner.health.missed(now));
+    }
+
+    /// The first list is through.
+    pub(crate) fn synced(&self) {
+        self.change(|inner, now| {
+            inner.synced = true;
+            inner.connect(now);
+        });
+    }
+
+    /// What the checks before use found.
+    pub(crate) fn checked(&self, identity: &MemberIdentity, version: Option<String>, fault: Option<Fault>) {
+        let known = self.identity.get_or_init(|| identity.clone());
+        let fault = if known == identity { fault } else { Some(moved(known, identity)) };
+        self.change(|inner, now| {
+            inner.server_version = version.or_else(|| inner.server_version.take());
+            inner.checked = fault.is_none();
+            inner.preflight = fault;
+            inner.connect(now);
+        });
+        // Who it is may be news although nothing else shows.
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// The checks failed before they could say who it is.
+    pub(crate) fn check_failed(&self, fault: Fault) {
+        self.change(|inner, _| {
+            inner.checked = false;
+            inner.preflight = Some(fault);
+        });
+    }
+
+    pub(crate) fn admit(&self, admission: Admission) {
+        self.change(|inner, now| {
+            inner.admission = admission;
+            inner.connect(now);
+        });
+    }
+
+    pub(crate) fn admission(&self) -> Admission {
+        self.inner.lock().admission.clone()
+    }
+
+    pub(crate) fn credentials_refused(&self) {
+        self.change(|inner, _| {
+            inner.unauthorized = true;
+            inner.health.disconnected();
+        });
+    }
+
+    pub(crate) fn silent(&self, silence: Silence) {
+        self.change(|inner, _| inner.silence = silence);
+    }
+
+    /// The namespace refused everything: leave it alone for a while that doubles with each refusal in a row.
+    pub(crate) fn block(&self, namespace: &Namespace, reason: &'static str) {
+        self.change(|inner, now| {
+            let step = inner.blocked.get(namespace).map_or(BLOCK.0, |block| (block.step * 2).min(BLOCK.1));
+            inner.blocked.insert(namespace.clone(), Block { reason, until: later(now, step), step });
+        });
+    }
+
+    /// The namespace took something.
+    pub(crate) fn unblock(&self, namespace: &Namespace) {
+        self.change(|inner, _| inner.blocked.remove(namespace));
+    }
+
+    #[cfg(test)]
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// What a probe's answer said about the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    Unauthorized,
+}
+
+impl Inner {
+    /// Ready needs everything: answers, rights, a view, the owner's consent.
+    fn connect(&mut self, now: Timestamp) {
+        let answers = self.last_answer.is_some();
+        if answers
+            && self.checked
+            && self.synced
+            && !self.unauthorized
+            && self.admission == Admission::Granted
+        {
+            self.health.connected(now);
+        }
+    }
+
+    /// The fault that says that this is not the member it should be.
+    fn other_cluster(&self) -> Option<&Fault> {
+        let barred = match &self.admission {
+            Admission::Barred(fault) => Some(fault),
+            Admission::Awaited | Admission::Granted => None,
+        };
+        barred
+            .into_iter()
+            .chain(self.preflight.as_ref())
+            .find(|(reason, _)| *reason == reason::IDENTITY_CHANGED)
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        if self.unauthorized {
+            let message = "the member does not take the credentials any more; put valid ones into the Secret";
+            return Some((reason::UNAUTHORIZED, message.to_owned()));
+        }
+        if let Admission::Barred(fault) = &self.admission {
+            return Some(fault.clone());
+        }
+        if let Some(fault) = &self.preflight {
+            return Some(fault.clone());
+        }
+        if self.silence.everywhere {
+            let names: Vec<&str> = self.silence.namespaces.iter().map(Namespace::as_str).collect();
+            let message = format!(
+                "no Spark operator picks applications up in {}; check that it runs and watches these namespaces",
+                names.join(", ")
+            );
+            return Some((reason::OPERATOR_SILENT, message));
+        }
+        None
+    }
+
+    fn shown(&self, now: Timestamp) -> Health {
+        let mut blocked: Vec<_> = self
+            .blocked
+            .iter()
+            .filter(|(_, block)| block.until > now)
+            .map(|(namespace, block)| (namespace.clone(), block.reason.to_owned(), block.until))
+            .collect();
+        if !self.silence.everywhere {
+            for namespace in &self.silence.namespaces {
+                if !blocked.iter().any(|(known, ..)| known == namespace) {
+                    // Rounded, so that what is shown does not change with every look.
+                    let minute = now.as_second() / 60 * 60;
+                    let until = Timestamp::from_second(minute).unwrap_or(now);
+                    blocked.push((
+                        namespace.clone(),
+                        reason::OPERATOR_SILENT.to_owned(),
+                        later(until, SILENT_FOR * 2),
+                    ));
+                }
+            }
+        }
+        Health { link: self.health.state(), fault: self.fault(), blocked }
+    }
+}
+
+fn moved(known: &MemberIdentity, found: &MemberIdentity) -> Fault {
+    let message = format!(
+        "the same address and credentials now lead to another cluster ({found}, was {known}); lead them back, or delete this MemberCluster and add the other cluster under a new name"
+    );
+    (reason::IDENTITY_CHANGED, message)
+}
+
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(admission: Admission) -> (Standing, watch::Receiver<u64>) {
+        let (sender, receiver) = watch::channel(0);
+        (Standing::new(Thresholds::default(), admission, Arc::new(sender)), receiver)
+    }
+
+    fn me() -> MemberIdentity {
+        MemberIdentity::from("me")
+    }
+
+    fn ns() -> Namespace {
+        Namespace::from("n")
+    }
+
+    #[test]
+    fn ready_needs_answers_rights_a_view_and_consent() {
+        let (standing, _changed) = standing(Admission::Awaited);
+        standing.answered(Taken::Yes);
+        standing.checked(&me(), Some("v1".to_owned()), None);
+        standing.synced();
+        assert_eq!(standing.health().link, LinkState::Connecting);
+        assert!(standing.takes_creates(&ns()).is_err());
+        standing.admit(Admission::Granted);
+        assert_eq!(standing.health().link, LinkState::Ready);
+        assert!(standing.takes_creates(&ns()).is_ok() && standing.may_be_asked().is_ok());
+    }
+
+    #[test]
+    fn refused_credentials_disconnect_and_valid_ones_connect_again() {
+        let (standing, _changed) = standing(Admission::Granted);
+        standing.answered(Taken::Yes);
+        standing.checked(&me(), None, None);
+        standing.synced();
+        standing.answered(Taken::Unauthorized);
+        let health = standing.health();
+        assert_eq!((health.link, health.fault.map(|f| f.0)), (LinkState::Connecting, Some("Unauthorized")));
+        standing.answered(Taken::Yes);
+        assert_eq!(standing.health().link, LinkState::Ready);
+    }
+
+    #[test]
+    fn another_cluster_behind_the_same_address_is_never_asked() {
+        let (standing, _changed) = standing(Admission::Granted);
+        standing.answered(Taken::Yes);
+        standing.checked(&me(), None, None);
+        standing.synced();
+        standing.checked(&MemberIdentity::from("other"), None, None);
+        assert_eq!(standing.health().fault.map(|f| f.0), Some("IdentityChanged"));
+        assert!(standing.may_be_asked().is_err());
+        assert_eq!(standing.identity(), Some(&me()));
+    }
+
+    #[test]
+    fn a_namespace_that_refuses_is_left_alone_for_longer_each_time() {
+        let (standing, _changed) = standing(Admission::Granted);
+        let seconds = |standing: &Standing| {
+            let until = standing.health().blocked[0].2;
+            until.duration_since(standing.now()).as_secs()
+        };
+        standing.block(&ns(), "Forbidden");
+        assert!((4..=5).contains(&seconds(&standing)));
+        standing.block(&ns(), "Forbidden");
+        assert!((9..=10).contains(&seconds(&standing)));
+        for _ in 0..9 {
+            standing.block(&ns(), "Forbidden");
+        }
+        assert!((299..=300).contains(&seconds(&standing)));
+        standing.unblock(&ns());
+        assert!(standing.health().blocked.is_empty());
+    }
+
+    #[test]
+    fn only_what_shows_is_told() {
+        let (standing, mut changed) = standing(Admission::Granted);
+        standing.answered(Taken::Yes);
+        standing.checked(&me(), None, None);
+        standing.synced();
+        changed.mark_unchanged();
+        standing.answered(Taken::Yes);
+        assert!(!changed.has_changed().unwrap());
+        standing.missed();
+        assert!(changed.has_changed().unwrap());
+    }
+}
