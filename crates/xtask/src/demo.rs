@@ -13,6 +13,9 @@ mod standin;
 use std::time::Instant;
 
 use clap::ValueEnum;
+use spark_router_testkit::{chain, spark_submit};
+
+use stage::Stage;
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -71,13 +74,35 @@ pub(crate) enum Error {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System("start the async runtime", source))?;
-    runtime.block_on(async {
-        tokio::select! {
-            shown = standin::show(arguments) => shown,
+    let shown = runtime.block_on(async {
+        let progress = Progress::new();
+        let (stage, shown) = tokio::select! {
+            shown = standin::show(arguments.format, progress) => shown?,
             // Dropping the show takes everything away.
-            () = interrupted() => Err(Error::Interrupted),
+            () = interrupted() => return Err(Error::Interrupted),
+        };
+        if let Err(error) = &shown {
+            let words = stage.router.log_tail(30);
+            progress.say(&format!("{}; the router's last words:\n{words}", chain(error)));
         }
-    })
+        if arguments.keep {
+            keep(&stage, arguments.format).await;
+        }
+        shown
+    });
+    // The operators leave it, empty, when they are gone.
+    spark_submit::remove_template_folder();
+    shown
+}
+
+/// Says what there is to see, and waits for Ctrl-C.
+async fn keep(stage: &Stage, format: Format) {
+    let invitation = stage.invitation();
+    match format {
+        Format::Text => println!("\n{invitation}"),
+        Format::Json => eprintln!("\n{invitation}"),
+    }
+    interrupted().await;
 }
 
 /// Returns at Ctrl-C. Without a handler there is nothing to wait for: the signal then ends the process, and what it

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use spark_router_api::RoutedSparkJob;
 use spark_router_api::names::OUTCOME_FINALIZER;
 use spark_router_testkit::router::jobs;
-use spark_router_testkit::{Fleet, KwokOptions, MemberOptions, chain, spark_submit};
+use spark_router_testkit::{Fleet, KwokOptions, MemberOptions, chain};
 
 use super::cast::{self, Player};
 use super::report::Findings;
 use super::stage::{NAMESPACE, Stage};
-use super::{Arguments, Error, Format, Progress, interrupted};
+use super::{Error, Format, Progress};
 
 /// How long all jobs may take together; they take a quarter of it on two cores.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -23,9 +23,8 @@ const PATIENCE: Duration = Duration::from_mins(4);
 /// How long the router may hold finished applications after the last job has ended.
 const RELEASE: Duration = Duration::from_secs(15);
 
-/// Sets the stage, sends the jobs, judges, and says it.
-pub(super) async fn show(arguments: &Arguments) -> Result<(), Error> {
-    let progress = Progress::new();
+/// Sets the stage, sends the jobs, judges, and says it. The stage stays, whatever the verdict.
+pub(super) async fn show(format: Format, progress: Progress) -> Result<(Stage, Result<(), Error>), Error> {
     let large =
         || MemberOptions { kwok: Some(KwokOptions::sized(4, "64", "256Gi")), ..MemberOptions::spark() };
     let small =
@@ -37,25 +36,11 @@ pub(super) async fn show(arguments: &Arguments) -> Result<(), Error> {
         .member_with("gamma", small());
     let manifests = [("members", cast::MEMBERS), ("queue", cast::QUEUE)];
     let stage = Stage::set(progress, fleet, &["alpha", "beta", "gamma"], &manifests).await?;
-    let shown = perform(&stage, progress, arguments).await;
-    if let Err(error) = &shown {
-        progress.say(&format!("{}; the router's last words:\n{}", chain(error), stage.router.log_tail(30)));
-    }
-    if arguments.keep {
-        let invitation = stage.invitation();
-        match arguments.format {
-            Format::Text => println!("\n{invitation}"),
-            Format::Json => eprintln!("\n{invitation}"),
-        }
-        interrupted().await;
-    }
-    drop(stage);
-    // The operators leave it, empty.
-    spark_submit::remove_template_folder();
-    shown
+    let shown = perform(&stage, progress, format).await;
+    Ok((stage, shown))
 }
 
-async fn perform(stage: &Stage, progress: Progress, arguments: &Arguments) -> Result<(), Error> {
+async fn perform(stage: &Stage, progress: Progress, format: Format) -> Result<(), Error> {
     let (yaml, players) = cast::all()?;
     let marks = stage.fleet.clusters().map(|it| (it.name().to_owned(), it.audit().mark())).collect();
     let started = Instant::now();
@@ -70,7 +55,7 @@ async fn perform(stage: &Stage, progress: Progress, arguments: &Arguments) -> Re
         }
     }
     let findings = Findings::read(stage, &players, &marks, seconds).await?;
-    match arguments.format {
+    match format {
         Format::Json => println!("{}", serde_json::to_string(&findings.report)?),
         Format::Text => {
             let table = ["get", "routedsparkjobs", "-n", NAMESPACE, "-o", "wide"];
