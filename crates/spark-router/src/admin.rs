@@ -20,7 +20,7 @@ use crate::error::Error;
 
 /// What the pages show.
 #[derive(Clone)]
-pub struct Pages {
+pub(crate) struct Pages {
     /// What is still pending.
     pub readiness: Readiness,
     /// All metrics.
@@ -34,12 +34,12 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 ///
 /// # Errors
 /// [`Error::Listen`].
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
 /// Serves until stopped.
-pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// SparkApplication there and mirrors its status back.
 #[derive(Debug, Parser)]
 #[command(name = "spark-router", version, propagate_version = true, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -20,7 +20,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the router against the hub cluster.
     ///
     /// Finds the hub as kubectl does: KUBECONFIG, ~/.kube/config, or the service account inside a pod. Stops on SIGTERM
@@ -30,7 +30,7 @@ pub enum Command {
 
 /// Flags of `run`.
 #[derive(Clone, Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Namespace of the router itself: member kubeconfig Secrets are read only from here. Inside a pod it is found by
     /// itself.
     #[arg(long, env = "SPARK_ROUTER_NAMESPACE", value_name = "NAME")]
@@ -69,7 +69,7 @@ pub struct Run {
 
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One JSON object a line.
     Json,
     /// For people.

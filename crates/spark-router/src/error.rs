@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// An error of the program.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The log filter cannot be read.
     #[error("--log {filter:?} is no filter; write a level like info, or pairs like spark_router_controller=debug")]
     LogFilter {

@@ -8,7 +8,7 @@ use crate::{args::LogFormat, error::Error};
 ///
 /// # Errors
 /// [`Error::LogFilter`] for a filter that cannot be read.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), Error> {
+pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Error> {
     let read = EnvFilter::try_new(filter);
     let filter = read.map_err(|source| Error::LogFilter { filter: filter.to_owned(), source })?;
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);

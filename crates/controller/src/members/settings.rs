@@ -1,0 +1,86 @@
+//! What a MemberCluster asks for, as the settings and the connection of a link.
+//!
+//! Owns the parsed kubeconfigs, so that one is parsed only when it changes.
+
+use std::{collections::HashMap, time::Duration};
+
+use kube::{Config, ResourceExt};
+use spark_router_api::{MemberCluster, condition::reason};
+use spark_router_core::{
+    health::Thresholds,
+    id::{ClusterName, Namespace},
+    place::NamespaceRule,
+};
+use spark_router_member::{Admission, Fault, Limits, Settings, Tempo, canonical, error::chain, kubeconfig};
+
+use super::secrets::Secrets;
+use crate::convert;
+
+/// How the link of a member is used.
+pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
+    // What placement could not read must not be connected as if it were fine.
+    convert::member(object, None).map_err(|why| (reason::INVALID_SPEC, why))?;
+    let spec = &object.spec;
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    Ok(Settings {
+        name: ClusterName::new(object.name_any()),
+        namespace: match &spec.namespace.fixed {
+            Some(fixed) => NamespaceRule::Fixed(Namespace::new(fixed)),
+            None => NamespaceRule::SameAsJob,
+        },
+        limits: Limits {
+            requests_per_second: spec.limits.requests_per_second,
+            concurrent: spec.limits.max_concurrent_requests,
+        },
+        thresholds: Thresholds {
+            lost_after: seconds(spec.health.lost_after_seconds),
+            ready_after: seconds(spec.health.ready_after_seconds),
+        },
+        admission: Admission::Awaited,
+        tempo: Tempo::default(),
+    })
+}
+
+/// How members are reached.
+pub(super) struct Connections {
+    hub: Config,
+    secrets: Secrets,
+    parsed: HashMap<ClusterName, (String, Result<Config, Fault>)>,
+}
+
+impl Connections {
+    pub(super) fn new(hub: Config, secrets: Secrets) -> Self {
+        Self { hub, secrets, parsed: HashMap::new() }
+    }
+
+    /// The connection of a member, and what stands for it.
+    pub(super) async fn config(&mut self, object: &MemberCluster) -> Result<(Config, String), Fault> {
+        let Some(secret) = &object.spec.connection.kubeconfig_secret else {
+            return Ok((self.hub.clone(), "in-cluster".to_owned()));
+        };
+        let Some(text) = self.secrets.text(&secret.name, &secret.key)? else {
+            return Err((reason::CONNECTING, "the Secrets are being read".to_owned()));
+        };
+        let cluster = ClusterName::new(object.name_any());
+        // Never the text itself: fingerprints are compared and kept in many places.
+        let fingerprint = canonical::hash(&serde_json::Value::String(text.clone()));
+        match self.parsed.get(&cluster) {
+            Some((known, result)) if *known == fingerprint => {
+                result.clone().map(|config| (config, fingerprint))
+            }
+            _ => {
+                let result = kubeconfig::read(&text).await.map_err(|refused| {
+                    let message =
+                        format!("key {:?} of Secret {}: {}", secret.key, secret.name, chain(&refused));
+                    (reason::KUBECONFIG_REFUSED, message)
+                });
+                self.parsed.insert(cluster, (fingerprint.clone(), result.clone()));
+                result.map(|config| (config, fingerprint))
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, cluster: &ClusterName) {
+        self.parsed.remove(cluster);
+    }
+}
