@@ -57,7 +57,7 @@ pub(crate) enum Error {
     #[error("can't {0}")]
     System(&'static str, #[source] std::io::Error),
     /// The router does not build.
-    #[error("`cargo build -p spark-router` failed; its messages are above")]
+    #[error("`cargo build --bin spark-router` failed; its messages are above")]
     Build,
     /// The report could not be written.
     #[error("can't write the report as JSON")]

@@ -13,7 +13,15 @@ use crate::cargo;
 /// Builds `spark-router` if it is not up to date and returns its path. Cargo's own progress goes to stderr.
 pub(super) async fn build() -> Result<PathBuf, Error> {
     let mut command = tokio::process::Command::from(cargo::command());
-    command.args(["build", "--package", "spark-router", "--message-format=json-render-diagnostics"]);
+    // With the workspace's features, as `cargo test --workspace` builds it too: otherwise half of the dependencies would be
+    // built once more.
+    command.args([
+        "build",
+        "--workspace",
+        "--bin",
+        "spark-router",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
     let output = command.output().await.map_err(|source| Error::System("run cargo", source))?;
     if !output.status.success() {

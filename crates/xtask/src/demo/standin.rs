@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_mins(4);
 /// How long the router may hold finished applications after the last job has ended.
 const RELEASE: Duration = Duration::from_secs(15);
 
+/// How often the phases are said at most.
+const SPEECH: Duration = Duration::from_millis(500);
+
 /// Sets the stage, sends the jobs, judges, and says it. The stage stays, whatever the verdict.
 pub(super) async fn show(format: Format, progress: Progress) -> Result<(Stage, Result<(), Error>), Error> {
     let large =
@@ -44,9 +47,9 @@ async fn perform(stage: &Stage, progress: Progress, format: Format) -> Result<()
     let (yaml, players) = cast::all()?;
     let marks = stage.fleet.clusters().map(|it| (it.name().to_owned(), it.audit().mark())).collect();
     let started = Instant::now();
-    stage.apply("jobs", &yaml).await?;
-    progress.say(&format!("applied {} jobs", players.len()));
-    let ended = wait_for_ends(stage, progress, &players).await;
+    progress.say(&format!("kubectl apply: {} jobs", players.len()));
+    let (applied, ended) = tokio::join!(stage.apply("jobs", &yaml), wait_for_ends(stage, progress, &players));
+    applied?;
     let seconds = started.elapsed().as_secs_f64();
     // The verdict says in detail what did not happen in time.
     for waited in [ended, wait_for_release(stage).await] {
@@ -73,14 +76,16 @@ async fn perform(stage: &Stage, progress: Progress, format: Format) -> Result<()
 
 /// Until every job has come to its end.
 async fn wait_for_ends(stage: &Stage, progress: Progress, players: &[Player]) -> Result<(), Error> {
-    let mut last = String::new();
+    let (mut said, mut at) = (String::new(), Instant::now());
     jobs::wait_for_all(stage.fleet.hub(), NAMESPACE, "the ends", PATIENCE, |jobs| {
+        let ended =
+            players.iter().all(|player| jobs.get(&player.name).is_some_and(|job| player.end.is_reached(job)));
         let now = phases(jobs);
-        if now != last {
+        if now != said && (ended || at.elapsed() > SPEECH) {
             progress.say(&now);
-            last = now;
+            (said, at) = (now, Instant::now());
         }
-        players.iter().all(|player| jobs.get(&player.name).is_some_and(|job| player.end.is_reached(job)))
+        ended
     })
     .await?;
     Ok(())
@@ -99,13 +104,13 @@ async fn wait_for_release(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// `4 Queued, 9 Running`.
+/// `4 Queued, 9 Running`, in the order of a job's life.
 fn phases(jobs: &BTreeMap<String, RoutedSparkJob>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for job in jobs.values() {
-        *counts.entry(jobs::phase(job)).or_default() += 1;
+    let life = ["", "Queued", "Dispatched", "Submitted", "Running", "Retrying", "Succeeded", "Failed"];
+    let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+    for phase in jobs.values().map(jobs::phase) {
+        let order = life.iter().position(|known| *known == phase).unwrap_or(life.len());
+        *counts.entry((order, if phase.is_empty() { "new" } else { phase })).or_default() += 1;
     }
-    let named =
-        |(phase, count): (&str, usize)| format!("{count} {}", if phase.is_empty() { "new" } else { phase });
-    counts.into_iter().map(named).collect::<Vec<_>>().join(", ")
+    counts.into_iter().map(|((_, phase), count)| format!("{count} {phase}")).collect::<Vec<_>>().join(", ")
 }
