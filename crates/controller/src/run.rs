@@ -82,7 +82,9 @@ pub struct Settings {
 pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let tasks = TaskTracker::new();
     let (called, calls) = mpsc::channel::<JobKey>(CALLS);
-    let (dispatcher, dispatching) = dispatcher::Handle::start(called.clone(), stop.child_token());
+    // Ends after everybody who asks it.
+    let dispatching_stop = CancellationToken::new();
+    let (dispatcher, dispatching) = dispatcher::Handle::start(called.clone(), dispatching_stop.clone());
     let (job_store, writer) = jobs::store();
     let registry = Registry::new(settings.hub_id.clone(), called.clone(), settings.calls.clone(), stop.child_token());
     let hub = Hub::new(client.clone());
@@ -148,7 +150,9 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     if tokio::time::timeout(GRACE, async { tasks.wait().await; members.task.await }).await.is_err() {
         warn!("some tasks did not end in time");
     }
-    dispatching.abort();
+    dispatching_stop.cancel();
+    // It never waits: it ends with its next turn.
+    let _ = dispatching.await;
     if asked { Ok(()) } else { Err(Error::Stopping) }
 }
 

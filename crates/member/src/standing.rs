@@ -138,7 +138,8 @@ impl Standing {
             return Err("it was never reached".to_owned());
         }
         match inner.health.state() {
-            LinkState::Ready => Ok(()),
+            // A missed probe keeps new work away; a bounded question may still be answered.
+            LinkState::Ready | LinkState::Suspect { .. } => Ok(()),
             // Rights or the CRD may be missing: then the call itself says so.
             LinkState::Connecting if inner.checked || inner.preflight.is_some() => Ok(()),
             other => Err(format!("the link is {}", other.as_str())),
