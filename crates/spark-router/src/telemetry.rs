@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{args::LogFormat, error::Error};
