@@ -40,7 +40,7 @@ const STOP: Duration = Duration::from_mins(1);
 pub struct RouterOptions {
     /// More arguments after `run`, such as `--retention-floor=1s`.
     pub arguments: Vec<String>,
-    /// More environment; wins over ours (`SPARK_ROUTER_LOG` is `info` if not given).
+    /// More environment; wins over ours (`SPARK_ROUTER_LOG` is `info` if it is set nowhere).
     pub environment: Vec<(String, String)>,
     /// The address of the fleet that `/readyz` and `/metrics` are on, as for [`Fleet::address`]. Two routers of one fleet
     /// need two. Also the suffix of the log's name.
@@ -88,7 +88,10 @@ impl Router {
         command.env("SPARK_ROUTER_NAMESPACE", NAMESPACE);
         command.env("SPARK_ROUTER_ADMIN_ADDRESS", address.to_string());
         command.env("SPARK_ROUTER_LOG_FORMAT", "text");
-        command.env("SPARK_ROUTER_LOG", "info");
+        // What whoever runs the tests has set is inherited.
+        if std::env::var_os("SPARK_ROUTER_LOG").is_none() {
+            command.env("SPARK_ROUTER_LOG", "info");
+        }
         command.envs(environment);
         let supervisor = Arc::clone(fleet.supervisor());
         let process = supervisor.spawn(&name, &command)?;
