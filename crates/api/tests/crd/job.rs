@@ -38,6 +38,7 @@ fn what_a_job_may_say() {
     let cases = [
         (json!({}), None),
         (json!({ "priority": -5 }), None),
+        (json!({ "priority": 3_000_000_000_u64 }), Some("spec.priority")),
         (
             json!({ "placement": { "clusterNames": ["eu-1", "us.east"], "clusterSelector": { "matchLabels": { "a": "b" } } } }),
             None,
