@@ -60,8 +60,9 @@ pub struct Sends {
     pub placed_here: bool,
     /// The last create that may have reached the wire.
     pub last: Option<Timestamp>,
-    /// A create was sent whose answer is not known.
-    pub unanswered: bool,
+    /// The last of those creates whose answer never came. A later answer to another send does not clear it: it may still
+    /// take effect.
+    pub unanswered: Option<Timestamp>,
     /// A create was answered: the application's uid, and when.
     pub accepted: Option<(RemoteUid, Timestamp)>,
     /// No further create before this.
@@ -277,7 +278,7 @@ pub fn step(s: Snapshot<'_>) -> Step {
 pub fn settled_at(s: Snapshot<'_>, placement: &Placement) -> Timestamp {
     let Snapshot { sends, timing, .. } = s;
     if sends.placed_here {
-        return sends.last.map_or(Timestamp::MIN, |last| later(last, timing.request));
+        return sends.unanswered.map_or(Timestamp::MIN, |at| later(at, timing.request));
     }
     let from = [Some(placement.at), Some(s.leading_since), sends.last].into_iter().flatten().max();
     later(from.unwrap_or(s.now), timing.lease + timing.request)
@@ -286,8 +287,7 @@ pub fn settled_at(s: Snapshot<'_>, placement: &Placement) -> Timestamp {
 /// What a definite refusal of a create leads to. `None`: an earlier create may still take effect, so the same create is
 /// sent again when that time is over, and its answer counts.
 pub fn after_refusal(s: Snapshot<'_>, placement: &Placement, refusal: Refusal) -> Option<Step> {
-    let open = s.sends.unanswered || !s.sends.placed_here;
-    if open && s.now < settled_at(s, placement) {
+    if s.now < settled_at(s, placement) {
         return None;
     }
     let refused_before = s.job.record.refusals.iter().filter(|r| r.cluster != placement.cluster).count();

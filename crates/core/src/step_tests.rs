@@ -282,12 +282,12 @@ mod withdrawal {
         assert!(refused(|w| w.sends.last = Some(at(99))), "the only create ever sent was refused");
         let unanswered = |w: &mut World| {
             w.sends.last = Some(at(99));
-            w.sends.unanswered = true;
+            w.sends.unanswered = Some(at(98));
         };
         assert!(!refused(unanswered), "an earlier create may still be acted on");
         assert!(refused(|w| {
-            w.sends.last = Some(at(90));
-            w.sends.unanswered = true;
+            w.sends.last = Some(at(99));
+            w.sends.unanswered = Some(at(90));
         }));
         assert!(!refused(|w| {
             w.job.record.placement.as_mut().unwrap().at = at(95);
@@ -511,7 +511,12 @@ mod deletion_steps {
     fn a_job_that_may_run_goes_to_the_fence_first() {
         let running = deleted(World::running(RunState::Running));
         assert_eq!(running.step(), Step::Stop { settled_at: Timestamp::MIN });
-        let sent = deleted(World::placed().with(|w| w.sends.last = Some(at(99))));
+        let answered = deleted(World::placed().with(|w| w.sends.last = Some(at(99))));
+        assert_eq!(answered.step(), Step::Stop { settled_at: Timestamp::MIN });
+        let sent = deleted(World::placed().with(|w| {
+            w.sends.last = Some(at(99));
+            w.sends.unanswered = Some(at(99));
+        }));
         assert_eq!(sent.step(), Step::Stop { settled_at: at(109) });
         let inherited = deleted(World::placed().with(|w| w.sends = Sends::default()));
         assert_eq!(inherited.step(), Step::Stop { settled_at: at(20) });

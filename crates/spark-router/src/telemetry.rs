@@ -1,7 +1,5 @@
 //! Logs: where they go and how they look.
 
-use std::io::IsTerminal;
-
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt};

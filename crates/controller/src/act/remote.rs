@@ -37,20 +37,21 @@ pub(super) async fn submit(
     let before = context.memory.change(&job.uid, |entry| {
         let before = entry.sends.clone();
         entry.sends.last = Some(Timestamp::now());
-        entry.sends.unanswered = true;
+        entry.sends.unanswered = entry.sends.last;
         before
     });
     let answer = member.submit(&order(at, placement)).await;
-    let restore = |unanswered: bool| {
+    // This send is answered; an earlier one that never was may still take effect.
+    let answered = || {
         context.memory.change(&job.uid, |entry| {
-            entry.sends.unanswered = unanswered;
+            entry.sends.unanswered = before.unanswered;
             entry.clone()
         })
     };
     match answer {
         Created::Accepted(uid) => {
             context.memory.change(&job.uid, |entry| {
-                entry.sends.unanswered = false;
+                entry.sends.unanswered = before.unanswered;
                 entry.sends.accepted = Some((uid, at.now));
                 entry.create_failures = 0;
             });
@@ -60,7 +61,7 @@ pub(super) async fn submit(
             Ok(Next::Again)
         }
         Created::Refused(refusal) => {
-            let entry = restore(before.unanswered);
+            let entry = answered();
             place::refused(Gathered { entry, ..at.clone() }, context, placement, refusal).await
         }
         Created::NameTaken(whose) => finish::finish(at, context, name_taken(placement, &whose)).await,
