@@ -60,7 +60,13 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             context.dispatcher.forget(uid.clone()).await;
             let written = write(at, context, &Change::Rejected(&rejection)).await?;
             if let Some(written) = &written {
-                context.events.publish(written, Kind::Warning, "Accept", rejection.reason, &rejection.message);
+                context.events.publish(
+                    written,
+                    Kind::Warning,
+                    "Accept",
+                    rejection.reason,
+                    &rejection.message,
+                );
             }
             Ok(Next::written(written))
         }
@@ -73,9 +79,16 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             context.memory.change(uid, |entry| entry.mirrored_at = Some(at.now));
             Ok(Next::written(written))
         }
-        Step::Unreachable { since } => write(at, context, &Change::Unreachable(since)).await.map(Next::written),
+        Step::Unreachable { since } => {
+            write(at, context, &Change::Unreachable(since)).await.map(Next::written)
+        }
         Step::Explain(waits) => write(at, context, &Change::Terminating(&waits)).await.map(Next::written),
-        Step::Submit | Step::Confirm | Step::Examine | Step::Release(_) | Step::Retire(_) | Step::Stop { .. } => {
+        Step::Submit
+        | Step::Confirm
+        | Step::Examine
+        | Step::Release(_)
+        | Step::Retire(_)
+        | Step::Stop { .. } => {
             let Some((placement, member)) = at.placed() else {
                 // The member went away between the decision and here; its return calls.
                 return Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS))));
@@ -130,7 +143,11 @@ async fn on_member(
     }
 }
 
-async fn write(at: &Gathered, context: &Context, change: &Change<'_>) -> Result<Option<RoutedSparkJob>, Error> {
+async fn write(
+    at: &Gathered,
+    context: &Context,
+    change: &Change<'_>,
+) -> Result<Option<RoutedSparkJob>, Error> {
     match status::after(&at.object, change, at.now) {
         Some(next) => context.hub.write_status(&at.object, &next).await.map(Some),
         None => Ok(None),

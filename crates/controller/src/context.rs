@@ -65,4 +65,4 @@ impl Context {
 }
 
 /// As the API's default, for a member whose object is gone or unreadable.
-const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_RETENTION: Duration = Duration::from_hours(24);

@@ -53,7 +53,11 @@ pub fn job(object: &RoutedSparkJob) -> Result<Parsed, Error> {
         job: Job {
             key,
             uid,
-            created: meta.creation_timestamp.as_ref().map(|t| t.0).ok_or(Error::Incomplete("creationTimestamp"))?,
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map(|t| t.0)
+                .ok_or(Error::Incomplete("creationTimestamp"))?,
             deleting: meta.deletion_timestamp.as_ref().map(|t| t.0),
             held: object.finalizers().iter().any(|f| f == names::JOB_FINALIZER),
             abandoned: object.annotations().get(names::ABANDON_ANNOTATION).is_some_and(|v| v == "true"),
@@ -173,10 +177,13 @@ pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> Result<Membe
         identity: link.and_then(Member::identity),
         link: health.as_ref().map_or(spark_router_core::health::LinkState::Connecting, |h| h.link),
         fault: match &health {
-            Some(health) => health.fault.as_ref().map(|(reason, message)| ((*reason).to_owned(), message.clone())),
+            Some(health) => {
+                health.fault.as_ref().map(|(reason, message)| ((*reason).to_owned(), message.clone()))
+            }
             // The object is known and no link could be made of it: its own condition says why.
             None => {
-                let ready = object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
+                let ready =
+                    object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
                 ready.filter(|c| c.status == "False").map(|c| (c.reason.clone(), c.message.clone()))
             }
         },
@@ -225,7 +232,9 @@ pub fn queue(object: &SparkQueue) -> Result<(QueueFacts, Option<Selector>, Check
 
 fn capacity(declared: Option<&spark_router_api::Capacity>, path: &str) -> Result<Capacity, String> {
     let Some(declared) = declared else { return Ok(Capacity::default()) };
-    let amount = |field: &str, written: Option<&spark_router_api::Quantity>, read: fn(&str) -> Result<u64, AmountError>| {
+    let amount = |field: &str,
+                  written: Option<&spark_router_api::Quantity>,
+                  read: fn(&str) -> Result<u64, AmountError>| {
         written.map(|q| read(q.as_str()).map_err(|error| format!("{path}.{field}: {error}"))).transpose()
     };
     Ok(Capacity {

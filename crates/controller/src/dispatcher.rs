@@ -39,7 +39,10 @@ pub struct Handle {
 
 impl Handle {
     /// Starts the task. `called` takes the keys of jobs that are placed without having asked just now.
-    pub fn start(called: mpsc::Sender<JobKey>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        called: mpsc::Sender<JobKey>,
+        stop: CancellationToken,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (commands, inbox) = mpsc::channel(BACKLOG);
         (Self { commands }, tokio::spawn(run(inbox, called, stop)))
     }
@@ -89,7 +92,8 @@ impl Handle {
 
     /// Takes a placement back.
     pub async fn withdraw(&self, uid: JobUid, placement: Option<Placement>, why: Withdrawal) {
-        self.change(move |dispatcher| dispatcher.withdraw(&uid, placement.as_ref(), why, Timestamp::now())).await;
+        self.change(move |dispatcher| dispatcher.withdraw(&uid, placement.as_ref(), why, Timestamp::now()))
+            .await;
     }
 
     /// The job is over or gone.
@@ -127,9 +131,9 @@ async fn run(mut inbox: mpsc::Receiver<Command>, called: mpsc::Sender<JobKey>, s
     let mut dispatcher = Dispatcher::default();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        let wake = dispatcher.next_wake(Timestamp::now()).map(|at| {
-            std::time::Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
-        });
+        let wake = dispatcher
+            .next_wake(Timestamp::now())
+            .map(|at| std::time::Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
         tokio::select! {
             () = stop.cancelled() => return,
             taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return },
@@ -163,10 +167,7 @@ async fn run(mut inbox: mpsc::Receiver<Command>, called: mpsc::Sender<JobKey>, s
 }
 
 /// What a reconcile shares of an applicant.
-pub fn applicant(
-    job: &spark_router_core::job::Job,
-    request: &spark_router_core::job::Request,
-) -> Applicant {
+pub fn applicant(job: &spark_router_core::job::Job, request: &spark_router_core::job::Request) -> Applicant {
     Applicant {
         uid: job.uid.clone(),
         key: job.key.clone(),

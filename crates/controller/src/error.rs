@@ -78,7 +78,7 @@ impl Error {
             | Self::Incomplete(_)
             | Self::Serialize(_)
             | Self::Stopping => {
-                const LONGEST: Duration = Duration::from_secs(300);
+                const LONGEST: Duration = Duration::from_mins(5);
                 let doublings = failures.saturating_sub(1).min(9);
                 Duration::from_secs(1 << doublings).min(LONGEST)
             }

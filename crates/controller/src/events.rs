@@ -53,7 +53,9 @@ impl Publisher {
                     event = events.recv() => match event { Some(event) => event, None => return },
                 };
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
-                if let Err(error) = Api::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await {
+                if let Err(error) =
+                    Api::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await
+                {
                     debug!(%error, %namespace, "an event was not taken");
                 }
             }
@@ -95,7 +97,13 @@ impl Publisher {
             }),
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(self.instance.to_string()),
-            type_: Some(match kind { Kind::Normal => "Normal", Kind::Warning => "Warning" }.to_owned()),
+            type_: Some(
+                match kind {
+                    Kind::Normal => "Normal",
+                    Kind::Warning => "Warning",
+                }
+                .to_owned(),
+            ),
             ..Event::default()
         };
         if self.queue.try_send(event).is_err() {

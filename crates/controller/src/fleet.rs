@@ -126,7 +126,9 @@ pub fn placed_on(jobs: &Store<RoutedSparkJob>, cluster: &ClusterName) -> Vec<Arc
         .filter(|job| {
             let Some(status) = &job.status else { return false };
             let there = status.placement.as_ref().is_some_and(|p| p.cluster == cluster.as_str());
-            there && (job.metadata.deletion_timestamp.is_some() || !condition::is_true(&status.conditions, condition::FINISHED))
+            there
+                && (job.metadata.deletion_timestamp.is_some()
+                    || !condition::is_true(&status.conditions, condition::FINISHED))
         })
         .collect()
 }

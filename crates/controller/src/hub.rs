@@ -73,14 +73,22 @@ impl Hub {
         finalizers.retain(|finalizer| finalizer != names::JOB_FINALIZER);
         match self.set_finalizers(object, &finalizers).await {
             Ok(_) => Ok(()),
-            Err(Error::Hub { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.is_not_found()) => Ok(()),
+            Err(Error::Hub { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.is_not_found()) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 
-    async fn set_finalizers(&self, object: &RoutedSparkJob, finalizers: &[String]) -> Result<RoutedSparkJob, Error> {
-        let body = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    async fn set_finalizers(
+        &self,
+        object: &RoutedSparkJob,
+        finalizers: &[String],
+    ) -> Result<RoutedSparkJob, Error> {
+        let body =
+            json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
+        let params =
+            PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let (jobs, name) = (self.jobs(object), object.name_any());
         in_time("writing a job's finalizers", jobs.patch(&name, &params, &Patch::Merge(&body))).await
     }
@@ -90,13 +98,17 @@ impl Hub {
     /// # Errors
     /// When the read failed: then nothing is known.
     pub async fn exists(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, Error> {
-        let jobs = Api::<kube::core::PartialObjectMeta<RoutedSparkJob>>::namespaced(self.client.clone(), namespace);
+        let jobs =
+            Api::<kube::core::PartialObjectMeta<RoutedSparkJob>>::namespaced(self.client.clone(), namespace);
         let found = in_time("looking a job up", jobs.get_opt(name)).await?;
         Ok(found.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid)))
     }
 }
 
-async fn in_time<T>(doing: &'static str, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+async fn in_time<T>(
+    doing: &'static str,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(answer) => answer.map_err(Error::hub(doing)),
         Err(_) => Err(Error::Timeout { doing, after: PATIENCE }),

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt, future};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
-        Predicate, WatchStreamExt, predicates,
+        Predicate, PredicateConfig, WatchStreamExt, predicates,
         reflector::{self, Store, store::Writer},
         watcher,
     },
@@ -51,17 +51,25 @@ pub fn triggers(
         })
         .applied_objects()
         .predicate_filter(
-            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers).combine(record),
-            Default::default(),
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers)
+                .combine(record),
+            PredicateConfig::default(),
         )
         .filter_map(|trigger| {
             // An error must not reach the controller: one back-off holds all its triggers.
-            future::ready(trigger.inspect_err(|error| warn!(%error, "the watch of jobs failed; it is set up again")).ok())
+            future::ready(
+                trigger
+                    .inspect_err(|error| warn!(%error, "the watch of jobs failed; it is set up again"))
+                    .ok(),
+            )
         })
         .map(Ok)
 }
 
 /// Our own status writes trigger nothing, but a record that somebody else put back does.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
 fn record(job: &RoutedSparkJob) -> Option<u64> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hash = DefaultHasher::new();
@@ -99,7 +107,10 @@ async fn forget_job(job: &RoutedSparkJob, context: &Context) {
 async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
     let present: HashSet<JobUid> = jobs.state().iter().filter_map(|job| job.uid().map(JobUid::new)).collect();
     context.memory.retain(|uid| present.contains(uid));
-    context.dispatcher.change(move |dispatcher: &mut Dispatcher| dispatcher.retain(|uid| present.contains(uid))).await;
+    context
+        .dispatcher
+        .change(move |dispatcher: &mut Dispatcher| dispatcher.retain(|uid| present.contains(uid)))
+        .await;
 }
 
 /// Takes every recorded placement into the dispatcher's account.

@@ -115,7 +115,12 @@ impl Metrics {
         };
         let stock = registry.sub_registry_with_prefix("controller_runtime");
         stock.register("reconcile", "Passes over jobs by result", metrics.reconciles.clone());
-        stock.register_with_unit("reconcile_time", "Time of a pass", Unit::Seconds, metrics.reconcile_time.clone());
+        stock.register_with_unit(
+            "reconcile_time",
+            "Time of a pass",
+            Unit::Seconds,
+            metrics.reconcile_time.clone(),
+        );
         let ours = registry.sub_registry_with_prefix("sparkrouter");
         ours.register_with_unit(
             "placement_latency",
@@ -133,7 +138,11 @@ impl Metrics {
         ours.register("placements_withdrawn", "Placements taken back", metrics.withdrawals.clone());
         ours.register("creates_unclear", "Creates without a definite answer", metrics.unclear.clone());
         ours.register("jobs_finished", "Jobs that ended", metrics.finished.clone());
-        ours.register("events_dropped", "Events that found no place in the queue", metrics.events_dropped.clone());
+        ours.register(
+            "events_dropped",
+            "Events that found no place in the queue",
+            metrics.events_dropped.clone(),
+        );
         metrics
     }
 }

@@ -3,11 +3,7 @@
 //! Owns the status of every `SparkQueue`. Counts and credits are written together at most every ten seconds: the account
 //! is a checkpoint, younger placements are replayed from the jobs. A queue that cannot be read takes nothing and says so.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
@@ -22,7 +18,11 @@ use spark_router_api::{
     names,
     queue::{MemberCredit, MemberShare},
 };
-use spark_router_core::{credit::Credit, dispatch::{Checkpoint, Held}, id::{ClusterName, QueueName}};
+use spark_router_core::{
+    credit::Credit,
+    dispatch::{Checkpoint, Held},
+    id::{ClusterName, QueueName},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -64,7 +64,12 @@ impl Queues {
     }
 
     /// Writes the statuses until stopped, and once more then.
-    pub async fn keep_statuses(self, client: Client, dispatcher: dispatcher::Handle, stop: CancellationToken) {
+    pub async fn keep_statuses(
+        self,
+        client: Client,
+        dispatcher: dispatcher::Handle,
+        stop: CancellationToken,
+    ) {
         loop {
             let last = tokio::select! {
                 () = stop.cancelled() => true,
@@ -90,7 +95,11 @@ fn report(queue: &str, error: &Error) {
     }
 }
 
-async fn keep_status(client: &Client, object: &SparkQueue, dispatcher: &dispatcher::Handle) -> Result<(), Error> {
+async fn keep_status(
+    client: &Client,
+    object: &SparkQueue,
+    dispatcher: &dispatcher::Handle,
+) -> Result<(), Error> {
     let name = QueueName::new(object.name_any());
     let (held, account, routed) = dispatcher.read(move |d| d.standing(&name)).await?;
     let next = status(object, held, &account, &routed);
@@ -113,7 +122,12 @@ async fn keep_status(client: &Client, object: &SparkQueue, dispatcher: &dispatch
     }
 }
 
-fn status(object: &SparkQueue, held: Held, account: &Checkpoint, routed: &[(ClusterName, u32)]) -> SparkQueueStatus {
+fn status(
+    object: &SparkQueue,
+    held: Held,
+    account: &Checkpoint,
+    routed: &[(ClusterName, u32)],
+) -> SparkQueueStatus {
     let mut status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     status.observed_generation = generation;
@@ -124,7 +138,10 @@ fn status(object: &SparkQueue, held: Held, account: &Checkpoint, routed: &[(Clus
     status.credits = account
         .credits
         .iter()
-        .map(|(cluster, credit)| MemberCredit { cluster: cluster.as_str().to_owned(), credit: credit.to_string() })
+        .map(|(cluster, credit)| MemberCredit {
+            cluster: cluster.as_str().to_owned(),
+            credit: credit.to_string(),
+        })
         .collect();
     status.clusters = routed
         .iter()
@@ -136,9 +153,11 @@ fn status(object: &SparkQueue, held: Held, account: &Checkpoint, routed: &[(Clus
         .collect();
     let (truth, why, message) = match convert::queue(object) {
         Err(why) => (Truth::False, reason::INVALID_SPEC, why),
-        Ok(_) if routed.is_empty() => {
-            (Truth::False, reason::NO_MEMBERS, "no route of the queue leads to a registered MemberCluster".to_owned())
-        }
+        Ok(_) if routed.is_empty() => (
+            Truth::False,
+            reason::NO_MEMBERS,
+            "no route of the queue leads to a registered MemberCluster".to_owned(),
+        ),
         Ok(_) => (Truth::True, reason::READY, "jobs can be placed from it".to_owned()),
     };
     let finding = Finding { type_: condition::READY, status: truth, reason: why.to_owned(), message };

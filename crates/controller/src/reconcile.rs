@@ -31,7 +31,7 @@ use crate::{
 /// Steps that one pass may chain: hold, place, create, and what a refusal leads to.
 const CHAIN: usize = 8;
 /// A job is looked at again after this long whatever happens; spread, so that a restart does not bunch them.
-const SAFETY: Duration = Duration::from_secs(600);
+const SAFETY: Duration = Duration::from_mins(10);
 
 /// Everything gathered for one step.
 #[derive(Clone)]
@@ -101,7 +101,7 @@ pub async fn reconcile(shown: Arc<RoutedSparkJob>, context: Arc<Context>) -> Res
         job.uid = shown.metadata.uid.as_deref()
     );
     let result = passes(shown, &context).instrument(span).await;
-    let word = result.as_ref().map_or_else(|error| error.reason(), |_| "success").to_owned();
+    let word = result.as_ref().map_or_else(Error::reason, |_| "success").to_owned();
     context.metrics.reconciles.get_or_create(&ResultLabels { result: word }).inc();
     context.metrics.reconcile_time.observe(started.elapsed().as_secs_f64());
     result
@@ -171,10 +171,23 @@ async fn gather(
         _ => Remote::Unknown,
     };
     let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
-    let fleet_in_doubt = suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
+    let fleet_in_doubt =
+        suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
     let now = convert::now_to_the_second();
-    Ok(Gathered { object, parsed, entry, member, view, remote, confirmed, driver, fleet_in_doubt, retention, now })
+    Ok(Gathered {
+        object,
+        parsed,
+        entry,
+        member,
+        view,
+        remote,
+        confirmed,
+        driver,
+        fleet_in_doubt,
+        retention,
+        now,
+    })
 }
 
 /// The member that a placement means: the one of that name, as long as it is still the same cluster.

@@ -86,7 +86,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let dispatching_stop = CancellationToken::new();
     let (dispatcher, dispatching) = dispatcher::Handle::start(called.clone(), dispatching_stop.clone());
     let (job_store, writer) = jobs::store();
-    let registry = Registry::new(settings.hub_id.clone(), called.clone(), settings.calls.clone(), stop.child_token());
+    let registry =
+        Registry::new(settings.hub_id.clone(), called.clone(), settings.calls.clone(), stop.child_token());
     let hub = Hub::new(client.clone());
 
     let members = members::start(members::Parts {
@@ -99,8 +100,12 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         sweep_every: settings.sweep_every,
         stop: stop.child_token(),
     });
-    let events =
-        Publisher::start(client.clone(), &settings.instance, settings.metrics.events_dropped.clone(), stop.child_token());
+    let events = Publisher::start(
+        client.clone(),
+        &settings.instance,
+        settings.metrics.events_dropped.clone(),
+        stop.child_token(),
+    );
     let context = Arc::new(Context {
         hub_id: settings.hub_id.clone(),
         hub,
@@ -119,7 +124,13 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
 
     let queues = Queues::default();
     let listed = Arc::new(Listed::default());
-    tasks.spawn(watch_queues(client.clone(), queues.clone(), dispatcher.clone(), listed.clone(), stop.child_token()));
+    tasks.spawn(watch_queues(
+        client.clone(),
+        queues.clone(),
+        dispatcher.clone(),
+        listed.clone(),
+        stop.child_token(),
+    ));
     tasks.spawn(watch_namespaces(client.clone(), dispatcher.clone(), listed.clone(), stop.child_token()));
     tasks.spawn(queues.keep_statuses(client.clone(), dispatcher.clone(), stop.child_token()));
 
@@ -134,7 +145,13 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         // Failures are reported where they are handled, in `on_error`; a job that is gone is no failure.
         .for_each(async |_| ());
 
-    let fleet = Fleet { registry, members: members.store, jobs: job_store.clone(), dispatcher: dispatcher.clone(), called };
+    let fleet = Fleet {
+        registry,
+        members: members.store,
+        jobs: job_store.clone(),
+        dispatcher: dispatcher.clone(),
+        called,
+    };
     let load = load(fleet, job_store, &listed, &context, settings.readiness, members.changed, &tasks, &stop);
     tokio::pin!(loop_, load);
     let mut loading = true;
@@ -147,7 +164,13 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let asked = stop.is_cancelled();
     stop.cancel();
     tasks.close();
-    if tokio::time::timeout(GRACE, async { tasks.wait().await; members.task.await }).await.is_err() {
+    if tokio::time::timeout(GRACE, async {
+        tasks.wait().await;
+        members.task.await
+    })
+    .await
+    .is_err()
+    {
         warn!("some tasks did not end in time");
     }
     dispatching_stop.cancel();

@@ -10,8 +10,8 @@ use spark_router_api::{
     RoutedSparkJob, RoutedSparkJobStatus,
     condition::{self, Finding, Truth, reason},
     job::{
-        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal, PastAttempt,
-        PlacementRecord,
+        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal,
+        PastAttempt, PlacementRecord,
     },
 };
 use spark_router_core::{
@@ -194,12 +194,14 @@ impl Next {
             started_at: application.started_at.map(Time),
             finished_at: application.finished_at.map(Time),
             attempts: (application.attempts > 0).then_some(application.attempts),
-            executors: (counts != spark_router_core::observe::ExecutorCounts::default()).then_some(ExecutorCounts {
-                pending: counts.pending,
-                running: counts.running,
-                completed: counts.completed,
-                failed: counts.failed,
-            }),
+            executors: (counts != spark_router_core::observe::ExecutorCounts::default()).then_some(
+                ExecutorCounts {
+                    pending: counts.pending,
+                    running: counts.running,
+                    completed: counts.completed,
+                    failed: counts.failed,
+                },
+            ),
             driver_pod: application.driver_pod.clone(),
             links: (*links != ApplicationLinks::default()).then(|| links.clone()),
             error: application.error.clone(),
@@ -303,16 +305,22 @@ impl Next {
         );
         let message = match waits {
             DeletionWaits::Unreachable { since: Some(since) } => {
-                format!("waits for {cluster}, which does not answer since {since}: the job may still run there. {way_out}")
+                format!(
+                    "waits for {cluster}, which does not answer since {since}: the job may still run there. {way_out}"
+                )
             }
             DeletionWaits::Unreachable { since: None } => {
                 format!("waits for {cluster}, which is not connected: the job may still run there. {way_out}")
             }
             DeletionWaits::Unregistered => {
-                format!("waits for {cluster}, which is no MemberCluster any more: the job may still run there. {way_out}")
+                format!(
+                    "waits for {cluster}, which is no MemberCluster any more: the job may still run there. {way_out}"
+                )
             }
             DeletionWaits::Unusable => {
-                format!("waits for {cluster}, which lacks rights or its SparkApplication CRD: see kubectl get mc {cluster} -o wide. {way_out}")
+                format!(
+                    "waits for {cluster}, which lacks rights or its SparkApplication CRD: see kubectl get mc {cluster} -o wide. {way_out}"
+                )
             }
         };
         self.going_on(reason::TERMINATING, &message);

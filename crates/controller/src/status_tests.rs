@@ -49,9 +49,17 @@ fn mirror(phase: Phase) -> Mirror {
 }
 
 fn outcome(phase: Phase, reason: &'static str) -> Outcome {
-    let application = Application { state: "FAILED".into(), error: Some("boom".into()), ..Application::default() };
+    let application =
+        Application { state: "FAILED".into(), error: Some("boom".into()), ..Application::default() };
     let uid = Some(RemoteUid::from("r-1"));
-    Outcome { phase, reason, message: "failed on eu-1".into(), uid, application: Some(application), read_log: false }
+    Outcome {
+        phase,
+        reason,
+        message: "failed on eu-1".into(),
+        uid,
+        application: Some(application),
+        read_log: false,
+    }
 }
 
 #[test]
@@ -70,7 +78,8 @@ fn a_bad_template_is_stalled_and_not_finished() {
     );
     let status = object.status.as_ref().unwrap();
     assert_eq!((status.phase.as_deref(), status.observed_generation), (Some("Queued"), Some(1)));
-    let waits = Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
+    let waits =
+        Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
     let mended = next(&object, &Change::Waiting(&waits));
     assert_eq!(
         shown(&mended),
@@ -86,7 +95,8 @@ fn a_bad_template_is_stalled_and_not_finished() {
 
 #[test]
 fn saying_the_same_again_writes_nothing() {
-    let waits = Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
+    let waits =
+        Waits { reason: "NoCapacity", message: "full".into(), refused_by_all: false, needs_a_change: false };
     let object = next(&job(), &Change::Waiting(&waits));
     assert_eq!(after(&object, &Change::Waiting(&waits), at(500)), None);
 }
@@ -95,7 +105,10 @@ fn saying_the_same_again_writes_nothing() {
 fn a_job_goes_through_its_life() {
     let object = next(&job(), &placed());
     let status = object.status.as_ref().unwrap();
-    assert_eq!((status.cluster.as_deref(), status.attempt, status.spec_hash.as_deref()), (Some("eu-1"), Some(1), Some("h")));
+    assert_eq!(
+        (status.cluster.as_deref(), status.attempt, status.spec_hash.as_deref()),
+        (Some("eu-1"), Some(1), Some("h"))
+    );
     assert_eq!(status.phase.as_deref(), Some("Dispatched"));
 
     let mirror = mirror(Phase::Running);
@@ -129,7 +142,12 @@ fn a_success_leaves_neither_reconciling_nor_stalled() {
     let object = next(&object, &Change::Finished(&outcome, ApplicationLinks::default()));
     assert_eq!(
         shown(&object),
-        ["Accepted=True(Valid)", "Finished=True(JobSucceeded)", "Placed=True(Placed)", "Succeeded=True(JobSucceeded)"]
+        [
+            "Accepted=True(Valid)",
+            "Finished=True(JobSucceeded)",
+            "Placed=True(Placed)",
+            "Succeeded=True(JobSucceeded)"
+        ]
     );
 }
 
@@ -152,7 +170,11 @@ fn unreachable_and_back() {
     let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
     let object = next(&object, &Change::Unreachable(at(50)));
     assert!(shown(&object).contains(&"MemberReachable=False(MemberUnreachable)".to_owned()));
-    assert_eq!(object.status.as_ref().unwrap().phase.as_deref(), Some("Running"), "the phase is what was seen last");
+    assert_eq!(
+        object.status.as_ref().unwrap().phase.as_deref(),
+        Some("Running"),
+        "the phase is what was seen last"
+    );
     let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
     assert!(shown(&object).contains(&"MemberReachable=True(Reachable)".to_owned()));
     assert!(shown(&object).contains(&"Reconciling=True(Running)".to_owned()));

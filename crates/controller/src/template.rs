@@ -24,10 +24,14 @@ pub struct Facts {
 /// Everything of ours is below this prefix; nobody else writes it.
 const OURS: &str = "sparkrouter.dev/";
 /// Labels that Spark sets on its pods itself; an application that sets them is refused by `spark-submit`.
-const SPARKS: [&str; 5] = ["spark-role", "spark-app-selector", "spark-app-name", "spark-version", "spark-exec-id"];
+const SPARKS: [&str; 5] =
+    ["spark-role", "spark-app-selector", "spark-app-name", "spark-version", "spark-exec-id"];
 /// Configuration keys that name objects or places which the router decides.
-const DECIDED: [&str; 3] =
-    ["spark.kubernetes.driver.pod.name", "spark.kubernetes.executor.podNamePrefix", "spark.kubernetes.namespace"];
+const DECIDED: [&str; 3] = [
+    "spark.kubernetes.driver.pod.name",
+    "spark.kubernetes.executor.podNamePrefix",
+    "spark.kubernetes.namespace",
+];
 
 /// Reads `template` (`{apiVersion, kind, metadata, spec}`).
 ///
@@ -53,7 +57,9 @@ pub fn read(template: &Value) -> Result<Facts, Rejection> {
         return Err(node.invalid("\"Always\" never ends; use Never or OnFailure"));
     }
     if spec.child("suspend").value == &Value::Bool(true) {
-        return Err(spec.child("suspend").reserved("remove it: the router decides when the application starts"));
+        return Err(spec
+            .child("suspend")
+            .reserved("remove it: the router decides when the application starts"));
     }
     let Some(spark_version) = spec.child("sparkVersion").text()? else {
         return Err(spec.child("sparkVersion").invalid("is required, like \"4.0.1\""));
@@ -62,7 +68,9 @@ pub fn read(template: &Value) -> Result<Facts, Rejection> {
     let driver = spec.child("driver");
     let executor = spec.child("executor");
     if driver.child("podName").is_set() {
-        return Err(driver.child("podName").reserved("remove it: the driver's pod is named after the application"));
+        return Err(driver
+            .child("podName")
+            .reserved("remove it: the driver's pod is named after the application"));
     }
     for role in [&driver, &executor] {
         for pod in [role.child("labels"), role.child("annotations")] {
@@ -86,7 +94,8 @@ pub fn read(template: &Value) -> Result<Facts, Rejection> {
         executor: role(&executor)?,
         instances: executor.child("instances").number()?,
         dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
-            let (initial, min) = (dynamic.child("initialExecutors").number()?, dynamic.child("minExecutors").number()?);
+            let (initial, min) =
+                (dynamic.child("initialExecutors").number()?, dynamic.child("minExecutors").number()?);
             Some(Dynamic { initial, min })
         } else {
             None
@@ -275,8 +284,12 @@ mod tests {
     fn facts_are_read() {
         let facts = read(&template()).unwrap();
         assert_eq!(facts.spark_version, "3.5.4");
-        assert_eq!(facts.demand, Resources { jobs: 1, pods: 4, cpu_milli: 7000, memory_bytes: 4 * (896 << 20) });
-        let sidecar = json!([{"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi"}}}]);
+        assert_eq!(
+            facts.demand,
+            Resources { jobs: 1, pods: 4, cpu_milli: 7000, memory_bytes: 4 * (896 << 20) }
+        );
+        let sidecar =
+            json!([{"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi"}}}]);
         let facts = read(&at("spec/driver/sidecars", sidecar)).unwrap();
         assert_eq!(facts.demand.cpu_milli, 7500);
         assert_eq!(facts.demand.memory_bytes, 4 * (896 << 20) + (1 << 30));
@@ -294,16 +307,44 @@ mod tests {
             ("metadata/name", json!("x"), "spec.template.metadata.name"),
             ("metadata/namespace", json!("x"), "spec.template.metadata.namespace"),
             ("metadata/labels", reserved.clone(), "spec.template.metadata.labels[sparkrouter.dev/attempt]"),
-            ("metadata/annotations", reserved.clone(), "spec.template.metadata.annotations[sparkrouter.dev/attempt]"),
+            (
+                "metadata/annotations",
+                reserved.clone(),
+                "spec.template.metadata.annotations[sparkrouter.dev/attempt]",
+            ),
             ("metadata/labels", json!({"spark-role": "driver"}), "spec.template.metadata.labels[spark-role]"),
-            ("spec/driver/labels", reserved.clone(), "spec.template.spec.driver.labels[sparkrouter.dev/attempt]"),
-            ("spec/executor/annotations", reserved.clone(), "spec.template.spec.executor.annotations[sparkrouter.dev/attempt]"),
-            ("spec/driver/template/metadata/labels", reserved, "spec.template.spec.driver.template.metadata.labels[sparkrouter.dev/attempt]"),
-            ("spec/driver/template/metadata/name", json!("x"), "spec.template.spec.driver.template.metadata.name"),
+            (
+                "spec/driver/labels",
+                reserved.clone(),
+                "spec.template.spec.driver.labels[sparkrouter.dev/attempt]",
+            ),
+            (
+                "spec/executor/annotations",
+                reserved.clone(),
+                "spec.template.spec.executor.annotations[sparkrouter.dev/attempt]",
+            ),
+            (
+                "spec/driver/template/metadata/labels",
+                reserved,
+                "spec.template.spec.driver.template.metadata.labels[sparkrouter.dev/attempt]",
+            ),
+            (
+                "spec/driver/template/metadata/name",
+                json!("x"),
+                "spec.template.spec.driver.template.metadata.name",
+            ),
             ("spec/driver/podName", json!("x"), "spec.template.spec.driver.podName"),
             ("spec/suspend", json!(true), "spec.template.spec.suspend"),
-            ("spec/sparkConf", json!({"spark.kubernetes.driver.pod.name": "x"}), "spec.template.spec.sparkConf[spark.kubernetes.driver.pod.name]"),
-            ("spec/sparkConf", json!({"spark.kubernetes.namespace": "x"}), "spec.template.spec.sparkConf[spark.kubernetes.namespace]"),
+            (
+                "spec/sparkConf",
+                json!({"spark.kubernetes.driver.pod.name": "x"}),
+                "spec.template.spec.sparkConf[spark.kubernetes.driver.pod.name]",
+            ),
+            (
+                "spec/sparkConf",
+                json!({"spark.kubernetes.namespace": "x"}),
+                "spec.template.spec.sparkConf[spark.kubernetes.namespace]",
+            ),
             (
                 "spec/sparkConf",
                 json!({"spark.kubernetes.executor.label.sparkrouter.dev/job-uid": "x"}),
@@ -319,10 +360,26 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_its_value() {
         for (path, value, message) in [
-            ("spec/driver/cores", json!("two"), "spec.template.spec.driver.cores: \"two\" is not a whole number of 0 or more"),
-            ("spec/executor/instances", json!(-1), "spec.template.spec.executor.instances: -1 is not a whole number of 0 or more"),
-            ("spec/sparkVersion", Value::Null, "spec.template.spec.sparkVersion: is required, like \"4.0.1\""),
-            ("spec/restartPolicy/type", json!("Always"), "spec.template.spec.restartPolicy.type: \"Always\" never ends; use Never or OnFailure"),
+            (
+                "spec/driver/cores",
+                json!("two"),
+                "spec.template.spec.driver.cores: \"two\" is not a whole number of 0 or more",
+            ),
+            (
+                "spec/executor/instances",
+                json!(-1),
+                "spec.template.spec.executor.instances: -1 is not a whole number of 0 or more",
+            ),
+            (
+                "spec/sparkVersion",
+                Value::Null,
+                "spec.template.spec.sparkVersion: is required, like \"4.0.1\"",
+            ),
+            (
+                "spec/restartPolicy/type",
+                json!("Always"),
+                "spec.template.spec.restartPolicy.type: \"Always\" never ends; use Never or OnFailure",
+            ),
             ("spec/sparkConf", json!(["x"]), "spec.template.spec.sparkConf: is not a map of texts"),
             (
                 "spec/driver/memory",

@@ -26,8 +26,12 @@ pub enum Seen<K> {
 }
 
 /// Watches all objects of a cluster-scoped kind until stopped, and tells each change in order.
-pub async fn watch<K, F>(api: Api<K>, what: &'static str, stop: CancellationToken, mut tell: impl FnMut(Seen<K>) -> F)
-where
+pub async fn watch<K, F>(
+    api: Api<K>,
+    what: &'static str,
+    stop: CancellationToken,
+    mut tell: impl FnMut(Seen<K>) -> F,
+) where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     K::DynamicType: Default + Eq + Hash + Clone,
     F: Future<Output = ()>,

@@ -89,7 +89,8 @@ pub fn demand(shape: &Shape) -> Result<Resources, DemandError> {
 /// Executors that the job starts with.
 fn executors(shape: &Shape) -> Result<u64, DemandError> {
     let number = |key: &str| conf_number(shape, key);
-    let dynamic_by_conf = shape.conf.get("spark.dynamicAllocation.enabled").is_some_and(|v| v.trim() == "true");
+    let dynamic_by_conf =
+        shape.conf.get("spark.dynamicAllocation.enabled").is_some_and(|v| v.trim() == "true");
     if shape.dynamic.is_none() && !dynamic_by_conf {
         return Ok(match shape.instances {
             Some(instances) => instances,
@@ -114,7 +115,12 @@ fn executors(shape: &Shape) -> Result<u64, DemandError> {
 
 /// Requests of one pod of a role.
 fn pod(shape: &Shape, role: &Role, name: &'static str) -> Result<Resources, DemandError> {
-    let main = Resources { jobs: 0, pods: 0, cpu_milli: cpu(shape, role, name)?, memory_bytes: memory(shape, role, name)? };
+    let main = Resources {
+        jobs: 0,
+        pods: 0,
+        cpu_milli: cpu(shape, role, name)?,
+        memory_bytes: memory(shape, role, name)?,
+    };
     let running = role.sidecars.iter().fold(main, |sum, sidecar| sum + *sidecar);
     // The scheduler takes the larger of what starts first and what runs then, for each resource by itself.
     Ok(role.inits.iter().fold(running, |sum, init| Resources {
@@ -148,10 +154,12 @@ fn memory(shape: &Shape, role: &Role, name: &str) -> Result<u64, DemandError> {
     };
     let heap = size(role.memory.as_ref(), "memory", &format!("spark.{name}.memory"))?.unwrap_or(1024 * MIB);
     let overhead =
-        match size(role.memory_overhead.as_ref(), "memoryOverhead", &format!("spark.{name}.memoryOverhead"))? {
+        match size(role.memory_overhead.as_ref(), "memoryOverhead", &format!("spark.{name}.memoryOverhead"))?
+        {
             Some(overhead) => overhead,
             None => {
-                let floor = conf_size(shape, &format!("spark.{name}.minMemoryOverhead"))?.unwrap_or(MIN_OVERHEAD);
+                let floor =
+                    conf_size(shape, &format!("spark.{name}.minMemoryOverhead"))?.unwrap_or(MIN_OVERHEAD);
                 part(shape, name, heap)?.max(floor)
             }
         };
@@ -192,7 +200,8 @@ fn off_heap(shape: &Shape) -> Result<u64, DemandError> {
     const KEY: &str = "spark.memory.offHeap.size";
     let Some(text) = shape.conf.get(KEY) else { return Ok(0) };
     let text = text.trim();
-    let with_unit = if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}b") } else { text.to_owned() };
+    let with_unit =
+        if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}b") } else { text.to_owned() };
     spark_size_bytes(&with_unit).map_err(at(conf_path(KEY)))
 }
 
@@ -202,10 +211,10 @@ fn conf_size(shape: &Shape, key: &str) -> Result<Option<u64>, DemandError> {
 
 fn conf_number(shape: &Shape, key: &str) -> Result<Option<u64>, DemandError> {
     let Some(text) = shape.conf.get(key) else { return Ok(None) };
-    text.trim().parse().map(Some).map_err(|_| DemandError {
-        path: conf_path(key),
-        source: AmountError::Quantity(text.clone()),
-    })
+    text.trim()
+        .parse()
+        .map(Some)
+        .map_err(|_| DemandError { path: conf_path(key), source: AmountError::Quantity(text.clone()) })
 }
 
 fn conf_path(key: &str) -> String {
@@ -220,7 +229,12 @@ fn at(path: String) -> impl FnOnce(AmountError) -> DemandError {
 mod tests {
     use super::*;
 
-    fn role(cores: Option<u64>, core_request: Option<&str>, memory: Option<&str>, overhead: Option<&str>) -> Role {
+    fn role(
+        cores: Option<u64>,
+        core_request: Option<&str>,
+        memory: Option<&str>,
+        overhead: Option<&str>,
+    ) -> Role {
         Role {
             cores,
             core_request: core_request.map(str::to_owned),
@@ -243,7 +257,10 @@ mod tests {
         };
         assert_eq!(driver_memory(&Shape { python: true, ..scala("4g", None) }), 5734);
         assert_eq!(driver_memory(&scala("8g", None)), 9011);
-        assert_eq!(driver_memory(&Shape { overhead_factor: Some("0.2".into()), ..scala("10000m", None) }), 12000);
+        assert_eq!(
+            driver_memory(&Shape { overhead_factor: Some("0.2".into()), ..scala("10000m", None) }),
+            12000
+        );
         assert_eq!(driver_memory(&scala("8g", Some("1g"))), 9 * 1024);
         assert_eq!(driver_memory(&scala("512m", None)), 896);
         assert_eq!(driver_memory(&Shape::default()), 1408);
@@ -256,15 +273,25 @@ mod tests {
             ..Shape::default()
         };
         assert_eq!(driver_memory(&conf(&[("spark.driver.memory", "8g")])), 9011);
-        assert_eq!(driver_memory(&conf(&[("spark.driver.memory", "2048"), ("spark.driver.memoryOverhead", "1g")])), 3072);
-        assert_eq!(driver_memory(&conf(&[("spark.kubernetes.memoryOverheadFactor", "0.5"), ("spark.driver.memory", "1g")])), 1536);
+        assert_eq!(
+            driver_memory(&conf(&[("spark.driver.memory", "2048"), ("spark.driver.memoryOverhead", "1g")])),
+            3072
+        );
+        assert_eq!(
+            driver_memory(&conf(&[
+                ("spark.kubernetes.memoryOverheadFactor", "0.5"),
+                ("spark.driver.memory", "1g")
+            ])),
+            1536
+        );
         assert_eq!(driver_memory(&conf(&[("spark.driver.minMemoryOverhead", "512m")])), 1536);
         let executor = |entries: &[(&str, &str)]| {
             let shape = Shape { python: true, ..conf(entries) };
             memory(&shape, &shape.executor, "executor").unwrap() / MIB
         };
         assert_eq!(executor(&[("spark.executor.pyspark.memory", "1g")]), 1024 + 409 + 1024);
-        let off_heap = [("spark.memory.offHeap.enabled", "true"), ("spark.memory.offHeap.size", "1073741824")];
+        let off_heap =
+            [("spark.memory.offHeap.enabled", "true"), ("spark.memory.offHeap.size", "1073741824")];
         assert_eq!(executor(&off_heap), 1024 + 409 + 1024);
         assert_eq!(executor(&off_heap[1..]), 1024 + 409, "the size alone enables nothing");
     }
@@ -286,11 +313,17 @@ mod tests {
         };
         assert_eq!(executors(&Shape::default()), Ok(1));
         assert_eq!(executors(&Shape { instances: Some(0), ..Shape::default() }), Ok(0));
-        assert_eq!(executors(&Shape { conf: conf(&[("spark.executor.instances", "7")]), ..Shape::default() }), Ok(7));
+        assert_eq!(
+            executors(&Shape { conf: conf(&[("spark.executor.instances", "7")]), ..Shape::default() }),
+            Ok(7)
+        );
         let dynamic = Dynamic { initial: Some(3), min: Some(5) };
         assert_eq!(executors(&Shape { dynamic: Some(dynamic), ..Shape::default() }), Ok(5));
         assert_eq!(executors(&Shape { dynamic: Some(Dynamic::default()), ..Shape::default() }), Ok(0));
-        let by_conf = conf(&[("spark.dynamicAllocation.enabled", "true"), ("spark.dynamicAllocation.minExecutors", "2")]);
+        let by_conf = conf(&[
+            ("spark.dynamicAllocation.enabled", "true"),
+            ("spark.dynamicAllocation.minExecutors", "2"),
+        ]);
         assert_eq!(executors(&Shape { conf: by_conf, ..Shape::default() }), Ok(2));
     }
 
@@ -308,9 +341,14 @@ mod tests {
 
     #[test]
     fn sidecars_add_and_init_containers_only_raise() {
-        let request = |cpu_milli, mib: u64| Resources { jobs: 0, pods: 0, cpu_milli, memory_bytes: mib * MIB };
+        let request =
+            |cpu_milli, mib: u64| Resources { jobs: 0, pods: 0, cpu_milli, memory_bytes: mib * MIB };
         let shape = Shape {
-            driver: Role { sidecars: vec![request(200, 100)], inits: vec![request(4000, 10)], ..Role::default() },
+            driver: Role {
+                sidecars: vec![request(200, 100)],
+                inits: vec![request(4000, 10)],
+                ..Role::default()
+            },
             ..Shape::default()
         };
         assert_eq!(pod(&shape, &shape.driver, "driver").unwrap(), request(4000, 1408 + 100));

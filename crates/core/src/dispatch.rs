@@ -19,7 +19,7 @@ use crate::{
     id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
     job::{Constraints, Placement, Refused, Request},
     ledger::Ledger,
-    place::{self, MemberFacts, QueueFacts, Question, Verdict},
+    place::{self, MemberFacts, Question, QueueFacts, Verdict},
     resources::Resources,
     selector::Selector,
     waits::Waits,
@@ -106,7 +106,7 @@ pub struct Checkpoint {
 }
 
 /// The shortest and the longest time that a route backs off after a full quota.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 type Rank = (Reverse<i32>, Timestamp, JobKey);
 
@@ -296,9 +296,10 @@ impl Dispatcher {
             line.unbook(&among, &cluster);
         }
         if why == Withdrawal::Capacity {
-            let delay = self.backoffs.get(&(queue.clone(), cluster.clone())).map_or(BACKOFF.0, |(_, delay)| {
-                (*delay * 2).min(BACKOFF.1)
-            });
+            let delay = self
+                .backoffs
+                .get(&(queue.clone(), cluster.clone()))
+                .map_or(BACKOFF.0, |(_, delay)| (*delay * 2).min(BACKOFF.1));
             self.backoffs.insert((queue, cluster), (later(now, delay), delay));
         }
     }
@@ -325,14 +326,19 @@ impl Dispatcher {
 
     /// Places what can be placed. Returns the jobs that were decided, in order of decision.
     pub fn pass(&mut self, now: Timestamp) -> Vec<JobUid> {
-        let ended: Vec<_> = self.backoffs.iter().filter(|(_, (until, _))| *until <= now).map(|(k, _)| k.0.clone()).collect();
+        let ended: Vec<_> =
+            self.backoffs.iter().filter(|(_, (until, _))| *until <= now).map(|(k, _)| k.0.clone()).collect();
         for queue in ended {
             if let Some(line) = self.lines.get_mut(&queue) {
                 line.dirty = true;
             }
         }
-        let queues: Vec<_> =
-            self.lines.iter().filter(|(_, l)| l.dirty || !l.fresh.is_empty()).map(|(q, _)| q.clone()).collect();
+        let queues: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|(_, l)| l.dirty || !l.fresh.is_empty())
+            .map(|(q, _)| q.clone())
+            .collect();
         queues.into_iter().flat_map(|queue| self.pass_queue(&queue, now)).collect()
     }
 
@@ -380,12 +386,18 @@ impl Dispatcher {
     fn pass_queue(&mut self, queue: &QueueName, now: Timestamp) -> Vec<JobUid> {
         let Some(line) = self.lines.get_mut(queue) else { return Vec::new() };
         let fresh = std::mem::take(&mut line.fresh);
-        let looked_at: Vec<Rank> =
-            if std::mem::take(&mut line.dirty) { line.waiting.keys().cloned().collect() } else { fresh.into_iter().collect() };
+        let looked_at: Vec<Rank> = if std::mem::take(&mut line.dirty) {
+            line.waiting.keys().cloned().collect()
+        } else {
+            fresh.into_iter().collect()
+        };
         let mut without_room: HashSet<Class> = HashSet::new();
         let mut placed = Vec::new();
         for rank in looked_at {
-            let Some(applicant) = self.lines.get(queue).and_then(|line| line.waiting.get(&rank)).cloned() else { continue };
+            let Some(applicant) = self.lines.get(queue).and_then(|line| line.waiting.get(&rank)).cloned()
+            else {
+                continue;
+            };
             let class = Class::of(&applicant);
             // Reserving only takes room away: who is like one that found none finds none either.
             if self.waits.contains_key(&applicant.uid) && without_room.contains(&class) {
@@ -468,7 +480,12 @@ impl Dispatcher {
     }
 
     /// Members and weights that a recorded placement was booked with, as far as today's routes tell.
-    fn among(&self, queue: &QueueName, excluded: &[ClusterName], picked: &ClusterName) -> Vec<(ClusterName, u32)> {
+    fn among(
+        &self,
+        queue: &QueueName,
+        excluded: &[ClusterName],
+        picked: &ClusterName,
+    ) -> Vec<(ClusterName, u32)> {
         let facts = self.lines.get(queue).and_then(|line| line.facts.as_ref());
         let mut among: Vec<_> = self
             .fleet
@@ -554,7 +571,10 @@ fn why(picked: &ClusterName, candidates: &[crate::credit::Candidate], verdicts: 
     };
     let mut text = format!("weight {weight} of {sum}");
     if candidates.len() > 1 {
-        text.push_str(&format!(" among {}", list(candidates.iter().map(|c| c.cluster.to_string()).collect())));
+        text.push_str(&format!(
+            " among {}",
+            list(candidates.iter().map(|c| c.cluster.to_string()).collect())
+        ));
     }
     let not: Vec<_> = verdicts
         .iter()

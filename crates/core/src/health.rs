@@ -59,7 +59,7 @@ const ANSWERS_OUT_OF_SUSPECT: u32 = 2;
 /// The shortest and the longest time in Suspect.
 const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Ready for this long: the next Suspect starts with the shortest hold again.
-const CALM: Duration = Duration::from_secs(300);
+const CALM: Duration = Duration::from_mins(5);
 
 /// The health of one member.
 #[derive(Clone, Debug)]

@@ -127,7 +127,9 @@ impl RemoteName {
         if !job_name.starts_with(|c: char| c.is_ascii_lowercase()) {
             readable.push('j');
         }
-        readable.extend(job_name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }));
+        readable.extend(
+            job_name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }),
+        );
         readable.truncate(READABLE);
         let readable = readable.trim_end_matches('-');
 

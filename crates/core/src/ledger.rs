@@ -69,7 +69,10 @@ impl Ledger {
 
     /// What one queue has placed anywhere.
     pub fn total_of(&self, queue: &QueueName) -> Resources {
-        self.routes.iter().filter(|((_, q), _)| q == queue).fold(Resources::default(), |sum, (_, used)| sum + *used)
+        self.routes
+            .iter()
+            .filter(|((_, q), _)| q == queue)
+            .fold(Resources::default(), |sum, (_, used)| sum + *used)
     }
 }
 

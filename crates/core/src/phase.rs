@@ -106,7 +106,10 @@ impl FromStr for Phase {
     type Err = UnknownPhase;
 
     fn from_str(word: &str) -> Result<Self, UnknownPhase> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == word).ok_or_else(|| UnknownPhase(word.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|phase| phase.as_str() == word)
+            .ok_or_else(|| UnknownPhase(word.to_owned()))
     }
 }
 
@@ -161,6 +164,9 @@ mod tests {
     fn a_driver_that_already_exists_is_no_failure() {
         let run = RunState::Failed(FailureSign::DriverExists);
         assert_eq!(Phase::of(&run, Some(Phase::Running)), Phase::Running);
-        assert_eq!(Phase::of(&RunState::Failed(FailureSign::Application), Some(Phase::Running)), Phase::Failed);
+        assert_eq!(
+            Phase::of(&RunState::Failed(FailureSign::Application), Some(Phase::Running)),
+            Phase::Failed
+        );
     }
 }

@@ -287,7 +287,8 @@ pub fn weigh(
                 Some(route) => {
                     let on_member = (member.capacity, ledger.on(cluster));
                     let on_route = (route.capacity, ledger.of(&queue.name, cluster));
-                    let exclusion = exclude(question, cluster, member, route, [on_member, on_route], &backing_off);
+                    let exclusion =
+                        exclude(question, cluster, member, route, [on_member, on_route], &backing_off);
                     (exclusion, headroom([on_member, on_route]))
                 }
             };
@@ -321,7 +322,8 @@ fn exclude(
     if route.weight == 0 {
         return Some(Exclusion::WeightZero);
     }
-    let fits = |n: usize| limits.get(n).and_then(|(capacity, used)| capacity.fits(*used, request.demand).err());
+    let fits =
+        |n: usize| limits.get(n).and_then(|(capacity, used)| capacity.fits(*used, request.demand).err());
     let (of_member, of_route) = (fits(0), fits(1));
     let for_ever = |shortage: &Option<Shortage>| shortage.as_ref().is_some_and(Shortage::is_for_ever);
     if for_ever(&of_member) || for_ever(&of_route) {
@@ -345,7 +347,9 @@ fn exclude(
         return Some(Exclusion::NotReady { reason: "Connecting".to_owned(), message });
     }
     let target = member.namespace.target(namespace);
-    if let Some((_, reason, _)) = member.blocked.iter().find(|(blocked, _, until)| blocked == target && *until > now) {
+    if let Some((_, reason, _)) =
+        member.blocked.iter().find(|(blocked, _, until)| blocked == target && *until > now)
+    {
         return Some(Exclusion::NamespaceBlocked { namespace: target.clone(), reason: reason.clone() });
     }
     if backing_off(cluster) {
@@ -361,9 +365,9 @@ fn exclude(
 /// An entry matches when it is the version or a dotted prefix of it.
 fn runs(offered: &[String], wanted: &str) -> bool {
     offered.is_empty()
-        || offered
-            .iter()
-            .any(|entry| wanted.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        || offered.iter().any(|entry| {
+            wanted.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
 }
 
 fn headroom(limits: [(Capacity, Resources); 2]) -> u64 {

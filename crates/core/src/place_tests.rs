@@ -96,9 +96,13 @@ fn each_exclusion_has_its_reason() {
         reason(|c| c.member.blocked = vec![(Namespace::from("team-a"), "Forbidden".into(), later)]),
         "NamespaceBlocked"
     );
-    assert_eq!(reason(|c| c.member.blocked = vec![(Namespace::from("team-b"), "Forbidden".into(), later)]), "-");
     assert_eq!(
-        reason(|c| c.member.blocked = vec![(Namespace::from("team-a"), "Forbidden".into(), Timestamp::UNIX_EPOCH)]),
+        reason(|c| c.member.blocked = vec![(Namespace::from("team-b"), "Forbidden".into(), later)]),
+        "-"
+    );
+    assert_eq!(
+        reason(|c| c.member.blocked =
+            vec![(Namespace::from("team-a"), "Forbidden".into(), Timestamp::UNIX_EPOCH)]),
         "-",
         "a block ends"
     );

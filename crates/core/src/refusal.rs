@@ -51,13 +51,16 @@ pub struct Answer<'a> {
 /// Webhook denials and outages share the words "admission webhook": an outage is a 500 and therefore not here.
 pub fn classify(answer: Answer<'_>) -> Option<Refusal> {
     let message = answer.message;
-    let refusal =
-        |class, reason| Some(Refusal { class, reason, message: message.chars().take(MESSAGE_LIMIT).collect() });
+    let refusal = |class, reason| {
+        Some(Refusal { class, reason, message: message.chars().take(MESSAGE_LIMIT).collect() })
+    };
     let ending = answer.causes.contains(&"NamespaceTerminating")
         || message.contains("because it is being terminated")
         || message.contains("is being terminated");
     match answer.code {
-        403 if message.contains("exceeded quota") || message.contains("failed to validate resource quota") => {
+        403 if message.contains("exceeded quota")
+            || message.contains("failed to validate resource quota") =>
+        {
             refusal(RefusalClass::Capacity, "QuotaExceeded")
         }
         403 if message.contains("failed quota") => refusal(RefusalClass::Job, "RejectedByMember"),
@@ -86,7 +89,12 @@ const MESSAGE_LIMIT: usize = 1024;
 mod tests {
     use super::*;
 
-    fn class(code: u16, reason: &str, message: &str, causes: &[&str]) -> Option<(RefusalClass, &'static str)> {
+    fn class(
+        code: u16,
+        reason: &str,
+        message: &str,
+        causes: &[&str],
+    ) -> Option<(RefusalClass, &'static str)> {
         classify(Answer { code, reason, message, causes }).map(|r| (r.class, r.reason))
     }
 
@@ -105,7 +113,12 @@ mod tests {
         for (code, message, causes, expected) in [
             (401, "Unauthorized", &[][..], (Member, "Unauthorized")),
             (403, "User \"r\" cannot create resource \"sparkapplications\"", &[], (Member, "Forbidden")),
-            (403, "unable to create new content in namespace x because it is being terminated", &[], (Member, "NamespaceTerminating")),
+            (
+                403,
+                "unable to create new content in namespace x because it is being terminated",
+                &[],
+                (Member, "NamespaceTerminating"),
+            ),
             (403, "anything", &["NamespaceTerminating"], (Member, "NamespaceTerminating")),
             (404, "namespaces \"x\" not found", &[], (Member, "NamespaceMissing")),
             (404, "the server could not find the requested resource", &[], (Member, "CrdMissing")),

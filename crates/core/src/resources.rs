@@ -227,7 +227,10 @@ pub fn quantity_milli(text: &str) -> Result<u128, AmountError> {
         _ => {
             let exponent = suffix.strip_prefix(['e', 'E']).ok_or_else(bad)?;
             let exponent: i32 = exponent.parse().map_err(|_| bad())?;
-            let power = 10u128.checked_pow(exponent.unsigned_abs()).filter(|_| exponent.abs() <= 24).ok_or_else(bad)?;
+            let power = 10u128
+                .checked_pow(exponent.unsigned_abs())
+                .filter(|_| exponent.abs() <= 24)
+                .ok_or_else(bad)?;
             if exponent >= 0 { (1000 * power, 1) } else { (1000, power) }
         }
     };
@@ -322,9 +325,14 @@ mod tests {
 
     #[test]
     fn sizes_read_as_spark_reads_them() {
-        for (text, bytes) in
-            [("512", 512 << 20), ("512m", 512 << 20), ("8G", 8 << 30), ("1gb", 1 << 30), ("2048k", 2 << 20), ("100b", 0)]
-        {
+        for (text, bytes) in [
+            ("512", 512 << 20),
+            ("512m", 512 << 20),
+            ("8G", 8 << 30),
+            ("1gb", 1 << 30),
+            ("2048k", 2 << 20),
+            ("100b", 0),
+        ] {
             assert_eq!(spark_size_bytes(text), Ok(bytes), "{text}");
         }
         for text in ["", "g", "1.5g", "1Gi", "-1g", "1 g"] {
@@ -339,7 +347,10 @@ mod tests {
         let used = Resources { jobs: 1, pods: 3, cpu_milli: 3000, memory_bytes: 1 << 30 };
         let demand = |cpu_milli| Resources { jobs: 1, pods: 2, cpu_milli, memory_bytes: 1 << 40 };
         assert_eq!(capacity.fits(used, demand(1000)), Ok(()));
-        assert_eq!(capacity.fits(used, demand(1500)).unwrap_err().to_string(), "needs 1500m cpu, 1 of 4 free");
+        assert_eq!(
+            capacity.fits(used, demand(1500)).unwrap_err().to_string(),
+            "needs 1500m cpu, 1 of 4 free"
+        );
         assert_eq!(capacity.fits(used, demand(5000)).unwrap_err().to_string(), "needs 5 cpu, has 4 at all");
     }
 }

@@ -312,7 +312,14 @@ pub fn refused_by_all(record: &Record) -> Outcome {
         }
         None => "no member can take it".to_owned(),
     };
-    Outcome { phase: Phase::Failed, reason: "RejectedByMember", message, uid: None, application: None, read_log: false }
+    Outcome {
+        phase: Phase::Failed,
+        reason: "RejectedByMember",
+        message,
+        uid: None,
+        application: None,
+        read_log: false,
+    }
 }
 
 fn after_the_end(s: Snapshot<'_>) -> Step {
@@ -469,7 +476,12 @@ fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation) -> Step {
 }
 
 /// When the mirror is to be written; `None` when the record already says it.
-fn mirror_due(s: Snapshot<'_>, placement: &Placement, seen: &Observation, mirror: &Mirror) -> Option<Timestamp> {
+fn mirror_due(
+    s: Snapshot<'_>,
+    placement: &Placement,
+    seen: &Observation,
+    mirror: &Mirror,
+) -> Option<Timestamp> {
     let record = &s.job.record;
     let back = record.unreachable && s.member.is_some_and(|m| m.link == LinkState::Ready);
     let Some(before) = &record.application else {
@@ -477,7 +489,8 @@ fn mirror_due(s: Snapshot<'_>, placement: &Placement, seen: &Observation, mirror
         let fresh = seen.run == RunState::Accepted && !seen.deleting && !back;
         return Some(if fresh { later(placement.at, s.timing.uid_after) } else { s.now });
     };
-    let same_head = placement.uid.as_ref() == Some(&mirror.uid) && record.phase == Some(mirror.phase) && !back;
+    let same_head =
+        placement.uid.as_ref() == Some(&mirror.uid) && record.phase == Some(mirror.phase) && !back;
     if !same_head || before.state != mirror.application.state || seen.deleting {
         return (!same_head || *before != mirror.application).then_some(s.now);
     }
@@ -496,22 +509,41 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
     let member = &placement.cluster;
     let end = |phase, reason, message, read_log| {
         let uid = Some(seen.uid.clone());
-        Step::Finish(Box::new(Outcome { phase, reason, message, uid, application: Some(application.clone()), read_log }))
+        Step::Finish(Box::new(Outcome {
+            phase,
+            reason,
+            message,
+            uid,
+            application: Some(application.clone()),
+            read_log,
+        }))
     };
     let said = seen.error.as_deref().unwrap_or("the operator gives no cause");
     match &seen.run {
         RunState::Succeeded => end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false),
         RunState::Failed(FailureSign::DriverExists) => match s.driver {
             // The operator submitted twice and gave up on the second: the first driver decides.
-            DriverSeen::Succeeded => {
-                end(Phase::Succeeded, "JobSucceeded", format!("the driver completed on {member}; its operator says: {said}"), false)
+            DriverSeen::Succeeded => end(
+                Phase::Succeeded,
+                "JobSucceeded",
+                format!("the driver completed on {member}; its operator says: {said}"),
+                false,
+            ),
+            DriverSeen::Failed(how) => {
+                end(Phase::Failed, "JobFailed", format!("the driver failed on {member}: {how}"), true)
             }
-            DriverSeen::Failed(how) => end(Phase::Failed, "JobFailed", format!("the driver failed on {member}: {how}"), true),
-            DriverSeen::Gone => {
-                end(Phase::Failed, "DriverLost", format!("no driver is left on {member}; its operator says: {said}"), false)
-            }
+            DriverSeen::Gone => end(
+                Phase::Failed,
+                "DriverLost",
+                format!("no driver is left on {member}; its operator says: {said}"),
+                false,
+            ),
             DriverSeen::Alive => {
-                let mirror = Mirror { phase: Phase::of(&seen.run, s.job.record.phase), uid: seen.uid.clone(), application };
+                let mirror = Mirror {
+                    phase: Phase::of(&seen.run, s.job.record.phase),
+                    uid: seen.uid.clone(),
+                    application,
+                };
                 let look = later(s.now, s.timing.examine_every);
                 match mirror_due(s, placement, seen, &mirror) {
                     Some(due) if due <= s.now => Step::Mirror(Box::new(mirror)),
@@ -520,9 +552,12 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
             }
             DriverSeen::Nothing => Step::Examine,
         },
-        RunState::Failed(sign) => {
-            end(Phase::Failed, sign.reason(), format!("failed on {member}: {said}"), *sign == FailureSign::Application)
-        }
+        RunState::Failed(sign) => end(
+            Phase::Failed,
+            sign.reason(),
+            format!("failed on {member}: {said}"),
+            *sign == FailureSign::Application,
+        ),
         RunState::Accepted
         | RunState::Submitted
         | RunState::Running

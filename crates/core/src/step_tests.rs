@@ -159,7 +159,7 @@ impl World {
             fenced: self.fenced,
             leading_since: at(-1000),
             mirrored_at: self.mirrored_at,
-            retention: Duration::from_secs(600),
+            retention: Duration::from_mins(10),
             fleet_in_doubt: self.fleet_in_doubt,
             timing,
             now: self.now,
@@ -236,7 +236,9 @@ mod create {
 
     #[test]
     fn nothing_is_created_where_the_member_is_not_fine() {
-        for link in [LinkState::Connecting, LinkState::Suspect { since: at(99) }, LinkState::Lost { since: at(9) }] {
+        for link in
+            [LinkState::Connecting, LinkState::Suspect { since: at(99) }, LinkState::Lost { since: at(9) }]
+        {
             let world = World::placed().with(|w| {
                 w.link(link);
                 w.sends.last = Some(at(98));
@@ -278,7 +280,9 @@ mod withdrawal {
 
     #[test]
     fn a_refusal_counts_only_when_no_other_create_can_take_effect() {
-        let refused = |change: fn(&mut World)| World::placed().with(change).after_refusal(RefusalClass::Member).is_some();
+        let refused = |change: fn(&mut World)| {
+            World::placed().with(change).after_refusal(RefusalClass::Member).is_some()
+        };
         assert!(refused(|w| w.sends.last = Some(at(99))), "the only create ever sent was refused");
         let unanswered = |w: &mut World| {
             w.sends.last = Some(at(99));
@@ -302,7 +306,10 @@ mod withdrawal {
         assert!(matches!(world.after_refusal(RefusalClass::Job), Some(Step::Withdraw(Cause::Refused(_)))));
         let (cluster, reason) = (ClusterName::from("us-1"), "RejectedByMember".to_owned());
         world.job.record.refusals.push(Refused { cluster, reason, message: String::new(), at: at(1) });
-        assert_eq!(outcome(world.after_refusal(RefusalClass::Job).unwrap()), (Phase::Failed, "RejectedByMember"));
+        assert_eq!(
+            outcome(world.after_refusal(RefusalClass::Job).unwrap()),
+            (Phase::Failed, "RejectedByMember")
+        );
         assert!(matches!(world.after_refusal(RefusalClass::Capacity), Some(Step::Withdraw(_))));
     }
 }
@@ -436,7 +443,8 @@ mod absence {
     #[test]
     fn an_object_of_somebody_else_is_not_touched() {
         let mut world = World::placed();
-        world.remote = Remote::Present(Box::new(Observation { owner: None, ..observation(RunState::Running) }));
+        world.remote =
+            Remote::Present(Box::new(Observation { owner: None, ..observation(RunState::Running) }));
         assert_eq!(outcome(world.step()), (Phase::Failed, "NameTaken"));
     }
 

@@ -49,7 +49,8 @@ impl Waits {
     }
 
     pub(crate) fn for_verdicts(queue: &QueueName, verdicts: &[Verdict]) -> Self {
-        let excluded: Vec<_> = verdicts.iter().filter_map(|v| Some((&v.cluster, v.exclusion.as_ref()?))).collect();
+        let excluded: Vec<_> =
+            verdicts.iter().filter_map(|v| Some((&v.cluster, v.exclusion.as_ref()?))).collect();
         if excluded.iter().all(|(_, exclusion)| **exclusion == Exclusion::NoRoute) {
             let message = if verdicts.is_empty() {
                 format!("SparkQueue {queue} has no member to go to: no MemberCluster is registered")
@@ -69,9 +70,11 @@ impl Waits {
         } else {
             ("NoClusterReady", "no member can take the job now")
         };
-        let routed: Vec<_> = excluded.iter().filter(|(_, exclusion)| **exclusion != Exclusion::NoRoute).collect();
+        let routed: Vec<_> =
+            excluded.iter().filter(|(_, exclusion)| **exclusion != Exclusion::NoRoute).collect();
         let mut message = format!("{lead}: ");
-        let listed: Vec<_> = routed.iter().take(LISTED).map(|(cluster, why)| format!("{cluster}: {why}")).collect();
+        let listed: Vec<_> =
+            routed.iter().take(LISTED).map(|(cluster, why)| format!("{cluster}: {why}")).collect();
         message.push_str(&listed.join("; "));
         if routed.len() > LISTED {
             message.push_str(&format!("; and {} more", routed.len() - LISTED));

@@ -96,7 +96,8 @@ mod tests {
         let cli = Cli::try_parse_from(["spark-router", "run", "--retention-floor", "1s"]).unwrap();
         let Command::Run(run) = cli.command;
         assert_eq!(run.retention_floor, Duration::from_secs(1));
-        let error = Cli::try_parse_from(["spark-router", "run", "--retention-floor", "1d"]).unwrap_err().to_string();
+        let error =
+            Cli::try_parse_from(["spark-router", "run", "--retention-floor", "1d"]).unwrap_err().to_string();
         assert!(error.contains("write it like 90s, 24h or 1h30m"), "{error}");
     }
 }

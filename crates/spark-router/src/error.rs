@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The log filter cannot be read.
-    #[error("--log {filter:?} is no filter; write a level like info, or pairs like spark_router_controller=debug")]
+    #[error(
+        "--log {filter:?} is no filter; write a level like info, or pairs like spark_router_controller=debug"
+    )]
     LogFilter {
         /// As given.
         filter: String,
@@ -21,7 +23,9 @@ pub(crate) enum Error {
     #[error("cannot build a client for the hub cluster")]
     Client(#[source] spark_router_member::Error),
     /// The hub's identity cannot be read.
-    #[error("cannot read namespace kube-system on the hub, whose uid is the hub's identity; grant get on it or set --hub-id")]
+    #[error(
+        "cannot read namespace kube-system on the hub, whose uid is the hub's identity; grant get on it or set --hub-id"
+    )]
     Identity(#[source] Box<kube::Error>),
     /// The hub's kube-system namespace has no uid.
     #[error("the hub's kube-system namespace has no uid; set --hub-id")]

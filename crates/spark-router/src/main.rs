@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     let result = telemetry::start(&run.log, run.log_format).and_then(|()| {
         // Both kube and the admin server use rustls; one provider for the process.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
         runtime.block_on(serve(*run))
     });
     match result {
@@ -101,7 +102,9 @@ async fn identity(client: kube::Client) -> Result<HubId, Error> {
     loop {
         match Api::<Namespace>::all(client.clone()).get("kube-system").await {
             Ok(namespace) => return namespace.metadata.uid.map(HubId::new).ok_or(Error::NoIdentity),
-            Err(error @ kube::Error::Api(_)) if is_final(&error) => return Err(Error::Identity(Box::new(error))),
+            Err(error @ kube::Error::Api(_)) if is_final(&error) => {
+                return Err(Error::Identity(Box::new(error)));
+            }
             Err(error) => {
                 tracing::warn!(%error, "the hub does not answer yet");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;

@@ -8,7 +8,9 @@ use spark_router_member::error_line;
 use tracing::info;
 
 use super::{Next, links, write};
-use crate::{context::Context, error::Error, events::Kind, metrics::EndLabels, reconcile::Gathered, status::Change};
+use crate::{
+    context::Context, error::Error, events::Kind, metrics::EndLabels, reconcile::Gathered, status::Change,
+};
 
 /// How much of a driver's log is read after a failure, in bytes.
 const LOG_TAIL: u32 = 8 * 1024;
@@ -26,13 +28,16 @@ pub(super) async fn finish(at: &Gathered, context: &Context, mut outcome: Outcom
     context.dispatcher.forget(job.uid.clone()).await;
     let cluster = job.record.placement.as_ref().map(|p| p.cluster.as_str().to_owned()).unwrap_or_default();
     info!(cluster.name = cluster, phase = %outcome.phase, reason = outcome.reason, "finished");
-    context.metrics.finished.get_or_create(&EndLabels {
-        queue: at.object.spec.queue.clone(),
-        member_cluster: cluster,
-        result: outcome.phase.as_str().to_owned(),
-        reason: outcome.reason.to_owned(),
-    })
-    .inc();
+    context
+        .metrics
+        .finished
+        .get_or_create(&EndLabels {
+            queue: at.object.spec.queue.clone(),
+            member_cluster: cluster,
+            result: outcome.phase.as_str().to_owned(),
+            reason: outcome.reason.to_owned(),
+        })
+        .inc();
     let kind = if outcome.phase == Phase::Succeeded { Kind::Normal } else { Kind::Warning };
     let message = written.status.as_ref().and_then(|s| s.message.clone()).unwrap_or(outcome.message);
     context.events.publish(&written, kind, "Finish", outcome.reason, &message);

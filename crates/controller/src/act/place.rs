@@ -30,7 +30,9 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
     let Ok(request) = &job.request else { return Ok(Next::Again) };
     match context.dispatcher.ask(applicant(job, request)).await? {
         Answer::Place(decision) => commit(at, context, request, *decision).await,
-        Answer::Wait(waits) if waits.refused_by_all => finish::finish(at, context, refused_by_all(&job.record)).await,
+        Answer::Wait(waits) if waits.refused_by_all => {
+            finish::finish(at, context, refused_by_all(&job.record)).await
+        }
         Answer::Wait(waits) => {
             let written = write(at, context, &Change::Waiting(&waits)).await?;
             let changed = at.object.status.as_ref().and_then(|s| s.reason.as_deref()) != Some(waits.reason);
@@ -46,7 +48,12 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
 }
 
 /// Puts a decision on the hub's record: this write is the placement.
-async fn commit(at: &Gathered, context: &Context, request: &Request, decision: Decision) -> Result<Next, Error> {
+async fn commit(
+    at: &Gathered,
+    context: &Context,
+    request: &Request,
+    decision: Decision,
+) -> Result<Next, Error> {
     let job = &at.parsed.job;
     let Some(member) = context.member(&decision.cluster) else {
         context.dispatcher.withdraw(job.uid.clone(), None, Withdrawal::Other).await;
@@ -90,7 +97,12 @@ async fn commit(at: &Gathered, context: &Context, request: &Request, decision: D
     Ok(Next::written(Some(written)))
 }
 
-pub(super) async fn refused(at: Gathered, context: &Context, placement: &Placement, refusal: Refusal) -> Result<Next, Error> {
+pub(super) async fn refused(
+    at: Gathered,
+    context: &Context,
+    placement: &Placement,
+    refusal: Refusal,
+) -> Result<Next, Error> {
     let snapshot = at.snapshot(context);
     match after_refusal(snapshot, placement, refusal) {
         Some(Step::Withdraw(cause)) => withdraw(&at, context, &cause).await,
@@ -108,9 +120,13 @@ pub(super) async fn refused(at: Gathered, context: &Context, placement: &Placeme
 pub(super) async fn withdraw(at: &Gathered, context: &Context, cause: &Cause) -> Result<Next, Error> {
     let job = &at.parsed.job;
     let Some(placement) = &job.record.placement else { return Ok(Next::Again) };
-    let Some(written) = write(at, context, &Change::Withdrawn(cause)).await? else { return Ok(Next::Rest(None)) };
+    let Some(written) = write(at, context, &Change::Withdrawn(cause)).await? else {
+        return Ok(Next::Rest(None));
+    };
     let (why, word) = match cause {
-        Cause::Refused(refusal) if refusal.class == RefusalClass::Capacity => (Withdrawal::Capacity, refusal.reason),
+        Cause::Refused(refusal) if refusal.class == RefusalClass::Capacity => {
+            (Withdrawal::Capacity, refusal.reason)
+        }
         Cause::Refused(refusal) => (Withdrawal::Other, refusal.reason),
         Cause::Unsent => (Withdrawal::Other, "Unsent"),
     };
