@@ -1,8 +1,9 @@
 //! The router's first promise, on real control planes: a job that is applied on the hub runs on one member, its end is
 //! seen on the hub, and nothing is left of it when it is deleted.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,7 @@ async fn jobs_run_on_members_and_their_ends_come_back() {
     // Deleted, finished jobs take their remote applications with them, and those their pods.
     sure(jobs::delete_all::<RoutedSparkJob>(hub, "team", PATIENCE).await, &router);
     for member in MEMBERS.map(|name| fleet.member(name)) {
-        let gone = jobs::wait_for_applications(member, "the end", PATIENCE, |left| left.is_empty()).await;
+        let gone = jobs::wait_for_applications(member, "the end", PATIENCE, BTreeMap::is_empty).await;
         sure(gone, &router);
         let pods: Api<Pod> = Api::namespaced(member.client(), "team");
         for driver in pods.list(&kube::api::ListParams::default()).await.unwrap() {

@@ -37,7 +37,10 @@ fn crates_know_only_what_is_below_them() {
         ("spark-router-controller", &["api", "core", "member"]),
         ("spark-router", &["api", "controller", "core", "member"]),
     ] {
-        let known: Vec<_> = names(package).into_iter().filter(|name| name.starts_with("spark-router") && name != package).collect();
+        let known: Vec<_> = names(package)
+            .into_iter()
+            .filter(|name| name.starts_with("spark-router") && name != package)
+            .collect();
         let allowed: Vec<_> = allowed.iter().map(|name| format!("spark-router-{name}")).collect();
         let beyond: Vec<_> = known.iter().filter(|name| !allowed.contains(name)).collect();
         assert!(beyond.is_empty(), "{package} may know {allowed:?}, but links {beyond:?} too");
@@ -59,11 +62,14 @@ fn the_core_does_no_io_and_the_types_need_no_client() {
 #[test]
 fn the_binary_has_one_tls_and_one_http() {
     let binary = linked("spark-router");
-    for single in ["rustls", "ring", "hyper", "http", "tokio", "tower", "axum", "kube", "k8s-openapi", "jiff"] {
+    for single in ["rustls", "ring", "hyper", "http", "tokio", "tower", "axum", "kube", "k8s-openapi", "jiff"]
+    {
         let versions: Vec<_> = binary.iter().filter(|(name, _)| name == single).collect();
         assert_eq!(versions.len(), 1, "{versions:?}");
     }
-    for banned in ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "chrono", "spark-router-testkit"] {
+    for banned in
+        ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "chrono", "spark-router-testkit"]
+    {
         assert!(!binary.iter().any(|(name, _)| name == banned), "the binary links {banned}");
     }
 }
