@@ -211,13 +211,12 @@ impl fmt::Display for Exclusion {
             }
             Self::NoRoom { in_route, shortage } => {
                 let whose = if *in_route { "the queue's share there" } else { "its capacity" };
+                let Shortage { dimension, needed, limit, .. } = *shortage;
+                let (needed, limit) = (amount(dimension, needed), amount(dimension, limit));
                 if shortage.is_for_ever() {
-                    write!(f, "the job {shortage} in {whose}")
+                    write!(f, "the job needs {needed}, and {whose} is only {limit}")
                 } else {
-                    let Shortage { dimension, needed, limit, .. } = *shortage;
-                    let limit = Shortage { dimension, needed: limit, free: limit, limit };
-                    let _ = needed;
-                    write!(f, "{whose} of {} is in use", amount(limit))
+                    write!(f, "{whose} of {limit} is in use")
                 }
             }
             Self::RefusedThisJob { reason } => write!(f, "refused this job ({reason})"),
@@ -234,12 +233,12 @@ impl fmt::Display for Exclusion {
     }
 }
 
-fn amount(limit: Shortage) -> String {
+fn amount(dimension: Dimension, amount: u64) -> String {
     use crate::resources::{Cpu, Memory};
-    match limit.dimension {
-        Dimension::Jobs => format!("{} jobs", limit.limit),
-        Dimension::Cpu => format!("{} cpu", Cpu(limit.limit)),
-        Dimension::Memory => format!("{} memory", Memory(limit.limit)),
+    match dimension {
+        Dimension::Jobs => format!("{amount} jobs"),
+        Dimension::Cpu => format!("{} cpu", Cpu(amount)),
+        Dimension::Memory => format!("{} memory", Memory(amount)),
     }
 }
 

@@ -119,7 +119,7 @@ fn room_is_the_members_and_the_routes() {
     assert_eq!(text(&|c| fill(c, "other", 7000)), "its capacity of 8 cpu is in use");
     assert_eq!(
         text(&|c| c.request.demand.cpu_milli = 7000),
-        "the job needs 7 cpu, has 6 at all in the queue's share there"
+        "the job needs 7 cpu, and the queue's share there is only 6 cpu"
     );
     assert_eq!(reason(|c| fill(c, "other", 5000)), "-");
     assert_eq!(reason(|c| c.request.demand.cpu_milli = 9000), "NeverFits");

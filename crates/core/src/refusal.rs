@@ -58,8 +58,10 @@ pub fn classify(answer: Answer<'_>) -> Option<Refusal> {
         || message.contains("because it is being terminated")
         || message.contains("is being terminated");
     match answer.code {
+        // "status unknown": a fresh quota whose use nobody has counted yet.
         403 if message.contains("exceeded quota")
-            || message.contains("failed to validate resource quota") =>
+            || message.contains("failed to validate resource quota")
+            || message.contains("status unknown for quota") =>
         {
             refusal(RefusalClass::Capacity, "QuotaExceeded")
         }
@@ -105,6 +107,9 @@ mod tests {
         assert_eq!(class(403, "Forbidden", text, &[]), Some((RefusalClass::Capacity, "QuotaExceeded")));
         let webhook = "admission webhook \"v.sparkoperator.k8s.io\" denied the request: failed to validate resource quota \"a/b\"";
         assert_eq!(class(403, "Forbidden", webhook, &[]), Some((RefusalClass::Capacity, "QuotaExceeded")));
+        let uncounted = "sparkapplications.sparkoperator.k8s.io \"x\" is forbidden: status unknown for quota: team-a, \
+                         resources: count/sparkapplications.sparkoperator.k8s.io";
+        assert_eq!(class(403, "Forbidden", uncounted, &[]), Some((RefusalClass::Capacity, "QuotaExceeded")));
     }
 
     #[test]
