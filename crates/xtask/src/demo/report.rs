@@ -54,6 +54,8 @@ struct Remote {
 /// A report, what is wrong, and what is not in the object.
 #[derive(Debug)]
 pub(super) struct Findings {
+    /// The jobs as they ended, from the hub.
+    pub(super) jobs: Vec<RoutedSparkJob>,
     /// The object.
     pub(super) report: Report,
     /// Everything that keeps it from being ok.
@@ -125,7 +127,13 @@ impl Findings {
             seconds: rounded(seconds),
             ok: objections.is_empty(),
         };
-        Ok(Self { report, objections, weights, calls })
+        Ok(Self { jobs, report, objections, weights, calls })
+    }
+
+    /// Adds what else is wrong: with anything, the run is not ok.
+    pub(super) fn object(&mut self, objections: Vec<String>) {
+        self.objections.extend(objections);
+        self.report.ok = self.objections.is_empty();
     }
 
     /// The share of each member, and what there is beside it, for people.
@@ -189,7 +197,11 @@ fn shares(
     members: &[MemberCluster],
 ) -> Vec<(String, f64)> {
     let cores = cores(&job.spec.template.spec);
+    let named = job.spec.placement.as_ref().map(|it| it.cluster_names.as_slice()).unwrap_or_default();
     let fits = |name: &String| {
+        if !named.is_empty() && !named.contains(name) {
+            return false;
+        }
         let member = members.iter().find(|member| member.name_any() == *name);
         member.is_some_and(|member| declared_cores(member).is_none_or(|declared| cores <= declared))
     };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spark_router_testkit::fleet::Builder;
+use spark_router_testkit::kubelet::Kubelet;
 use spark_router_testkit::router::{Installation, Router, RouterOptions};
 use spark_router_testkit::{Cluster, Fleet, tools};
 
@@ -21,6 +22,8 @@ pub(super) const NAMESPACE: &str = "demo";
 /// Everything that runs.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// Nodes that run pods as processes; none unless a lane adds some. First, so that they end before what they talk to.
+    pub(super) kubelets: Vec<Kubelet>,
     /// The control planes.
     pub(super) fleet: Fleet,
     /// The router.
@@ -54,7 +57,7 @@ impl Stage {
         router.wait_ready().await?;
         installation.wait_members(members, MEMBERS).await?;
         progress.say("the router is ready, and so are its members");
-        Ok(Self { fleet, router })
+        Ok(Self { kubelets: Vec::new(), fleet, router })
     }
 
     /// `kubectl apply` on the hub, from a file as a user has it; returns what kubectl said.
