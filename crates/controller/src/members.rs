@@ -29,7 +29,7 @@ use kube::{
     },
 };
 use serde_json::json;
-use spark_router_api::{API_VERSION, MemberCluster, MemberClusterStatus, condition::reason, names};
+use spark_router_api::{API_VERSION, MemberCluster, MemberClusterStatus, RoutedSparkJob, condition::reason, names};
 use spark_router_core::{
     id::{Attempt, ClusterName, JobKey, JobUid},
     resources::Resources,
@@ -66,6 +66,8 @@ pub struct Parts {
     pub dispatcher: dispatcher::Handle,
     /// Knows which jobs exist.
     pub hub: Hub,
+    /// The jobs, to ask the hub only for those that are not among them.
+    pub jobs: Store<RoutedSparkJob>,
     /// How often members are swept.
     pub sweep_every: Duration,
     /// Ends everything.
@@ -78,6 +80,8 @@ pub struct Members {
     pub store: Store<MemberCluster>,
     /// Changes with each change of an object.
     pub changed: watch::Receiver<u64>,
+    /// Whether the objects have been listed once. Not the store's own signal: that wakes only the last of those who wait.
+    pub listed: watch::Receiver<bool>,
     /// Notes attempts that were let go of.
     pub abandon: Abandon,
     /// Ends when everything has ended.
@@ -88,9 +92,10 @@ pub struct Members {
 pub fn start(parts: Parts) -> Members {
     let (store, writer) = reflector::store();
     let (changing, changed) = watch::channel(0);
+    let (listing, listed) = watch::channel(false);
     let (abandon, notes) = Abandon::channel();
     let secrets = Secrets::default();
-    let watching = watch_objects(parts.client.clone(), writer, changing);
+    let watching = watch_objects(parts.client.clone(), writer, changing, listing);
     let keeper = Keeper {
         client: parts.client.clone(),
         registry: parts.registry.clone(),
@@ -104,30 +109,32 @@ pub fn start(parts: Parts) -> Members {
     };
     sweep::start(
         &parts.registry,
-        Arc::new(SweptJobs { hub: parts.hub, store: store.clone() }),
+        Arc::new(SweptJobs { hub: parts.hub, jobs: parts.jobs, store: store.clone() }),
         sweep::Pace::every(parts.sweep_every),
     );
     let looking_at_secrets = secrets.watch(parts.client, parts.namespace);
     let (stop, registry) = (parts.stop, parts.registry);
     let objects = changed.clone();
+    let ready = listed.clone();
     let task = tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = watching => {}
             () = looking_at_secrets => {}
-            () = keeper.run(objects, secrets, notes) => {}
+            () = keeper.run(ready, objects, secrets, notes) => {}
         }
         // Links end with the same stop.
         stop.cancelled().await;
         registry.closed().await;
     });
-    Members { store, changed, abandon, task }
+    Members { store, changed, listed, abandon, task }
 }
 
 async fn watch_objects(
     client: Client,
     writer: reflector::store::Writer<MemberCluster>,
     changing: watch::Sender<u64>,
+    listing: watch::Sender<bool>,
 ) {
     let mut stream = std::pin::pin!(
         watcher(Api::<MemberCluster>::all(client), watcher::Config::default())
@@ -137,7 +144,12 @@ async fn watch_objects(
     );
     while let Some(event) = stream.next().await {
         match event {
-            Ok(_) => changing.send_modify(|count| *count += 1),
+            Ok(event) => {
+                if matches!(event, watcher::Event::InitDone) {
+                    listing.send_replace(true);
+                }
+                changing.send_modify(|count| *count += 1);
+            }
             Err(error) => warn!(%error, "the watch of MemberClusters failed; it is set up again"),
         }
     }
@@ -160,8 +172,14 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, mut objects: watch::Receiver<u64>, secrets: Secrets, mut notes: notes::Inbox) {
-        if self.store.wait_until_ready().await.is_err() {
+    async fn run(
+        mut self,
+        mut listed: watch::Receiver<bool>,
+        mut objects: watch::Receiver<u64>,
+        secrets: Secrets,
+        mut notes: notes::Inbox,
+    ) {
+        if listed.wait_for(|listed| *listed).await.is_err() {
             return;
         }
         let mut links = self.registry.subscribe();
@@ -365,6 +383,7 @@ impl Keeper {
 /// What the sweep asks.
 struct SweptJobs {
     hub: Hub,
+    jobs: Store<RoutedSparkJob>,
     store: Store<MemberCluster>,
 }
 
@@ -375,6 +394,11 @@ impl sweep::Jobs for SweptJobs {
         key: &JobKey,
         uid: &JobUid,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        let cached = self.jobs.get(&reflector::ObjectRef::new(&key.name).within(key.namespace.as_str()));
+        if cached.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid.as_str())) {
+            return Ok(true);
+        }
+        // That the cache lacks it proves nothing.
         Ok(self.hub.exists(key.namespace.as_str(), &key.name, uid.as_str()).await?)
     }
 

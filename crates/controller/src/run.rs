@@ -97,6 +97,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         registry: registry.clone(),
         dispatcher: dispatcher.clone(),
         hub: hub.clone(),
+        jobs: job_store.clone(),
         sweep_every: settings.sweep_every,
         stop: stop.child_token(),
     });
@@ -119,6 +120,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         timing: Timing::default(),
         retention_floor: settings.retention_floor,
         leading_since: Timestamp::now(),
+        stop: stop.child_token(),
         loaded: CancellationToken::new(),
     });
 
@@ -152,7 +154,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         dispatcher: dispatcher.clone(),
         called,
     };
-    let load = load(fleet, job_store, &listed, &context, settings.readiness, members.changed, &tasks, &stop);
+    let looking = (members.listed, members.changed);
+    let load = load(fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
     tokio::pin!(loop_, load);
     let mut loading = true;
     loop {
@@ -236,14 +239,14 @@ async fn load(
     listed: &Listed,
     context: &Context,
     readiness: Readiness,
-    changed: tokio::sync::watch::Receiver<u64>,
+    (mut members, changed): (tokio::sync::watch::Receiver<bool>, tokio::sync::watch::Receiver<u64>),
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
     // A store whose feeder is gone never gets ready; the process is stopping then.
     let _ = job_store.wait_until_ready().await;
     readiness.done("jobs");
-    let _ = fleet.members.wait_until_ready().await;
+    let _ = members.wait_for(|listed| *listed).await;
     readiness.done("members");
     listed.queues.notified().await;
     readiness.done("queues");
@@ -260,7 +263,7 @@ async fn load(
     readiness.done("member connections");
     let mut told = Told::default();
     fleet.tell(&mut told).await;
-    jobs::restore(&job_store, &context.dispatcher).await;
+    jobs::restore(&job_store, context).await;
     info!(jobs = job_store.state().len(), members = told.len(), "loaded");
     context.loaded.cancel();
     tasks.spawn(fleet.run(told, changed, stop.child_token()));
