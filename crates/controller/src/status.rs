@@ -54,7 +54,8 @@ pub enum Change<'a> {
 /// The status after `change`, or `None` when it would say what it says already.
 pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Option<RoutedSparkJobStatus> {
     let before = object.status.clone().unwrap_or_default();
-    let mut next = Next { status: before.clone(), generation: object.metadata.generation, now: Time(now) };
+    let mut next =
+        Next { object, status: before.clone(), generation: object.metadata.generation, now: Time(now) };
     next.status.observed_generation = object.metadata.generation;
     match change {
         Change::Rejected(rejection) => next.rejected(rejection.reason, &rejection.message),
@@ -70,13 +71,14 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
     (next.status != before).then_some(next.status)
 }
 
-struct Next {
+struct Next<'a> {
+    object: &'a RoutedSparkJob,
     status: RoutedSparkJobStatus,
     generation: Option<i64>,
     now: Time,
 }
 
-impl Next {
+impl Next<'_> {
     fn set(&mut self, type_: &'static str, status: Truth, reason: &str, message: &str) {
         let finding = Finding { type_, status, reason: reason.to_owned(), message: message.to_owned() };
         condition::set(&mut self.status.conditions, finding, self.generation, &self.now);
@@ -299,8 +301,11 @@ impl Next {
 
     fn terminating(&mut self, waits: &DeletionWaits) {
         let cluster = self.status.cluster.clone().unwrap_or_default();
+        let meta = &self.object.metadata;
         let way_out = format!(
-            "To let go of it although it may still run there: kubectl annotate rsj <name> {}=true",
+            "To let go of it although it may still run there: kubectl annotate rsj -n {} {} {}=true",
+            meta.namespace.as_deref().unwrap_or("default"),
+            meta.name.as_deref().unwrap_or_default(),
             spark_router_api::names::ABANDON_ANNOTATION
         );
         let message = match waits {
