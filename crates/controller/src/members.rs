@@ -389,16 +389,16 @@ struct SweptJobs {
 
 #[async_trait::async_trait]
 impl sweep::Jobs for SweptJobs {
+    fn is_known(&self, key: &JobKey, uid: &JobUid) -> bool {
+        let job = self.jobs.get(&reflector::ObjectRef::new(&key.name).within(key.namespace.as_str()));
+        job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid.as_str()))
+    }
+
     async fn exists(
         &self,
         key: &JobKey,
         uid: &JobUid,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        let cached = self.jobs.get(&reflector::ObjectRef::new(&key.name).within(key.namespace.as_str()));
-        if cached.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid.as_str())) {
-            return Ok(true);
-        }
-        // That the cache lacks it proves nothing.
         Ok(self.hub.exists(key.namespace.as_str(), &key.name, uid.as_str()).await?)
     }
 

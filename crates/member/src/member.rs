@@ -43,8 +43,10 @@ pub enum Created {
     Refused(Refusal),
     /// Something of that name is there that is not this attempt: it was not touched. The text says whose it is.
     NameTaken(String),
-    /// Nothing was written to the wire: no free place in the member's window, no connection, or the member is not ready.
-    /// The keys of those that found no place are sent upward when one gets free.
+    /// Nothing was written to the wire: the member is not ready or its window is full. The job is called when that
+    /// changes.
+    Busy(String),
+    /// Nothing was written to the wire or the server took nothing of it: no connection, or too many requests.
     NotSent(String),
     /// The request may have been acted on. The same create must be sent again.
     Unclear(String),

@@ -15,6 +15,7 @@ use spark_router_api::condition::reason;
 use spark_router_core::{
     health::{Health as Probed, LinkState, Thresholds},
     id::{MemberIdentity, Namespace},
+    refusal::{Refusal, RefusalClass},
 };
 use tokio::sync::watch;
 
@@ -27,6 +28,15 @@ pub type Fault = (&'static str, String);
 const BLOCK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// How long a namespace without an operator is left alone before it is looked at again.
 const SILENT_FOR: Duration = Duration::from_mins(1);
+
+/// Why a create is not sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Denied {
+    /// The member takes nothing now.
+    Now(String),
+    /// The namespace refused everything a moment ago: asking once more would only tell the same.
+    Refused(Refusal),
+}
 
 /// See the module.
 pub(crate) struct Standing {
@@ -51,7 +61,8 @@ struct Inner {
 
 #[derive(Clone, Debug)]
 struct Block {
-    reason: &'static str,
+    /// What it said; said again for it to whoever comes before the time is over.
+    refusal: Refusal,
     until: Timestamp,
     step: Duration,
 }
@@ -112,20 +123,26 @@ impl Standing {
     }
 
     /// Whether creates may be sent; else why not.
-    pub(crate) fn takes_creates(&self, namespace: &Namespace) -> Result<(), String> {
-        let health = self.health();
-        if let Some((reason, message)) = health.fault {
-            return Err(format!("{reason}: {message}"));
+    pub(crate) fn takes_creates(&self, namespace: &Namespace) -> Result<(), Denied> {
+        let inner = self.inner.lock();
+        if let Some((reason, message)) = inner.fault() {
+            return Err(Denied::Now(format!("{reason}: {message}")));
         }
-        if health.link != LinkState::Ready {
-            return Err(format!("the link is {}", health.link.as_str()));
+        let link = inner.health.state();
+        if link != LinkState::Ready {
+            return Err(Denied::Now(format!("the link is {}", link.as_str())));
         }
-        match health.blocked.iter().find(|(blocked, ..)| blocked == namespace) {
-            Some((_, reason, until)) => {
-                Err(format!("namespace {namespace} is left alone until {until}: {reason}"))
-            }
-            None => Ok(()),
+        if let Some(block) = inner.blocked.get(namespace).filter(|block| block.until > self.clock.now()) {
+            return Err(Denied::Refused(block.refusal.clone()));
         }
+        if inner.silence.namespaces.contains(namespace) {
+            return Err(Denied::Refused(Refusal {
+                class: RefusalClass::Member,
+                reason: reason::OPERATOR_SILENT,
+                message: format!("no Spark operator picks applications up in namespace {namespace}"),
+            }));
+        }
+        Ok(())
     }
 
     /// Whether this is certainly the member that objects were placed on, and it may be asked about them.
@@ -262,10 +279,10 @@ impl Standing {
     }
 
     /// The namespace refused everything: leave it alone for a while that doubles with each refusal in a row.
-    pub(crate) fn block(&self, namespace: &Namespace, reason: &'static str) {
+    pub(crate) fn block(&self, namespace: &Namespace, refusal: Refusal) {
         self.change(|inner, now| {
             let step = inner.blocked.get(namespace).map_or(BLOCK.0, |block| (block.step * 2).min(BLOCK.1));
-            inner.blocked.insert(namespace.clone(), Block { reason, until: later(now, step), step });
+            inner.blocked.insert(namespace.clone(), Block { refusal, until: later(now, step), step });
         });
     }
 
@@ -340,7 +357,7 @@ impl Inner {
             .blocked
             .iter()
             .filter(|(_, block)| block.until > now)
-            .map(|(namespace, block)| (namespace.clone(), block.reason.to_owned(), block.until))
+            .map(|(namespace, block)| (namespace.clone(), block.refusal.reason.to_owned(), block.until))
             .collect();
         if !self.silence.everywhere {
             for namespace in &self.silence.namespaces {
@@ -427,23 +444,32 @@ mod tests {
         assert_eq!(standing.identity(), Some(&me()));
     }
 
+    fn forbidden() -> Refusal {
+        Refusal { class: RefusalClass::Member, reason: "Forbidden", message: "no".to_owned() }
+    }
+
     #[test]
     fn a_namespace_that_refuses_is_left_alone_for_longer_each_time() {
         let (standing, _changed) = standing(Admission::Granted);
+        standing.answered(Taken::Yes);
+        standing.checked(&me(), None, None);
+        standing.synced();
         let seconds = |standing: &Standing| {
             let until = standing.health().blocked[0].2;
             until.duration_since(standing.now()).as_secs()
         };
-        standing.block(&ns(), "Forbidden");
+        standing.block(&ns(), forbidden());
         assert!((4..=5).contains(&seconds(&standing)));
-        standing.block(&ns(), "Forbidden");
+        standing.block(&ns(), forbidden());
         assert!((9..=10).contains(&seconds(&standing)));
         for _ in 0..9 {
-            standing.block(&ns(), "Forbidden");
+            standing.block(&ns(), forbidden());
         }
         assert!((299..=300).contains(&seconds(&standing)));
+        assert_eq!(standing.takes_creates(&ns()), Err(Denied::Refused(forbidden())));
+        assert_eq!(standing.takes_creates(&Namespace::from("other")), Ok(()));
         standing.unblock(&ns());
-        assert!(standing.health().blocked.is_empty());
+        assert!(standing.health().blocked.is_empty() && standing.takes_creates(&ns()).is_ok());
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::{
 /// What the sweep asks the hub.
 #[async_trait]
 pub trait Jobs: Send + Sync + 'static {
+    /// Whether a cache shows the job. Asked for every application; makes no call.
+    fn is_known(&self, key: &JobKey, uid: &JobUid) -> bool;
+
     /// Whether the job exists, by a quorum read. One that is being deleted exists.
     async fn exists(&self, key: &JobKey, uid: &JobUid) -> Result<bool, Box<dyn StdError + Send + Sync>>;
 
@@ -79,9 +82,12 @@ async fn sweep(registry: &Registry, link: &Kubeflow, jobs: &dyn Jobs, pace: Pace
         if one.ended_for.is_some() && !is_over {
             continue;
         }
+        if jobs.is_known(&owner.key, &owner.job) {
+            continue;
+        }
         let let_go = abandoned.contains(&(owner.job.clone(), owner.attempt));
         if removed >= pace.most {
-            break;
+            return;
         }
         match jobs.exists(&owner.key, &owner.job).await {
             Ok(false) => {}

@@ -153,7 +153,13 @@ fn refusals_are_told_apart_by_who_is_at_fault() {
         let (class, reason, message) = refused(member.submit(&nowhere).await);
         assert_eq!((class, reason), (RefusalClass::Member, "NamespaceMissing"), "{message}");
         assert_eq!(member.health().blocked[0].0, nowhere.namespace);
-        assert!(matches!(member.submit(&nowhere).await, Created::NotSent(_)));
+        let calls = bench.calls.total("m1", "create", "sparkapplications");
+        assert_eq!(refused(member.submit(&nowhere).await).1, "NamespaceMissing");
+        assert_eq!(
+            bench.calls.total("m1", "create", "sparkapplications"),
+            calls,
+            "the same is not asked again at once"
+        );
         assert_eq!((member.health().link, member.health().fault), (LinkState::Ready, None));
         quotas.delete("none", &DeleteParams::default()).await.unwrap();
     });
@@ -210,7 +216,7 @@ fn answers_of_the_machinery_are_no_refusals() {
         loop {
             match member.submit(&order).await {
                 Created::Accepted(_) => break,
-                Created::NotSent(_) if started.elapsed() < PATIENCE => {
+                Created::Refused(_) if started.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 other => panic!("{other:?}"),

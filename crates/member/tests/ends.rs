@@ -266,6 +266,10 @@ struct Hub {
 
 #[async_trait]
 impl sweep::Jobs for Hub {
+    fn is_known(&self, _: &JobKey, _: &JobUid) -> bool {
+        false
+    }
+
     async fn exists(&self, _: &JobKey, uid: &JobUid) -> Result<bool, Box<dyn StdError + Send + Sync>> {
         if *self.broken.lock() {
             return Err("the hub does not answer".into());

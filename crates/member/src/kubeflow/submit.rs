@@ -23,6 +23,7 @@ use crate::{
     link::{Departure, was_never_written},
     member::{Created, Order},
     render,
+    standing::Denied,
     view::Application,
     window::Place,
 };
@@ -37,8 +38,10 @@ const QUEUE: Duration = Duration::from_secs(2);
 
 impl Kubeflow {
     pub(super) async fn create(&self, order: &Order) -> Created {
-        if let Err(why) = self.standing.takes_creates(&order.namespace) {
-            return Created::NotSent(why);
+        match self.standing.takes_creates(&order.namespace) {
+            Ok(()) => {}
+            Err(Denied::Now(why)) => return Created::NotSent(why),
+            Err(Denied::Refused(refusal)) => return Created::Refused(refusal),
         }
         let Some(mut place) = self.window.try_enter(&order.key) else {
             return Created::NotSent("enough creates are on their way to the member".to_owned());
@@ -112,7 +115,7 @@ impl Kubeflow {
             return Created::Unclear(format!("{}: {}", status.code, status.message));
         };
         if refusal.class == RefusalClass::Member {
-            self.standing.block(&order.namespace, refusal.reason);
+            self.standing.block(&order.namespace, refusal.clone());
             if status.code == 401 {
                 self.standing.credentials_refused();
                 self.probe_now.notify_one();
