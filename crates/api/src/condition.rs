@@ -81,6 +81,8 @@ pub mod reason {
     pub const REACHABLE: &str = "Reachable";
     /// Does not answer.
     pub const MEMBER_UNREACHABLE: &str = "MemberUnreachable";
+    /// It answers and cannot be worked with.
+    pub const MEMBER_NOT_READY: &str = "MemberNotReady";
     /// The member's MemberCluster is gone.
     pub const MEMBER_MISSING: &str = "MemberMissing";
 

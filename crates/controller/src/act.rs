@@ -19,6 +19,7 @@ use spark_router_member::Member;
 
 use crate::{
     context::Context,
+    convert,
     error::Error,
     events::Kind,
     links,
@@ -79,8 +80,8 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             context.memory.change(uid, |entry| entry.mirrored_at = Some(at.now));
             Ok(Next::written(written))
         }
-        Step::Unreachable { since } => {
-            write(at, context, &Change::Unreachable(since)).await.map(Next::written)
+        Step::Unreachable(trouble) => {
+            write(at, context, &Change::Unreachable(trouble)).await.map(Next::written)
         }
         Step::Explain(waits) => write(at, context, &Change::Terminating(&waits)).await.map(Next::written),
         Step::Submit
@@ -126,15 +127,15 @@ async fn on_member(
         Step::Submit => remote::submit(at, context, placement, member).await,
         Step::Confirm => Ok(remote::confirm(at, placement, member).await),
         Step::Examine => Ok(remote::examine(at, placement, member).await),
-        Step::Release(uid) => remote::release(placement, member, &uid).await,
+        Step::Release(uid) => remote::release(at, context, placement, member, &uid).await,
         Step::Retire(uid) => remote::retire(at, context, placement, member, &uid).await,
-        Step::Stop { settled_at } => Ok(remote::stop(at, context, placement, member, settled_at).await),
+        Step::Stop { settled_at } => remote::stop(at, context, placement, member, settled_at).await,
         Step::Hold
         | Step::Reject(_)
         | Step::Enqueue
         | Step::Withdraw(_)
         | Step::Mirror(_)
-        | Step::Unreachable { .. }
+        | Step::Unreachable(_)
         | Step::Finish(_)
         | Step::Explain(_)
         | Step::Abandon
@@ -148,7 +149,7 @@ async fn write(
     context: &Context,
     change: &Change<'_>,
 ) -> Result<Option<RoutedSparkJob>, Error> {
-    match status::after(&at.object, change, at.now) {
+    match status::after(&at.object, change, convert::to_the_second(at.now)) {
         Some(next) => context.hub.write_status(&at.object, &next).await.map(Some),
         None => Ok(None),
     }

@@ -42,6 +42,8 @@ pub struct Context {
     pub retention_floor: Duration,
     /// Since when this process leads.
     pub leading_since: Timestamp,
+    /// Cancelled when the process is going down.
+    pub stop: CancellationToken,
     /// Cancelled as soon as everything that decisions rest on is loaded.
     pub loaded: CancellationToken,
 }

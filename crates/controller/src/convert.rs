@@ -17,6 +17,7 @@ use spark_router_api::{
 use spark_router_core::{
     credit::Credits,
     dispatch::Checkpoint,
+    health::LinkState,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     job::{Application, Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request},
     observe::ExecutorCounts,
@@ -166,37 +167,47 @@ pub fn demand(resources: Resources) -> Demand {
     Demand { jobs, pods, cpu_milli, memory_bytes }
 }
 
-/// A member as placement sees it: what its object declares and what its link says.
-///
-/// # Errors
-/// The field and the amount that cannot be read.
-pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> Result<MemberFacts, String> {
+/// A member as placement sees it: what its object declares and what its link says. One whose object cannot be read is at
+/// fault, not gone: a typing error must not make others look like the last ones left.
+pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts {
     let spec = &object.spec;
     let health = link.map(Member::health);
-    Ok(MemberFacts {
+    let (capacity, unreadable) = match capacity(spec.capacity.as_ref(), "spec.capacity") {
+        Ok(capacity) => (capacity, None),
+        Err(why) => (Capacity::default(), Some((condition::reason::INVALID_SPEC.to_owned(), why))),
+    };
+    let fault = match &health {
+        Some(health) => {
+            health.fault.as_ref().map(|(reason, message)| ((*reason).to_owned(), message.clone()))
+        }
+        // The object is known and no link could be made of it: its own condition says why.
+        None => {
+            let ready = object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
+            ready.filter(|c| c.status == "False").map(|c| (c.reason.clone(), c.message.clone()))
+        }
+    };
+    MemberFacts {
         identity: link.and_then(Member::identity),
-        link: health.as_ref().map_or(spark_router_core::health::LinkState::Connecting, |h| h.link),
-        fault: match &health {
-            Some(health) => {
-                health.fault.as_ref().map(|(reason, message)| ((*reason).to_owned(), message.clone()))
-            }
-            // The object is known and no link could be made of it: its own condition says why.
-            None => {
-                let ready =
-                    object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
-                ready.filter(|c| c.status == "False").map(|c| (c.reason.clone(), c.message.clone()))
-            }
-        },
+        link: health.as_ref().map_or(LinkState::Connecting, |h| h.link),
+        fault: unreadable.or(fault),
         cordoned: spec.unschedulable || object.metadata.deletion_timestamp.is_some() || spec.forget,
         labels: object.labels().clone(),
         spark_versions: spec.spark_versions.clone(),
-        capacity: capacity(spec.capacity.as_ref(), "spec.capacity")?,
+        capacity,
         namespace: match &spec.namespace.fixed {
             Some(fixed) => NamespaceRule::Fixed(Namespace::new(fixed)),
             None => NamespaceRule::SameAsJob,
         },
         blocked: health.map(|h| h.blocked).unwrap_or_default(),
-    })
+    }
+}
+
+/// Whether everything that a member's object declares can be read.
+///
+/// # Errors
+/// The field and the value that cannot.
+pub fn readable(object: &MemberCluster) -> Result<(), String> {
+    capacity(object.spec.capacity.as_ref(), "spec.capacity").map(drop)
 }
 
 /// A queue as placement sees it: its routes, the namespaces it admits (`None`: nobody), and its checkpoint.
@@ -272,10 +283,14 @@ pub fn namespace_labels(object: &k8s_openapi::api::core::v1::Namespace) -> BTree
     object.labels().clone()
 }
 
-/// Now, to the second: the precision that the API keeps. A finer time would never equal what is read back.
+/// A time to the second: the precision that the API keeps. A finer one would never equal what is read back.
+pub fn to_the_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// Now, to the second.
 pub fn now_to_the_second() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
+    to_the_second(Timestamp::now())
 }
 
 #[cfg(test)]
@@ -286,7 +301,8 @@ mod tests {
 
     #[test]
     fn times_of_a_pass_are_what_the_api_keeps() {
-        assert_eq!(now_to_the_second().subsec_nanosecond(), 0);
+        let at: Timestamp = "2026-01-01T00:00:05.7Z".parse().unwrap();
+        assert_eq!(to_the_second(at).to_string(), "2026-01-01T00:00:05Z");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! into one pass, so a burst costs few passes and an idle router no waiting. Jobs that are placed later, when room
 //! appears, are called by their keys through the reconcile trigger. Must never do I/O or wait for anybody.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use spark_router_core::{
@@ -80,9 +80,9 @@ impl Handle {
         answer.await.map_err(|_| Error::Stopping)
     }
 
-    /// The decision is on the hub's record.
-    pub async fn committed(&self, uid: JobUid) {
-        self.change(move |dispatcher| dispatcher.committed(&uid)).await;
+    /// A placement is on the hub's record.
+    pub async fn committed(&self, uid: JobUid, placement: Placement) {
+        self.change(move |dispatcher| dispatcher.committed(&uid, &placement)).await;
     }
 
     /// The application exists.
@@ -132,8 +132,8 @@ async fn run(mut inbox: mpsc::Receiver<Command>, called: mpsc::Sender<JobKey>, s
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let wake = dispatcher
-            .next_wake(Timestamp::now())
-            .map(|at| std::time::Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
+            .next_wake()
+            .map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
         tokio::select! {
             () = stop.cancelled() => return,
             taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return },
@@ -149,18 +149,21 @@ async fn run(mut inbox: mpsc::Receiver<Command>, called: mpsc::Sender<JobKey>, s
                 Command::Change(change) => change(&mut dispatcher),
             }
         }
-        let decided = dispatcher.pass(Timestamp::now());
-        let askers: HashSet<&JobUid> = asked.iter().map(|(uid, _)| uid).collect();
-        for uid in decided.iter().filter(|uid| !askers.contains(uid)) {
-            let Some(key) = dispatcher.key_of_decided(uid) else { continue };
-            if called.send(key).await.is_err() {
-                return;
-            }
-        }
+        let passed = dispatcher.pass(Timestamp::now());
+        let askers: HashSet<JobUid> = asked.iter().map(|(uid, _)| uid.clone()).collect();
         for (uid, reply) in asked {
             if let Some(answer) = dispatcher.answer(&uid) {
                 // An asker that went away asks again.
                 let _ = reply.send(answer);
+            }
+        }
+        for (uid, key) in passed.decided.into_iter().chain(passed.rephrased) {
+            if askers.contains(&uid) {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                sent = called.send(key) => if sent.is_err() { return },
             }
         }
     }

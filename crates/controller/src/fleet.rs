@@ -15,7 +15,6 @@ use spark_router_core::{
 use spark_router_member::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::{convert, dispatcher};
 
@@ -61,13 +60,7 @@ impl Fleet {
         for object in self.members.state() {
             let cluster = ClusterName::new(object.name_any());
             let link = self.registry.get(&cluster);
-            let facts = match convert::member(&object, link.as_deref()) {
-                Ok(facts) => facts,
-                Err(why) => {
-                    warn!(cluster.name = %cluster, why, "the member's object cannot be read; it takes nothing");
-                    continue;
-                }
-            };
+            let facts = convert::member(&object, link.as_deref());
             gone.retain(|name| *name != cluster);
             let before = told.get(&cluster);
             if before == Some(&facts) {

@@ -19,7 +19,7 @@ use spark_router_api::{RoutedSparkJob, condition};
 use spark_router_core::{dispatch::Dispatcher, id::JobUid};
 use tracing::warn;
 
-use crate::{context::Context, dispatcher};
+use crate::context::Context;
 
 /// The cache and its feeder.
 pub fn store() -> (Store<RoutedSparkJob>, Writer<RoutedSparkJob>) {
@@ -113,14 +113,22 @@ async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
         .await;
 }
 
-/// Takes every recorded placement into the dispatcher's account.
-pub async fn restore(jobs: &Store<RoutedSparkJob>, dispatcher: &dispatcher::Handle) {
+/// Takes every recorded placement into the dispatcher's account, in one command: nothing may come between.
+pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
+    let mut placed = Vec::new();
     for job in jobs.state() {
         let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };
         let Some(record) = &status.placement else { continue };
-        let placement = crate::convert::placement(record);
         let finished = condition::is_true(&status.conditions, condition::FINISHED);
-        dispatcher.change(move |d| d.restore(&JobUid::new(uid), &placement, finished)).await;
+        placed.push((JobUid::new(uid), crate::convert::placement(record), finished));
     }
-    dispatcher.change(Dispatcher::replay).await;
+    let restore = move |dispatcher: &mut Dispatcher| {
+        for (uid, placement, finished) in &placed {
+            dispatcher.restore(uid, placement, *finished);
+        }
+        dispatcher.replay();
+    };
+    context.dispatcher.change(restore).await;
+    // Jobs that went while they were read.
+    forget_missing(jobs, context).await;
 }

@@ -29,7 +29,9 @@ use kube::{
     },
 };
 use serde_json::json;
-use spark_router_api::{API_VERSION, MemberCluster, MemberClusterStatus, RoutedSparkJob, condition::reason, names};
+use spark_router_api::{
+    API_VERSION, MemberCluster, MemberClusterStatus, RoutedSparkJob, condition::reason, names,
+};
 use spark_router_core::{
     id::{Attempt, ClusterName, JobKey, JobUid},
     resources::Resources,

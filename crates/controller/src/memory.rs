@@ -31,6 +31,10 @@ pub struct Entry {
     pub create_failures: u32,
     /// What this process wrote last, until the watch has caught up.
     pub written: Option<Arc<RoutedSparkJob>>,
+    /// Our finalizer was taken off its application; the member's view may be behind.
+    pub released: bool,
+    /// Its end was seen: the dispatcher was told.
+    pub ended: bool,
     /// Its application was deleted after its end; the member's view may be behind.
     pub retired: bool,
 }
@@ -43,6 +47,7 @@ impl Entry {
             self.sends = Sends::default();
             self.fenced = false;
             self.retired = false;
+            self.released = false;
             self.create_failures = 0;
         }
     }

@@ -92,7 +92,11 @@ impl Gathered {
 /// # Errors
 /// What kept the pass from its end; [`on_error`] says when the next one comes.
 pub async fn reconcile(shown: Arc<RoutedSparkJob>, context: Arc<Context>) -> Result<Action, Error> {
-    context.loaded.cancelled().await;
+    tokio::select! {
+        () = context.loaded.cancelled() => {}
+        // Before everything is loaded nothing is decided, at the end neither.
+        () = context.stop.cancelled() => return Ok(Action::await_change()),
+    }
     let started = std::time::Instant::now();
     let span = info_span!(
         "job",
@@ -150,9 +154,17 @@ async fn gather(
         entry.turn_to(turned);
         (entry.clone(), is_new)
     });
-    if is_new && placement.is_some() {
-        // A commit whose answer got lost: the decision must not be handed out again.
-        context.dispatcher.committed(uid.clone()).await;
+    match placement {
+        // Seen for the first time: by a commit whose answer got lost, or by another process.
+        Some(placement) if is_new && parsed.job.record.finished.is_none() => {
+            context.dispatcher.committed(uid.clone(), placement.clone()).await;
+        }
+        _ => {}
+    }
+    if parsed.job.record.finished.is_some() && !entry.ended {
+        // Also where the answer to that write got lost.
+        context.dispatcher.forget(uid.clone()).await;
+        context.memory.change(uid, |entry| entry.ended = true);
     }
     let member = placement.and_then(|placement| placed_on(placement, context));
     let view = placement.and_then(|placement| {
@@ -167,14 +179,20 @@ async fn gather(
     });
     let remote = match (&member, placement) {
         (Some(_), Some(_)) if entry.retired => Remote::Absent,
-        (Some(member), Some(placement)) => member.observe(&placement.namespace, &placement.name),
+        (Some(member), Some(placement)) => match member.observe(&placement.namespace, &placement.name) {
+            Remote::Present(mut seen) => {
+                seen.held &= !entry.released;
+                Remote::Present(seen)
+            }
+            other => other,
+        },
         _ => Remote::Unknown,
     };
     let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
     let fleet_in_doubt =
         suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let now = convert::now_to_the_second();
+    let now = Timestamp::now();
     Ok(Gathered {
         object,
         parsed,

@@ -19,7 +19,7 @@ use spark_router_core::{
     job::{Application, Rejection},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
-    step::{Cause, DeletionWaits, Mirror, Outcome},
+    step::{Cause, DeletionWaits, Mirror, Outcome, Trouble},
     waits::Waits,
 };
 
@@ -41,8 +41,8 @@ pub enum Change<'a> {
     Withdrawn(&'a Cause),
     /// The application was observed.
     Mirrored(&'a Mirror, ApplicationLinks),
-    /// The member is unreachable.
-    Unreachable(Timestamp),
+    /// Nothing can be seen or done on the member.
+    Unreachable(Trouble),
     /// The end.
     Finished(&'a Outcome, ApplicationLinks),
     /// Its deletion waits.
@@ -63,7 +63,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Placed { placement, spec_hash } => next.placed(placement, spec_hash),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
-        Change::Unreachable(since) => next.unreachable(*since),
+        Change::Unreachable(trouble) => next.unreachable(*trouble),
         Change::Finished(outcome, links) => next.finished(outcome, links),
         Change::Terminating(waits) => next.terminating(waits),
         Change::Drifted => next.drifted(),
@@ -193,7 +193,7 @@ impl Next<'_> {
             id: application.id.clone(),
             submission_id: application.submission_id.clone(),
             submitted_at: application.submitted_at.map(Time),
-            started_at: application.started_at.map(Time),
+            started_at: application.started_at.map(|at| Time(crate::convert::to_the_second(at))),
             finished_at: application.finished_at.map(Time),
             attempts: (application.attempts > 0).then_some(application.attempts),
             executors: (counts != spark_router_core::observe::ExecutorCounts::default()).then_some(
@@ -242,15 +242,31 @@ impl Next<'_> {
         self.show(*phase, why, &message);
     }
 
-    fn unreachable(&mut self, since: Timestamp) {
+    fn unreachable(&mut self, trouble: Trouble) {
         let cluster = self.status.cluster.clone().unwrap_or_default();
-        let message = format!(
-            "{cluster} does not answer since {since}; the job may go on there, its state is shown again when {cluster} \
-             is back"
-        );
-        self.set(condition::MEMBER_REACHABLE, Truth::False, reason::MEMBER_UNREACHABLE, &message);
-        self.going_on(reason::MEMBER_UNREACHABLE, &message);
-        self.status.reason = Some(reason::MEMBER_UNREACHABLE.to_owned());
+        let (why, message) = match trouble {
+            Trouble::Silent { since } => (
+                reason::MEMBER_UNREACHABLE,
+                format!(
+                    "{cluster} does not answer since {since}; the job may go on there, its state is shown again when \
+                     {cluster} is back"
+                ),
+            ),
+            Trouble::Missing => (
+                reason::MEMBER_MISSING,
+                format!(
+                    "{cluster} is no registered MemberCluster any more, or another cluster than the one that was placed \
+                     on; the job may go on there, its state is shown again when that cluster is back under its name"
+                ),
+            ),
+            Trouble::Faulty => (
+                reason::MEMBER_NOT_READY,
+                format!("{cluster} cannot be worked with; kubectl get mc {cluster} -o wide says why"),
+            ),
+        };
+        self.set(condition::MEMBER_REACHABLE, Truth::False, why, &message);
+        self.going_on(why, &message);
+        self.status.reason = Some(why.to_owned());
         self.status.message = Some(message);
     }
 
@@ -270,6 +286,11 @@ impl Next<'_> {
         self.accepted();
         self.set(condition::SUCCEEDED, Truth::from(succeeded), why, &message);
         self.set(condition::FINISHED, Truth::True, why, &message);
+        if *why != reason::ABANDONED
+            && condition::find(&self.status.conditions, condition::MEMBER_REACHABLE).is_some()
+        {
+            self.set(condition::MEMBER_REACHABLE, Truth::True, reason::REACHABLE, "the member answered");
+        }
         if condition::find(&self.status.conditions, condition::PLACED).is_some_and(|c| c.status != "True") {
             self.set(condition::PLACED, Truth::False, why, &message);
         }
@@ -322,11 +343,7 @@ impl Next<'_> {
                     "waits for {cluster}, which is no MemberCluster any more: the job may still run there. {way_out}"
                 )
             }
-            DeletionWaits::Unusable => {
-                format!(
-                    "waits for {cluster}, which lacks rights or its SparkApplication CRD: see kubectl get mc {cluster} -o wide. {way_out}"
-                )
-            }
+            DeletionWaits::Member(why) => format!("waits for {cluster}: {why}. {way_out}"),
         };
         self.going_on(reason::TERMINATING, &message);
         self.show(Phase::Cancelling, reason::TERMINATING, &message);

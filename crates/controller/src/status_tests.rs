@@ -168,7 +168,7 @@ fn unreachable_and_back() {
     let object = next(&job(), &placed());
     let mirror = mirror(Phase::Running);
     let object = next(&object, &Change::Mirrored(&mirror, ApplicationLinks::default()));
-    let object = next(&object, &Change::Unreachable(at(50)));
+    let object = next(&object, &Change::Unreachable(Trouble::Silent { since: at(50) }));
     assert!(shown(&object).contains(&"MemberReachable=False(MemberUnreachable)".to_owned()));
     assert_eq!(
         object.status.as_ref().unwrap().phase.as_deref(),

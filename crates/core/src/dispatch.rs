@@ -1,12 +1,13 @@
 //! Which waiting job is placed next, and where: the fleet, the queues and the ledger in one hand.
 //!
 //! Owns everything that placement reads, with one writer. Order inside a queue is priority, then age, then name; a job
-//! that finds no room lets others pass it. A pass looks only at what changed: new jobs by themselves, whole queues when
-//! room appears. Must never place a job twice: a decision stays the same until it is committed, withdrawn or forgotten.
+//! that finds no room lets others pass it. Waiting jobs that are alike for placement form a class: a pass asks once for
+//! each, so a long queue costs no more than a short one. Must never place a job twice: a decision stays the same until
+//! it is committed, withdrawn or forgotten.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -118,11 +119,38 @@ struct Line {
     credits: Credits,
     placed: BTreeMap<ClusterName, u64>,
     seq: u64,
-    waiting: BTreeMap<Rank, Applicant>,
-    /// Joined since the last pass.
-    fresh: BTreeSet<Rank>,
+    classes: HashMap<Arc<Class>, Waiting>,
+    /// Classes that nobody was asked for yet.
+    fresh: HashSet<Arc<Class>>,
     /// Room may have appeared since the last pass.
     dirty: bool,
+}
+
+/// The waiting jobs of one class, and what they wait for.
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: BTreeMap<Rank, Applicant>,
+    waits: Option<Waits>,
+}
+
+/// A route that met a full quota.
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    until: Timestamp,
+    delay: Duration,
+    /// When the delay last grew: a burst that meets the same full quota is one sign, not many.
+    grown: Timestamp,
+    /// Its end has been looked at.
+    over: bool,
+}
+
+/// What a pass made of the waiting jobs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Passed {
+    /// Jobs that have a decision now, in order of decision.
+    pub decided: Vec<(JobUid, JobKey)>,
+    /// Jobs that wait for something else than before.
+    pub rephrased: Vec<(JobUid, JobKey)>,
 }
 
 impl Line {
@@ -154,11 +182,10 @@ pub struct Dispatcher {
     namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
     lines: BTreeMap<QueueName, Line>,
     ledger: Ledger,
-    ranks: HashMap<JobUid, (QueueName, Rank)>,
+    ranks: HashMap<JobUid, (QueueName, Arc<Class>, Rank)>,
     decided: HashMap<JobUid, Decision>,
     booked: HashMap<JobUid, Booking>,
-    waits: HashMap<JobUid, Waits>,
-    backoffs: HashMap<(QueueName, ClusterName), (Timestamp, Duration)>,
+    backoffs: HashMap<(QueueName, ClusterName), Backoff>,
     replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
 }
 
@@ -174,6 +201,10 @@ impl Dispatcher {
     /// Forgets a member.
     pub fn remove_member(&mut self, cluster: &ClusterName) {
         if self.fleet.remove(cluster).is_some() {
+            for line in self.lines.values_mut() {
+                // One that comes back starts anew.
+                line.credits.retain(|owed| owed != cluster);
+            }
             self.wake_all();
         }
     }
@@ -202,6 +233,13 @@ impl Dispatcher {
         }
         if line.facts.as_ref() != Some(&facts) || line.admits != admits {
             line.dirty = true;
+        }
+        if line.facts.is_some() && line.facts.as_ref() != Some(&facts) {
+            // A member that the queue routes to no more, and again later, starts anew.
+            let fleet = &self.fleet;
+            line.credits.retain(|cluster| {
+                fleet.get(cluster).is_some_and(|member| facts.route_to(cluster, &member.labels).is_some())
+            });
         }
         (line.facts, line.admits) = (Some(facts), admits);
     }
@@ -246,15 +284,23 @@ impl Dispatcher {
             Some(decision) if *decision.request == *applicant.request => return,
             // Its owner changed it before the decision was committed.
             Some(_) => self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH),
+            // Its placement was taken back by a write whose answer got lost.
+            None if self.ledger.holds(&uid) => {
+                self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH)
+            }
             None => {}
         }
         let queue = applicant.request.queue.clone();
         let rank = (Reverse(applicant.request.priority), applicant.created, applicant.key.clone());
+        let class = Arc::new(Class::of(&applicant));
         self.leave(&uid);
         let line = self.lines.entry(queue.clone()).or_default();
-        line.waiting.insert(rank.clone(), applicant);
-        line.fresh.insert(rank.clone());
-        self.ranks.insert(uid, (queue, rank));
+        let waiting = line.classes.entry(class.clone()).or_default();
+        waiting.jobs.insert(rank.clone(), applicant);
+        if waiting.waits.is_none() {
+            line.fresh.insert(class.clone());
+        }
+        self.ranks.insert(uid, (queue, class, rank));
     }
 
     /// What the last pass made of a job. `None` for a job that never asked.
@@ -262,23 +308,37 @@ impl Dispatcher {
         if let Some(decision) = self.decided.get(uid) {
             return Some(Answer::Place(Box::new(decision.clone())));
         }
-        self.waits.get(uid).cloned().map(Answer::Wait)
+        let (queue, class, _) = self.ranks.get(uid)?;
+        self.lines.get(queue)?.classes.get(class)?.waits.clone().map(Answer::Wait)
     }
 
-    /// Where a decided job lives on the hub, to call it.
-    pub fn key_of_decided(&self, uid: &JobUid) -> Option<JobKey> {
-        self.decided.get(uid).map(|decision| decision.key.clone())
-    }
-
-    /// The decision is on the hub's record.
-    pub fn committed(&mut self, uid: &JobUid) {
-        self.decided.remove(uid);
+    /// A placement is on the hub's record, by this process's decision or by anybody else's.
+    pub fn committed(&mut self, uid: &JobUid, placement: &Placement) {
+        let ours =
+            self.decided.get(uid).is_some_and(|d| d.cluster == placement.cluster && d.seq == placement.seq);
+        if ours {
+            self.decided.remove(uid);
+            return;
+        }
+        // Another process's, or one whose commit was not answered and then decided anew.
+        let booked = self.booked.get(uid).is_some_and(|b| b.cluster == placement.cluster);
+        if self.decided.contains_key(uid) || !booked {
+            self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
+            self.leave(uid);
+            let Placement { cluster, queue, demand, seq, .. } = placement;
+            self.ledger.reserve(uid.clone(), cluster.clone(), queue.clone(), *demand);
+            let line = self.lines.entry(queue.clone()).or_default();
+            line.seq = line.seq.max(*seq);
+        }
     }
 
     /// The application exists: there is nothing to take back any more, and its route works.
     pub fn dispatched(&mut self, uid: &JobUid) {
-        if let Some(Booking { queue, cluster, .. }) = self.booked.remove(uid) {
-            self.backoffs.remove(&(queue, cluster));
+        if let Some(Booking { queue, cluster, .. }) = self.booked.remove(uid)
+            && self.backoffs.remove(&(queue.clone(), cluster)).is_some()
+            && let Some(line) = self.lines.get_mut(&queue)
+        {
+            line.dirty = true;
         }
     }
 
@@ -296,11 +356,13 @@ impl Dispatcher {
             line.unbook(&among, &cluster);
         }
         if why == Withdrawal::Capacity {
-            let delay = self
-                .backoffs
-                .get(&(queue.clone(), cluster.clone()))
-                .map_or(BACKOFF.0, |(_, delay)| (*delay * 2).min(BACKOFF.1));
-            self.backoffs.insert((queue, cluster), (later(now, delay), delay));
+            let route = (queue, cluster);
+            let (delay, grown) = match self.backoffs.get(&route) {
+                None => (BACKOFF.0, now),
+                Some(backoff) if now < later(backoff.grown, backoff.delay) => (backoff.delay, backoff.grown),
+                Some(backoff) => ((backoff.delay * 2).min(BACKOFF.1), now),
+            };
+            self.backoffs.insert(route, Backoff { until: later(now, delay), delay, grown, over: false });
         }
     }
 
@@ -324,27 +386,26 @@ impl Dispatcher {
         }
     }
 
-    /// Places what can be placed. Returns the jobs that were decided, in order of decision.
-    pub fn pass(&mut self, now: Timestamp) -> Vec<JobUid> {
-        let ended: Vec<_> =
-            self.backoffs.iter().filter(|(_, (until, _))| *until <= now).map(|(k, _)| k.0.clone()).collect();
-        for queue in ended {
-            if let Some(line) = self.lines.get_mut(&queue) {
+    /// Places what can be placed.
+    pub fn pass(&mut self, now: Timestamp) -> Passed {
+        for ((queue, _), backoff) in self.backoffs.iter_mut().filter(|(_, b)| !b.over && b.until <= now) {
+            backoff.over = true;
+            if let Some(line) = self.lines.get_mut(queue) {
                 line.dirty = true;
             }
         }
-        let queues: Vec<_> = self
-            .lines
-            .iter()
-            .filter(|(_, l)| l.dirty || !l.fresh.is_empty())
-            .map(|(q, _)| q.clone())
-            .collect();
-        queues.into_iter().flat_map(|queue| self.pass_queue(&queue, now)).collect()
+        let due = self.lines.iter().filter(|(_, line)| line.dirty || !line.fresh.is_empty());
+        let queues: Vec<_> = due.map(|(queue, _)| queue.clone()).collect();
+        let mut passed = Passed::default();
+        for queue in queues {
+            self.pass_queue(&queue, now, &mut passed);
+        }
+        passed
     }
 
     /// When a pass is due although nothing happened: the first back-off to end.
-    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        self.backoffs.values().map(|(until, _)| *until).filter(|until| *until > now).min()
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until).min()
     }
 
     /// The verdicts on a job as they would be now, for explanations. `None` without such a queue.
@@ -356,7 +417,7 @@ impl Dispatcher {
     /// What a queue holds, its account as of now, and the members that it routes to with their weights.
     pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
         let Some(line) = self.lines.get(queue) else { return <_>::default() };
-        let queued = u64::try_from(line.waiting.len()).unwrap_or(u64::MAX);
+        let queued = line.classes.values().map(|waiting| waiting.jobs.len()).fold(0, u64_sum);
         let held = Held { active: self.ledger.total_of(queue), queued };
         let Line { seq, credits, placed, facts, .. } = line;
         let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
@@ -383,40 +444,54 @@ impl Dispatcher {
         self.fleet.len() > 1 && suspect * 2 > self.fleet.len()
     }
 
-    fn pass_queue(&mut self, queue: &QueueName, now: Timestamp) -> Vec<JobUid> {
-        let Some(line) = self.lines.get_mut(queue) else { return Vec::new() };
+    fn pass_queue(&mut self, queue: &QueueName, now: Timestamp, passed: &mut Passed) {
+        let Some(line) = self.lines.get_mut(queue) else { return };
         let fresh = std::mem::take(&mut line.fresh);
-        let looked_at: Vec<Rank> = if std::mem::take(&mut line.dirty) {
-            line.waiting.keys().cloned().collect()
+        let classes: Vec<Arc<Class>> = if std::mem::take(&mut line.dirty) {
+            line.classes.keys().cloned().collect()
         } else {
             fresh.into_iter().collect()
         };
-        let mut without_room: HashSet<Class> = HashSet::new();
-        let mut placed = Vec::new();
-        for rank in looked_at {
-            let Some(applicant) = self.lines.get(queue).and_then(|line| line.waiting.get(&rank)).cloned()
-            else {
-                continue;
-            };
-            let class = Class::of(&applicant);
-            // Reserving only takes room away: who is like one that found none finds none either.
-            if self.waits.contains_key(&applicant.uid) && without_room.contains(&class) {
-                continue;
-            }
+        let first = |line: &Line, class: &Arc<Class>| {
+            let (rank, _) = line.classes.get(class)?.jobs.first_key_value()?;
+            Some((rank.clone(), class.clone()))
+        };
+        // The head of each class, best first. Reserving only takes room away: where the head finds none, nobody behind
+        // it does.
+        let mut heads: BTreeMap<Rank, Arc<Class>> =
+            classes.iter().filter_map(|class| first(line, class)).collect();
+        while let Some((rank, class)) = heads.pop_first() {
+            let head =
+                self.lines.get(queue).and_then(|line| line.classes.get(&class)?.jobs.get(&rank).cloned());
+            let Some(applicant) = head else { continue };
             match self.decide(&applicant, now) {
                 Ok(decision) => {
-                    let uid = applicant.uid.clone();
-                    self.leave(&uid);
-                    self.decided.insert(uid.clone(), decision);
-                    placed.push(uid);
+                    passed.decided.push((applicant.uid.clone(), applicant.key));
+                    if let Some(waiting) =
+                        self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(&class))
+                    {
+                        // Those behind it are asked next: what they waited for is not known any more.
+                        waiting.waits = None;
+                    }
+                    self.leave(&applicant.uid);
+                    self.decided.insert(applicant.uid, decision);
+                    heads.extend(self.lines.get(queue).and_then(|line| first(line, &class)));
                 }
-                Err(waits) => {
-                    self.waits.insert(applicant.uid, waits);
-                    without_room.insert(class);
-                }
+                Err(waits) => self.rephrase(queue, &class, waits, passed),
             }
         }
-        placed
+    }
+
+    /// Notes what a class waits for, and whom that is news to.
+    fn rephrase(&mut self, queue: &QueueName, class: &Arc<Class>, waits: Waits, passed: &mut Passed) {
+        let Some(waiting) = self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(class)) else {
+            return;
+        };
+        let said = waiting.waits.as_ref().map(|before| (before.reason, before.refused_by_all));
+        if said.is_some_and(|said| said != (waits.reason, waits.refused_by_all)) {
+            passed.rephrased.extend(waiting.jobs.values().map(|job| (job.uid.clone(), job.key.clone())));
+        }
+        waiting.waits = Some(waits);
     }
 
     fn decide(&mut self, applicant: &Applicant, now: Timestamp) -> Result<Decision, Waits> {
@@ -455,6 +530,10 @@ impl Dispatcher {
             at: now,
             why: why(&picked.cluster, &candidates, &verdicts),
         };
+        if let Some(backoff) = self.backoffs.get_mut(&(name.clone(), picked.cluster.clone())) {
+            // Half open: one goes through and shows whether there is room again; the others wait for its answer.
+            *backoff = Backoff { until: later(now, backoff.delay), over: false, ..*backoff };
+        }
         let among: Vec<_> = candidates.into_iter().map(|c| (c.cluster, c.weight)).collect();
         if let Some(line) = self.lines.get_mut(name) {
             line.seq = decision.seq;
@@ -475,7 +554,7 @@ impl Dispatcher {
         };
         place::weigh(question, queue, &self.fleet, &self.ledger, |cluster| {
             let route = (queue.name.clone(), cluster.clone());
-            self.backoffs.get(&route).is_some_and(|(until, _)| *until > now)
+            self.backoffs.get(&route).is_some_and(|backoff| backoff.until > now)
         })
     }
 
@@ -508,18 +587,19 @@ impl Dispatcher {
                 let reaches = |facts: &QueueFacts| {
                     self.fleet.get(&cluster).is_some_and(|m| facts.route_to(&cluster, &m.labels).is_some())
                 };
-                line.dirty |= !line.waiting.is_empty() && line.facts.as_ref().is_some_and(reaches);
+                line.dirty |= !line.classes.is_empty() && line.facts.as_ref().is_some_and(reaches);
             }
         }
     }
 
     fn leave(&mut self, uid: &JobUid) {
-        self.waits.remove(uid);
-        if let Some((queue, rank)) = self.ranks.remove(uid)
-            && let Some(line) = self.lines.get_mut(&queue)
-        {
-            line.waiting.remove(&rank);
-            line.fresh.remove(&rank);
+        let Some((queue, class, rank)) = self.ranks.remove(uid) else { return };
+        let Some(line) = self.lines.get_mut(&queue) else { return };
+        let Some(waiting) = line.classes.get_mut(&class) else { return };
+        waiting.jobs.remove(&rank);
+        if waiting.jobs.is_empty() {
+            line.classes.remove(&class);
+            line.fresh.remove(&class);
         }
     }
 
@@ -531,7 +611,7 @@ impl Dispatcher {
 }
 
 /// What makes two applicants of a queue equal for placement.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Class {
     namespace: Namespace,
     constraints: Constraints,
@@ -550,6 +630,10 @@ impl Class {
             refused: applicant.refused.iter().map(|r| r.cluster.clone()).collect(),
         }
     }
+}
+
+fn u64_sum(sum: u64, count: usize) -> u64 {
+    sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 fn later(now: Timestamp, by: Duration) -> Timestamp {

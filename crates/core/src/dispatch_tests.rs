@@ -68,6 +68,17 @@ fn place(dispatcher: &mut Dispatcher, name: &str) -> Answer {
     dispatcher.answer(&JobUid::from(name)).unwrap()
 }
 
+/// Puts a decision on record.
+fn commit(dispatcher: &mut Dispatcher, uid: &JobUid) {
+    let Some(Answer::Place(decision)) = dispatcher.answer(uid) else { panic!("{uid} is not decided") };
+    dispatcher.committed(uid, &placement(&decision));
+}
+
+/// The jobs that a pass decides.
+fn decided(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<JobUid> {
+    dispatcher.pass(now).decided.into_iter().map(|(uid, _)| uid).collect()
+}
+
 fn cluster(answer: &Answer) -> &str {
     match answer {
         Answer::Place(decision) => decision.cluster.as_str(),
@@ -103,12 +114,12 @@ fn a_decision_stays_until_it_is_committed() {
 fn priority_goes_first_then_age_when_room_appears() {
     let mut d = dispatcher(&[("a", 1, Some(1))]);
     assert_eq!(cluster(&place(&mut d, "running")), "a");
-    d.committed(&JobUid::from("running"));
+    commit(&mut d, &JobUid::from("running"));
     d.enqueue(applicant("low", "etl", 0));
     d.enqueue(applicant("high", "etl", 5));
-    assert!(d.pass(now()).is_empty());
+    assert!(decided(&mut d, now()).is_empty());
     d.forget(&JobUid::from("running"));
-    assert_eq!(d.pass(now()), [JobUid::from("high")]);
+    assert_eq!(decided(&mut d, now()), [JobUid::from("high")]);
 }
 
 #[test]
@@ -119,7 +130,7 @@ fn a_full_queue_says_so_and_the_job_goes_on_by_itself() {
     assert_eq!((waits.reason, waits.refused_by_all), ("NoCapacity", false));
     assert_eq!(waits.message, "no member has room now: a: its capacity of 1 jobs is in use");
     d.set_member(ClusterName::from("a"), member(Some(2)));
-    assert_eq!(d.pass(now()), [JobUid::from("two")]);
+    assert_eq!(decided(&mut d, now()), [JobUid::from("two")]);
 }
 
 #[test]
@@ -135,7 +146,7 @@ fn an_unknown_queue_and_a_foreign_namespace_are_named_and_mend_themselves() {
     d.pass(now());
     assert_eq!(cluster(&d.answer(&JobUid::from("lost")).unwrap()), "NoRoute");
     d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), Checkpoint::default());
-    assert_eq!(d.pass(now()), [JobUid::from("lost")]);
+    assert_eq!(decided(&mut d, now()), [JobUid::from("lost")]);
 }
 
 #[test]
@@ -156,7 +167,7 @@ fn a_withdrawn_placement_costs_no_share_and_no_room() {
     for n in 0..20 {
         let Answer::Place(decision) = place(&mut d, &format!("job-{n}")) else { panic!("there is room") };
         let uid = JobUid::new(format!("job-{n}"));
-        d.committed(&uid);
+        commit(&mut d, &uid);
         if n % 2 == 0 {
             d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Other, now());
         }
@@ -171,11 +182,11 @@ fn a_full_quota_backs_its_route_off_and_lets_it_come_back() {
     let mut d = dispatcher(&[("a", 1, None)]);
     let Answer::Place(decision) = place(&mut d, "one") else { panic!("there is room") };
     let uid = JobUid::from("one");
-    d.committed(&uid);
+    commit(&mut d, &uid);
     d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Capacity, now());
     assert_eq!(cluster(&place(&mut d, "one")), "NoCapacity");
-    let wake = d.next_wake(now()).unwrap();
-    assert_eq!(d.pass(wake), [uid]);
+    let wake = d.next_wake().unwrap();
+    assert_eq!(decided(&mut d, wake), [uid]);
 }
 
 #[test]
@@ -187,7 +198,7 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
     for n in 0..7 {
         let uid = JobUid::new(format!("job-{n}"));
         let Answer::Place(decision) = place(&mut d, uid.as_str()) else { panic!("there is room") };
-        d.committed(&uid);
+        commit(&mut d, &uid);
         placements.push((uid, placement(&decision)));
         if n == 3 {
             checkpoint = d.standing(&QueueName::from("etl")).1;
@@ -209,6 +220,65 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
         let name = format!("job-{n}");
         assert_eq!(place(&mut d, &name), place(&mut restarted, &name));
     }
+}
+
+#[test]
+fn a_quota_that_is_still_full_meets_one_job_at_a_time() {
+    let mut d = dispatcher(&[("a", 1, None)]);
+    let mut now = self::now();
+    for n in 0..100 {
+        d.enqueue(applicant(&format!("job-{n}"), "etl", 0));
+    }
+    let mut refused = 0;
+    for round in 0..6 {
+        let through = decided(&mut d, now);
+        assert!(round == 0 || through.len() == 1, "round {round}: {} at once", through.len());
+        for uid in through {
+            let Some(Answer::Place(decision)) = d.answer(&uid) else { panic!("decided") };
+            commit(&mut d, &uid);
+            d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Capacity, now);
+            d.enqueue(applicant(uid.as_str(), "etl", 0));
+            refused += 1;
+        }
+        now = d.next_wake().unwrap();
+    }
+    assert_eq!(refused, 105);
+    assert_eq!(now.as_second(), self::now().as_second() + 1 + 2 + 4 + 8 + 16 + 32, "each round is one sign");
+    let uid = decided(&mut d, now).remove(0);
+    commit(&mut d, &uid);
+    d.dispatched(&uid);
+    assert_eq!(decided(&mut d, now).len(), 99, "room is back: all go on at once");
+}
+
+#[test]
+fn a_withdrawal_that_nobody_heard_of_does_not_make_a_job_wait_for_itself() {
+    let mut d = dispatcher(&[("a", 1, Some(1))]);
+    place(&mut d, "one");
+    commit(&mut d, &JobUid::from("one"));
+    assert_eq!(cluster(&place(&mut d, "one")), "a");
+}
+
+#[test]
+fn a_placement_by_another_process_moves_the_reservation_there() {
+    let mut d = dispatcher(&[("a", 1, Some(1)), ("b", 1, Some(1))]);
+    let Answer::Place(decision) = place(&mut d, "one") else { panic!("there is room") };
+    assert_eq!(decision.cluster.as_str(), "a");
+    let elsewhere = Placement { cluster: ClusterName::from("b"), ..placement(&decision) };
+    d.committed(&JobUid::from("one"), &elsewhere);
+    assert_eq!(d.ledger().on(&ClusterName::from("a")).jobs, 0);
+    assert_eq!(d.ledger().on(&ClusterName::from("b")).jobs, 1);
+    assert_eq!(cluster(&place(&mut d, "two")), "a");
+}
+
+#[test]
+fn those_who_wait_for_something_else_now_are_told() {
+    let mut d = dispatcher(&[("a", 1, Some(0))]);
+    d.enqueue(applicant("lost", "adhoc", 0));
+    d.pass(now());
+    d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), Checkpoint::default());
+    let passed = d.pass(now());
+    assert_eq!(passed.rephrased.len(), 1, "it waited for its queue, and now for room");
+    assert_eq!(d.pass(now()), Passed::default());
 }
 
 #[test]
@@ -248,9 +318,9 @@ proptest! {
                 },
                 _ => {}
             }
-            for uid in d.pass(now()) {
+            for uid in decided(&mut d, now()) {
                 let Some(Answer::Place(decision)) = d.answer(&uid) else { panic!("a decided job has a decision") };
-                d.committed(&uid);
+                commit(&mut d, &uid);
                 prop_assert!(placed.insert(uid.to_string(), placement(&decision)).is_none(), "placed twice");
             }
             for (name, _, cap) in &members {

@@ -21,7 +21,8 @@ use crate::{
 /// Times that the protocol waits for.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// How long a request that was sent may still take effect: the server-side timeout of a create.
+    /// How long a create that was begun may still take effect: its way through our own queues (2 s), its connection
+    /// (3 s), and the server-side timeout (10 s).
     pub request: Duration,
     /// How long a former leader may still send: the lease.
     pub lease: Duration,
@@ -42,7 +43,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(10),
+            request: Duration::from_secs(15),
             lease: Duration::from_secs(10),
             counts_every: Duration::from_secs(30),
             details_after: Duration::from_secs(5),
@@ -162,11 +163,8 @@ pub enum Step {
     Examine,
     /// Write what was observed.
     Mirror(Box<Mirror>),
-    /// Write that the member is unreachable, and since when.
-    Unreachable {
-        /// Since when.
-        since: Timestamp,
-    },
+    /// Write that nothing can be seen or done on the member now, and why.
+    Unreachable(Trouble),
     /// Write the end.
     Finish(Box<Outcome>),
     /// Take our finalizer from the application: its outcome is on record, or it is being deleted.
@@ -189,6 +187,20 @@ pub enum Step {
         /// When to look again without an event.
         until: Option<Timestamp>,
     },
+}
+
+/// Why nothing can be seen or done on a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not answer.
+    Silent {
+        /// First unanswered probe.
+        since: Timestamp,
+    },
+    /// It is registered no more, or is another cluster by now.
+    Missing,
+    /// It answers, and takes nothing.
+    Faulty,
 }
 
 /// Why a placement is taken back.
@@ -238,8 +250,8 @@ pub enum DeletionWaits {
     },
     /// No `MemberCluster` of that name is registered.
     Unregistered,
-    /// The member answers but cannot be used: rights or CRD are missing.
-    Unusable,
+    /// Whatever the member itself says.
+    Member(String),
 }
 
 /// Decides. The guards are in order: the first that holds names the step.
@@ -263,15 +275,34 @@ pub fn step(s: Snapshot<'_>) -> Step {
             Ok(_) => Step::Enqueue,
         };
     };
+    // 6. Somebody took our finalizer away: without it a deletion would not wait for what runs.
+    if !*held {
+        return Step::Hold;
+    }
     match s.remote {
-        // 6. Nothing may be concluded.
+        // 7. There, and over.
+        Remote::Present(seen) if seen.run.is_terminal() => present(s, placement, seen),
+        // 8. Its member was given up with everything on it.
+        _ if s.member.is_some_and(|m| m.forgotten) => abandoned(record, placement),
+        // 9. Nothing may be concluded.
         Remote::Unknown => blind(s, placement),
         Remote::Unsettled { until } => Step::Rest { until: Some(*until) },
-        // 7. A hint that it is not there.
+        // 10. A hint that it is not there.
         Remote::Absent => absent(s, placement),
-        // 8. There.
+        // 11. There.
         Remote::Present(seen) => present(s, placement, seen),
     }
+}
+
+fn abandoned(record: &Record, placement: &Placement) -> Step {
+    Step::Finish(Box::new(Outcome {
+        phase: Phase::Failed,
+        reason: "Abandoned",
+        message: format!("{} was forgotten (spec.forget) with everything placed on it", placement.cluster),
+        uid: placement.uid.clone(),
+        application: record.application.clone(),
+        read_log: false,
+    }))
 }
 
 /// When no create that was ever sent for this placement can take effect any more.
@@ -280,15 +311,26 @@ pub fn settled_at(s: Snapshot<'_>, placement: &Placement) -> Timestamp {
     if sends.placed_here {
         return sends.unanswered.map_or(Timestamp::MIN, |at| later(at, timing.request));
     }
-    let from = [Some(placement.at), Some(s.leading_since), sends.last].into_iter().flatten().max();
+    let from = [Some(placement.at), Some(s.leading_since), sends.unanswered].into_iter().flatten().max();
     later(from.unwrap_or(s.now), timing.lease + timing.request)
 }
 
 /// What a definite refusal of a create leads to. `None`: an earlier create may still take effect, so the same create is
 /// sent again when that time is over, and its answer counts.
+///
+/// A refusal speaks of the create that it answers and of no other: admission comes before "already exists", so a name
+/// that an earlier, unanswered create has taken is answered with "exceeded quota" too. Where there may be such a create,
+/// a quorum read decides.
 pub fn after_refusal(s: Snapshot<'_>, placement: &Placement, refusal: Refusal) -> Option<Step> {
     if s.now < settled_at(s, placement) {
         return None;
+    }
+    if s.sends.unanswered.is_some() || !s.sends.placed_here {
+        match s.confirmed {
+            Confirmed::Gone => {}
+            Confirmed::Nothing => return Some(Step::Confirm),
+            Confirmed::Present(seen) => return Some(present(s, placement, seen)),
+        }
     }
     let refused_before = s.job.record.refusals.iter().filter(|r| r.cluster != placement.cluster).count();
     if refusal.class == RefusalClass::Job && refused_before >= 1 {
@@ -325,19 +367,32 @@ pub fn refused_by_all(record: &Record) -> Outcome {
 fn after_the_end(s: Snapshot<'_>) -> Step {
     let Job { record, deleting, held, .. } = s.job;
     let ours = match (&record.placement, s.remote) {
-        (Some(placement), Remote::Present(seen)) if is_ours(s.job, placement, seen) => Some(seen),
+        (Some(placement), Remote::Present(seen)) if is_ours(s.job, placement, seen) => {
+            Some((placement, seen))
+        }
         _ => None,
     };
     let reachable = s.member.is_some_and(|m| m.link == LinkState::Ready);
+    if let Some((placement, seen)) = ours
+        && reachable
+        && !s.fenced
+        && !may_retire(record, seen)
+        && (*held || deleting.is_none())
+    {
+        // A finished job never runs again: neither by a create that came late nor by somebody's hand on the member.
+        return Step::Stop { settled_at: settled_at(s, placement) };
+    }
     if deleting.is_some() {
         return match ours {
             _ if !*held => Step::Rest { until: None },
             // The sweep takes what an unreachable member still shows when it returns: it is finished.
-            Some(seen) if reachable && may_retire(record, seen) => Step::Retire(seen.uid.clone()),
+            Some((_, seen)) if reachable && may_retire(record, seen) => Step::Retire(seen.uid.clone()),
             _ => Step::LetGo,
         };
     }
-    let (Some(seen), Some(finished)) = (ours, &record.finished) else { return Step::Rest { until: None } };
+    let (Some((_, seen)), Some(finished)) = (ours, &record.finished) else {
+        return Step::Rest { until: None };
+    };
     if !reachable || !may_retire(record, seen) {
         return Step::Rest { until: None };
     }
@@ -379,8 +434,8 @@ fn deletion(s: Snapshot<'_>) -> Step {
     }
     let Some(member) = s.member else { return Step::Explain(DeletionWaits::Unregistered) };
     match member.link {
-        LinkState::Ready if member.usable => {}
-        LinkState::Ready => return Step::Explain(DeletionWaits::Unusable),
+        // Also where a fault keeps new work away: the member itself says what it cannot do.
+        LinkState::Ready => {}
         LinkState::Connecting => return Step::Explain(DeletionWaits::Unreachable { since: None }),
         LinkState::Suspect { .. } => return Step::Rest { until: None },
         LinkState::Lost { since } => return Step::Explain(DeletionWaits::Unreachable { since: Some(since) }),
@@ -399,9 +454,20 @@ fn blind(s: Snapshot<'_>, placement: &Placement) -> Step {
     if may_withdraw_unsent(s, placement) {
         return Step::Withdraw(Cause::Unsent);
     }
-    match s.member.map(|m| m.link) {
-        Some(LinkState::Lost { since }) if !s.job.record.unreachable => Step::Unreachable { since },
+    match trouble(s) {
+        Some(trouble) if !s.job.record.unreachable => Step::Unreachable(trouble),
         _ => Step::Rest { until: None },
+    }
+}
+
+/// What is worth telling of a member that cannot be worked with. Not a missed probe, which passes, nor a first contact,
+/// which ends one way or the other.
+fn trouble(s: Snapshot<'_>) -> Option<Trouble> {
+    let Some(member) = s.member else { return Some(Trouble::Missing) };
+    match member.link {
+        LinkState::Lost { since } => Some(Trouble::Silent { since }),
+        LinkState::Suspect { .. } => None,
+        LinkState::Connecting | LinkState::Ready => (!member.usable).then_some(Trouble::Faulty),
     }
 }
 
@@ -437,13 +503,14 @@ fn absent(s: Snapshot<'_>, placement: &Placement) -> Step {
     match s.sends.not_before {
         Some(at) if s.now < at => Step::Rest { until: Some(at) },
         _ if s.member.is_some_and(MemberView::takes_creates) => Step::Submit,
-        _ => Step::Rest { until: None },
+        _ => blind(s, placement),
     }
 }
 
 fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation) -> Step {
     let Job { record, .. } = s.job;
-    if !is_ours(s.job, placement, seen) {
+    // The run on record stays the job's own also where somebody took our labels off it.
+    if placement.uid.as_ref() != Some(&seen.uid) && !is_ours(s.job, placement, seen) {
         return Step::Finish(Box::new(name_taken(placement, &whose(seen))));
     }
     if let Some(recorded) = &placement.uid
@@ -580,7 +647,7 @@ fn proves_end(run: &RunState) -> bool {
     }
 }
 
-/// Ours by job and attempt, as written inside the create.
+/// Ours by job and attempt, as written inside the create: only such an object is ever written to.
 fn is_ours(job: &Job, placement: &Placement, seen: &Observation) -> bool {
     seen.owner.as_ref().is_some_and(|owner| owner.job == job.uid && owner.attempt == placement.attempt)
 }

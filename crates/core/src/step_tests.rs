@@ -249,7 +249,7 @@ mod create {
             w.member.as_mut().unwrap().usable = false;
             w.sends.last = Some(at(98));
         });
-        assert_eq!(faulty.step(), REST);
+        assert_eq!(faulty.step(), Step::Unreachable(Trouble::Faulty), "and it says why");
     }
 }
 
@@ -289,15 +289,46 @@ mod withdrawal {
             w.sends.unanswered = Some(at(98));
         };
         assert!(!refused(unanswered), "an earlier create may still be acted on");
-        assert!(refused(|w| {
-            w.sends.last = Some(at(99));
-            w.sends.unanswered = Some(at(90));
-        }));
         assert!(!refused(|w| {
             w.job.record.placement.as_mut().unwrap().at = at(95);
             w.sends.placed_here = false;
         }));
-        assert!(refused(|w| w.sends.placed_here = false), "lease and request time are over");
+    }
+
+    /// Admission comes before "already exists": the name may be taken by our own earlier create although the answer to
+    /// the second one is a refusal.
+    #[test]
+    fn a_refusal_says_nothing_of_an_earlier_create() {
+        for change in
+            [(|w: &mut World| w.sends.unanswered = Some(at(80))) as fn(&mut World), |w: &mut World| {
+                w.sends.placed_here = false
+            }]
+        {
+            let mut world = World::placed().with(change);
+            assert_eq!(world.after_refusal(RefusalClass::Capacity), Some(Step::Confirm));
+            world.confirmed = Confirmed::Present(Box::new(observation(RunState::Running)));
+            assert!(matches!(world.after_refusal(RefusalClass::Capacity), Some(Step::Mirror(_))), "it runs");
+            world.confirmed = Confirmed::Gone;
+            assert!(matches!(world.after_refusal(RefusalClass::Capacity), Some(Step::Withdraw(_))));
+        }
+    }
+
+    #[test]
+    fn an_inherited_placement_is_withdrawn_in_the_end() {
+        let mut world = World::placed().with(|w| {
+            w.sends.placed_here = false;
+            w.job.record.placement.as_mut().unwrap().at = at(95);
+            w.confirmed = Confirmed::Gone;
+        });
+        for _ in 0..50 {
+            world.sends.last = Some(world.now);
+            if world.after_refusal(RefusalClass::Job).is_some() {
+                return;
+            }
+            world.now =
+                settled_at(world.snapshot(&Timing::default()), world.job.record.placement.as_ref().unwrap());
+        }
+        panic!("never withdrawn");
     }
 
     #[test]
@@ -355,7 +386,7 @@ mod mirroring {
         let mut world = World::running(RunState::Running);
         world.seen().native_state = "OLD".into();
         world.link(LinkState::Lost { since: at(60) });
-        assert_eq!(world.step(), Step::Unreachable { since: at(60) });
+        assert_eq!(world.step(), Step::Unreachable(Trouble::Silent { since: at(60) }));
         world.seen().run = RunState::Succeeded;
         assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"), "an end stays an end");
     }
@@ -407,7 +438,7 @@ mod mirroring {
         let mut world = World::running(RunState::Running);
         world.remote = Remote::Unknown;
         world.link(LinkState::Lost { since: at(60) });
-        assert_eq!(world.step(), Step::Unreachable { since: at(60) });
+        assert_eq!(world.step(), Step::Unreachable(Trouble::Silent { since: at(60) }));
         world.job.record.unreachable = true;
         assert_eq!(world.step(), REST);
         let mut back = World::running(RunState::Running);
@@ -438,6 +469,13 @@ mod absence {
         assert_eq!(world.step(), Step::Confirm);
         world.confirmed = Confirmed::Gone;
         assert_eq!(outcome(world.step()), (Phase::Failed, "RemoteVanished"));
+    }
+
+    #[test]
+    fn the_run_on_record_stays_ours_without_its_labels() {
+        let mut world = World::running(RunState::Running);
+        world.seen().owner = None;
+        assert_eq!(world.step(), REST);
     }
 
     #[test]
@@ -478,9 +516,14 @@ mod end {
 
     #[test]
     fn a_stranger_of_that_name_is_not_retired() {
-        let mut world = World::finished();
-        world.seen().uid = RemoteUid::from("r-2");
-        assert_eq!(world.step(), REST);
+        let mut again = World::finished();
+        again.seen().uid = RemoteUid::from("r-2");
+        again.seen().run = RunState::Running;
+        assert_eq!(
+            again.step(),
+            Step::Stop { settled_at: Timestamp::MIN },
+            "a finished job never runs again"
+        );
         let mut foreign = World::finished();
         foreign.seen().owner = None;
         foreign.now = at(10_000);
@@ -525,9 +568,9 @@ mod deletion_steps {
             w.sends.last = Some(at(99));
             w.sends.unanswered = Some(at(99));
         }));
-        assert_eq!(sent.step(), Step::Stop { settled_at: at(109) });
+        assert_eq!(sent.step(), Step::Stop { settled_at: at(114) });
         let inherited = deleted(World::placed().with(|w| w.sends = Sends::default()));
-        assert_eq!(inherited.step(), Step::Stop { settled_at: at(20) });
+        assert_eq!(inherited.step(), Step::Stop { settled_at: at(25) });
         assert_eq!(sent.with(|w| w.fenced = true).step(), Step::LetGo);
     }
 
@@ -544,6 +587,31 @@ mod deletion_steps {
         assert_eq!(world.step(), Step::Abandon);
         world.member = None;
         assert_eq!(world.step(), Step::Explain(DeletionWaits::Unregistered));
+    }
+
+    #[test]
+    fn a_fault_does_not_keep_what_runs_from_being_stopped() {
+        let mut world = deleted(World::running(RunState::Accepted));
+        world.member.as_mut().unwrap().usable = false;
+        assert!(matches!(world.step(), Step::Stop { .. }));
+    }
+
+    #[test]
+    fn a_job_whose_finalizer_was_taken_off_is_held_again() {
+        assert_eq!(World::running(RunState::Running).with(|w| w.job.held = false).step(), Step::Hold);
+    }
+
+    #[test]
+    fn a_forgotten_member_ends_its_jobs_and_a_missing_one_is_named() {
+        let mut world = World::running(RunState::Running);
+        world.member.as_mut().unwrap().forgotten = true;
+        assert_eq!(outcome(world.step()), (Phase::Failed, "Abandoned"));
+        world.seen().run = RunState::Succeeded;
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"), "an end that is seen counts");
+        let mut world = World::running(RunState::Running);
+        world.member = None;
+        world.remote = Remote::Unknown;
+        assert_eq!(world.step(), Step::Unreachable(Trouble::Missing));
     }
 
     #[test]

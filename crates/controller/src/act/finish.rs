@@ -3,7 +3,7 @@
 //! Owns no state. After an application's own failure the driver's log names the cause: the operator has only an exit
 //! code.
 
-use spark_router_core::{phase::Phase, step::Outcome};
+use spark_router_core::{dispatch::Withdrawal, phase::Phase, step::Outcome};
 use spark_router_member::error_line;
 use tracing::info;
 
@@ -25,6 +25,10 @@ pub(super) async fn finish(at: &Gathered, context: &Context, mut outcome: Outcom
     let Some(written) = write(at, context, &Change::Finished(&outcome, links)).await? else {
         return Ok(Next::Rest(None));
     };
+    if outcome.uid.is_none() && job.record.placement.is_some() {
+        // Nothing ever ran there: it costs its member no share.
+        context.dispatcher.withdraw(job.uid.clone(), job.record.placement.clone(), Withdrawal::Other).await;
+    }
     context.dispatcher.forget(job.uid.clone()).await;
     let cluster = job.record.placement.as_ref().map(|p| p.cluster.as_str().to_owned()).unwrap_or_default();
     info!(cluster.name = cluster, phase = %outcome.phase, reason = outcome.reason, "finished");

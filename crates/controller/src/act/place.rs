@@ -2,6 +2,7 @@
 //!
 //! Owns no state. The status write in [`commit`] *is* the placement; nothing is created before it is answered.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{condition::reason, job::PlacementRecord};
 use spark_router_core::{
@@ -13,7 +14,7 @@ use spark_router_core::{
 };
 use tracing::info;
 
-use super::{Next, finish, seconds_since, trouble, write};
+use super::{Next, finish, remote, seconds_since, trouble, write};
 use crate::{
     context::Context,
     convert,
@@ -71,15 +72,16 @@ async fn commit(
         queue: decision.queue.as_str().to_owned(),
         seq: decision.seq,
         excluded: decision.excluded.iter().map(|cluster| cluster.as_str().to_owned()).collect(),
-        at: Time(at.now),
+        at: Time(convert::to_the_second(at.now)),
         demand: convert::demand(decision.demand),
         render_hash: None,
         why: Some(decision.why),
     };
-    record.render_hash = Some(member.render_hash(&super::remote::order(at, &convert::placement(&record))));
+    record.render_hash = Some(member.render_hash(&remote::order(at, &convert::placement(&record))));
     let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
     let spec_hash = request.spec_hash.clone();
     let turned = (attempt, decision.seq);
+    let placement = convert::placement(&record);
     let note = format!("{}: {}", record.cluster, record.why.as_deref().unwrap_or_default());
     let change = Change::Placed { placement: Box::new(record), spec_hash };
     let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
@@ -88,7 +90,7 @@ async fn commit(
         entry.turn_to(Some(turned));
         entry.sends.placed_here = true;
     });
-    context.dispatcher.committed(job.uid.clone()).await;
+    context.dispatcher.committed(job.uid.clone(), placement).await;
     context.metrics.placements.get_or_create(&labels).inc();
     let latency = &context.metrics.placement_latency;
     latency.get_or_create(&QueueLabels { queue: labels.queue }).observe(seconds_since(job.created));
@@ -98,19 +100,29 @@ async fn commit(
 }
 
 pub(super) async fn refused(
-    at: Gathered,
+    mut at: Gathered,
     context: &Context,
     placement: &Placement,
     refusal: Refusal,
 ) -> Result<Next, Error> {
-    let snapshot = at.snapshot(context);
-    match after_refusal(snapshot, placement, refusal) {
+    at.now = Timestamp::now();
+    let mut next = after_refusal(at.snapshot(context), placement, refusal.clone());
+    if next == Some(Step::Confirm) {
+        let Some((_, member)) = at.placed() else { return Ok(Next::Rest(None)) };
+        match remote::confirm(&at, placement, member).await {
+            Next::Confirmed(confirmed) => at.confirmed = confirmed,
+            other => return Ok(other),
+        }
+        next = after_refusal(at.snapshot(context), placement, refusal);
+    }
+    match next {
         Some(Step::Withdraw(cause)) => withdraw(&at, context, &cause).await,
         Some(Step::Finish(outcome)) => finish::finish(&at, context, *outcome).await,
-        Some(_) => Ok(Next::Again),
+        // It is there after all: the next pass sees it as this one did.
+        Some(_) => Ok(Next::Confirmed(at.confirmed)),
         None => {
             // An earlier create may still take effect: ask again when it cannot any more.
-            let until = settled_at(snapshot, placement);
+            let until = settled_at(at.snapshot(context), placement);
             context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
             Ok(Next::Rest(Some(until)))
         }

@@ -9,18 +9,21 @@ use jiff::Timestamp;
 use spark_router_core::{
     id::RemoteUid,
     job::Placement,
-    step::{Confirmed, DriverSeen, name_taken},
+    step::{Confirmed, DeletionWaits, DriverSeen, name_taken},
 };
 use spark_router_member::{Confirmation, Created, Driver, Fence, Member, Order, StopOrder};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::{Next, UNCLEAR_SECONDS, finish, in_seconds, later, place, seconds_since, trouble, write};
+use super::{Next, UNCLEAR_SECONDS, finish, in_seconds, place, seconds_since, trouble, write};
 use crate::{
-    context::Context, convert, error::Error, metrics::MemberLabels, reconcile::Gathered, status::Change,
+    context::Context, convert, error::Error, memory::Entry, metrics::MemberLabels, reconcile::Gathered,
+    status::Change,
 };
 
-/// A create that may not be sent now is tried again after this long, unless something happens first.
-const NOT_SENT_MILLIS: i64 = 500;
+/// A member that takes no create now calls when it does; this is for a call that got lost.
+const BUSY_SECONDS: i64 = 10;
+/// A deletion explains itself when it takes longer than this.
+const SILENT_SECONDS: i64 = 15;
 
 pub(super) async fn submit(
     at: &Gathered,
@@ -65,16 +68,25 @@ pub(super) async fn submit(
             place::refused(Gathered { entry, ..at.clone() }, context, placement, refusal).await
         }
         Created::NameTaken(whose) => finish::finish(at, context, name_taken(placement, &whose)).await,
-        Created::NotSent(why) => {
+        Created::Busy(why) => {
             context.memory.change(&job.uid, |entry| entry.sends = before);
             debug!(why, cluster.name = %placement.cluster, "not sent");
-            Ok(Next::Rest(Some(later(jiff::SignedDuration::from_millis(NOT_SENT_MILLIS)))))
+            // The member calls when that changes.
+            Ok(Next::Rest(Some(in_seconds(BUSY_SECONDS))))
+        }
+        Created::NotSent(why) => {
+            let wait = context.memory.change(&job.uid, |entry| {
+                entry.sends = before;
+                back_off(entry)
+            });
+            debug!(why, cluster.name = %placement.cluster, "not sent; tried again");
+            Ok(Next::Rest(Some(wait)))
         }
         Created::Unclear(why) => {
             let failures = context.memory.change(&job.uid, |entry| {
-                entry.create_failures = entry.create_failures.saturating_add(1);
-                let wait = in_seconds(1 << entry.create_failures.saturating_sub(1).min(5));
-                entry.sends.not_before = Some(wait);
+                // Counted from the end of the call: all of it may have been spent on the way.
+                entry.sends.unanswered = Some(Timestamp::now());
+                back_off(entry);
                 entry.create_failures
             });
             warn!(why, failures, cluster.name = %placement.cluster, "a create was not answered; it is sent again");
@@ -83,6 +95,14 @@ pub(super) async fn submit(
             Ok(Next::Again)
         }
     }
+}
+
+/// The next create of this placement waits: one second after the first failure, doubling to half a minute.
+fn back_off(entry: &mut Entry) -> Timestamp {
+    let wait = in_seconds(1 << entry.create_failures.min(5));
+    entry.create_failures = entry.create_failures.saturating_add(1);
+    entry.sends.not_before = Some(wait);
+    wait
 }
 
 pub(super) fn order(at: &Gathered, placement: &Placement) -> Order {
@@ -129,13 +149,15 @@ pub(super) async fn examine(at: &Gathered, placement: &Placement, member: &Arc<d
 }
 
 pub(super) async fn release(
+    at: &Gathered,
+    context: &Context,
     placement: &Placement,
     member: &Arc<dyn Member>,
     uid: &RemoteUid,
 ) -> Result<Next, Error> {
     member.release(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
-    // The member's view shows it in a moment and calls.
-    Ok(Next::Rest(None))
+    context.memory.change(&at.parsed.job.uid, |entry| entry.released = true);
+    Ok(Next::Again)
 }
 
 pub(super) async fn retire(
@@ -145,10 +167,21 @@ pub(super) async fn retire(
     member: &Arc<dyn Member>,
     uid: &RemoteUid,
 ) -> Result<Next, Error> {
-    if at.seen().is_some_and(|seen| seen.held) {
-        member.release(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
+    let held = at.seen().is_some_and(|seen| seen.held);
+    let retired = async {
+        if held {
+            member.release(&placement.namespace, &placement.name, uid).await?;
+        }
+        member.retire(&placement.namespace, &placement.name, uid).await
+    };
+    match retired.await {
+        Ok(()) => {}
+        // Nobody waits for a finished application: the sweep takes it.
+        Err(error) if at.parsed.job.deleting.is_some() => {
+            warn!(error = &error as &dyn std::error::Error, cluster.name = %placement.cluster, "left to the sweep");
+        }
+        Err(error) => return Err(of(placement)(error)),
     }
-    member.retire(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
     context.memory.change(&at.parsed.job.uid, |entry| entry.retired = true);
     Ok(Next::Again)
 }
@@ -159,29 +192,30 @@ pub(super) async fn stop(
     placement: &Placement,
     member: &Arc<dyn Member>,
     settled_at: Timestamp,
-) -> Next {
+) -> Result<Next, Error> {
+    let job = &at.parsed.job;
     let order = StopOrder {
-        job: at.parsed.job.uid.clone(),
+        job: job.uid.clone(),
         attempt: placement.attempt,
         namespace: placement.namespace.clone(),
         name: placement.name.clone(),
         uid: placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid)),
         settled_at,
     };
-    match member.stop(&order).await {
+    let (until, why) = match member.stop(&order).await {
         Fence::Proven => {
-            context.memory.change(&at.parsed.job.uid, |entry| entry.fenced = true);
-            Next::Again
+            context.memory.change(&job.uid, |entry| entry.fenced = true);
+            return Ok(Next::Again);
         }
-        Fence::Pending { until, waits_for } => {
-            debug!(waits_for, "not proven yet");
-            Next::Rest(Some(until))
-        }
-        Fence::Impossible(why) => {
-            info!(why, cluster.name = %placement.cluster, "the member cannot tell whether the job still runs");
-            Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))
-        }
+        Fence::Pending { until, waits_for } => (until, waits_for),
+        Fence::Impossible(why) => (in_seconds(UNCLEAR_SECONDS), why),
+    };
+    debug!(why, cluster.name = %placement.cluster, "not proven yet");
+    let waited = job.deleting.map_or(0, |since| at.now.duration_since(since).as_secs());
+    if waited >= SILENT_SECONDS {
+        write(at, context, &Change::Terminating(&DeletionWaits::Member(why))).await?;
     }
+    Ok(Next::Rest(Some(until)))
 }
 
 fn of(placement: &Placement) -> impl FnOnce(spark_router_member::Error) -> Error {

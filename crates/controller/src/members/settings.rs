@@ -19,7 +19,7 @@ use crate::convert;
 /// How the link of a member is used.
 pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
     // What placement could not read must not be connected as if it were fine.
-    convert::member(object, None).map_err(|why| (reason::INVALID_SPEC, why))?;
+    convert::readable(object).map_err(|why| (reason::INVALID_SPEC, why))?;
     let spec = &object.spec;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Ok(Settings {
