@@ -133,7 +133,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// Java is missing or too old.
-    #[error("real Spark needs Java 17 or newer, but {0}: install it (on Debian: openjdk-17-jre-headless) or set JAVA_HOME")]
+    #[error(
+        "real Spark needs Java 17 or newer, but {0}: install it (on Debian: openjdk-17-jre-headless) or set JAVA_HOME"
+    )]
     Java(String),
     /// Python is missing or too old.
     #[error("real Spark needs Python 3.9 or newer with venv, but {0}: install it (on Debian: python3-venv)")]
