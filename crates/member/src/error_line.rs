@@ -37,12 +37,7 @@ pub fn find(log: &str) -> Option<String> {
         (java, python) => java.or(python)?,
     };
     let line = without_stamp(lines.get(number)?.trim());
-    let mut text = redact(line);
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST - '…'.len_utf8()));
-        text.push('…');
-    }
-    Some(text)
+    Some(shown(line))
 }
 
 /// The root cause of the last Java exception that ended something.
@@ -117,6 +112,16 @@ enum Next {
     /// The name of a secret: one follows if this is a sign between name and value.
     Sign,
     Secret,
+}
+
+/// A text as everybody may see it: without secrets, and at most 1 kB.
+pub(crate) fn shown(text: &str) -> String {
+    let mut text = redact(text);
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
 }
 
 /// Takes secrets out of a line.

@@ -10,7 +10,10 @@ use spark_router_core::{
     observe::{ExecutorCounts, FailureSign, Observation, Ownership, RunState},
 };
 
-use crate::view::{Application, RestartPolicy};
+use crate::{
+    error_line,
+    view::{Application, RestartPolicy},
+};
 
 /// What an application shows. `None` for one without name or uid, which no API server sends.
 pub(crate) fn observation(application: &Application) -> Option<Observation> {
@@ -48,7 +51,8 @@ pub(crate) fn observation(application: &Application) -> Option<Observation> {
         driver_pod: filled(status.driver_info.pod_name),
         ui_address: filled(status.driver_info.web_ui_ingress_address)
             .or_else(|| filled(status.driver_info.web_ui_address)),
-        error,
+        // Operators put whole outputs of spark-submit here.
+        error: error.as_deref().map(error_line::shown),
         native_state,
     })
 }
