@@ -59,6 +59,19 @@ pub fn check() -> Result<(), Error> {
     python().map(drop)
 }
 
+/// For tests: whether Spark can run here. Where it can't, says why on stderr, so that the test can end there; an error
+/// instead if `SPARK_ROUTER_REQUIRE_SPARK=1`, as CI sets it: nothing is skipped unseen.
+pub fn wanted() -> Result<bool, Error> {
+    match check() {
+        Ok(()) => Ok(true),
+        Err(error) if env::var("SPARK_ROUTER_REQUIRE_SPARK").is_ok_and(|value| value == "1") => Err(error),
+        Err(error) => {
+            eprintln!("skipped, because real Spark can't run here: {error}");
+            Ok(false)
+        }
+    }
+}
+
 /// The installation; makes it first if it is missing (a download of 434 MB, about a minute) and says so through
 /// `report`. Blocks: call it from `spawn_blocking` in async code.
 pub fn ensure(report: &dyn Fn(&str)) -> Result<PySpark, Error> {

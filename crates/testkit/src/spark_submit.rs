@@ -19,6 +19,7 @@ mod arguments;
 mod driver;
 mod pods;
 mod sizes;
+mod volumes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -83,6 +83,17 @@ impl Submission {
         self.conf(&format!("spark.kubernetes.driver.annotation.{}{name}", super::ANNOTATIONS))
     }
 
+    /// What the driver runs: Python and R have runners of Spark's own.
+    pub(super) fn driver_class(&self) -> Option<&str> {
+        if self.is_python() {
+            Some("org.apache.spark.deploy.PythonRunner")
+        } else if self.is_r() {
+            Some("org.apache.spark.deploy.RRunner")
+        } else {
+            self.class.as_deref()
+        }
+    }
+
     pub(super) fn is_python(&self) -> bool {
         self.main.to_lowercase().ends_with(".py")
     }

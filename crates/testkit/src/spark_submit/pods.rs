@@ -14,10 +14,14 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use super::volumes::{self, Map};
 use super::{Submission, sizes};
 
 /// What the stand-in says it is; the router must not care.
 const SPARK_VERSION: &str = "4.0.1";
+
+/// `SPARK_CONF_DIR` of driver and executors.
+const CONF_FOLDER: &str = "/opt/spark/conf";
 
 const DRIVER_PORT: i32 = 7078;
 const BLOCK_MANAGER_PORT: i32 = 7079;
@@ -85,6 +89,16 @@ impl Application {
         Ok(Self { id: format!("spark-{unique}"), prefix, namespace, submission, templates })
     }
 
+    /// The 32 digits of the application's id.
+    fn unique(&self) -> &str {
+        self.id.strip_prefix("spark-").unwrap_or(&self.id)
+    }
+
+    /// The digits in the names of what belongs to the application.
+    fn short(&self) -> &str {
+        self.unique().get(..16).unwrap_or_default()
+    }
+
     /// The name of the driver pod.
     pub(super) fn driver_name(&self) -> String {
         let given = self.submission.conf("spark.kubernetes.driver.pod.name");
@@ -115,8 +129,8 @@ impl Application {
         let container = container(spec, "spark-kubernetes-driver");
         let mut arguments =
             vec!["driver".to_owned(), "--properties-file".into(), "/opt/spark/conf/spark.properties".into()];
-        if let Some(class) = &self.submission.class {
-            arguments.extend(["--class".to_owned(), class.clone()]);
+        if let Some(class) = self.submission.driver_class() {
+            arguments.extend(["--class".to_owned(), class.to_owned()]);
         }
         arguments.push(self.submission.main.clone());
         arguments.extend(self.submission.arguments.iter().cloned());
@@ -127,8 +141,25 @@ impl Application {
         let environment = container.env.get_or_insert_default();
         environment.push(variable("SPARK_APPLICATION_ID", &self.id));
         environment.push(field("SPARK_DRIVER_BIND_ADDRESS", "status.podIP"));
-        environment.push(variable("SPARK_CONF_DIR", "/opt/spark/conf"));
+        environment.push(variable("SPARK_CONF_DIR", CONF_FOLDER));
         environment.extend(self.submission.confs("spark.kubernetes.driverEnv.").map(|(k, v)| variable(k, v)));
+        let index = self::index(spec, "spark-kubernetes-driver");
+        if path(&self.submission, "executor").is_some() {
+            let map = Map {
+                volume: "pod-template-volume",
+                path: "/opt/spark/pod-template",
+                name: format!("{}-driver-podspec-conf-map", self.prefix),
+                items: &[("podspec-configmap-key", "pod-spec-template.yml", None)],
+            };
+            map.add(spec, index);
+        }
+        let map = Map {
+            volume: "spark-conf-volume-driver",
+            path: CONF_FOLDER,
+            name: format!("spark-drv-{}-conf-map", self.short()),
+            items: &[("spark.properties", "spark.properties", Some(0o644))],
+        };
+        map.add(spec, index);
         Ok(pod)
     }
 
@@ -152,6 +183,7 @@ impl Application {
         let driver =
             format!("spark://CoarseGrainedScheduler@{}-driver-svc.{}.svc", self.prefix, self.namespace);
         let spec = pod.spec.get_or_insert_default();
+        spec.hostname = pod.metadata.name.as_deref().map(host);
         let container = container(spec, "spark-kubernetes-executor");
         container.args = Some(vec!["executor".into()]);
         container.ports = Some(vec![container_port("blockmanager", BLOCK_MANAGER_PORT)]);
@@ -161,7 +193,7 @@ impl Application {
             ("SPARK_EXECUTOR_CORES", &cores),
             ("SPARK_EXECUTOR_MEMORY", &memory),
             ("SPARK_APPLICATION_ID", &self.id),
-            ("SPARK_CONF_DIR", "/opt/spark/conf"),
+            ("SPARK_CONF_DIR", CONF_FOLDER),
             ("SPARK_EXECUTOR_ID", &index.to_string()),
             ("SPARK_RESOURCE_PROFILE_ID", "0"),
         ] {
@@ -170,6 +202,14 @@ impl Application {
         environment.push(field("SPARK_EXECUTOR_POD_IP", "status.podIP"));
         environment.push(field("SPARK_EXECUTOR_POD_NAME", "metadata.name"));
         environment.extend(self.submission.confs("spark.executorEnv.").map(|(k, v)| variable(k, v)));
+        let map = Map {
+            volume: "spark-conf-volume-exec",
+            path: CONF_FOLDER,
+            name: format!("spark-exec-{}-conf-map", self.short()),
+            items: &[],
+        };
+        let index = self::index(spec, "spark-kubernetes-executor");
+        map.add(spec, index);
         Ok(pod)
     }
 
@@ -219,6 +259,9 @@ impl Application {
             submission.conf("spark.kubernetes.container.image.pullPolicy").map(str::to_owned);
         container.resources = Some(resources(submission, role)?);
         container.env.get_or_insert_default().push(variable("SPARK_USER", "spark"));
+        let index = self::index(spec, &format!("spark-kubernetes-{role}"));
+        let folders = volumes::local_folders(spec, index, self.unique());
+        spec.containers[index].env.get_or_insert_default().push(variable("SPARK_LOCAL_DIRS", &folders));
         Ok(pod)
     }
 }
@@ -258,11 +301,16 @@ fn resources(submission: &Submission, role: &str) -> Result<ResourceRequirements
 
 /// The container of that name, else the first one, as Spark chooses.
 fn container<'a>(spec: &'a mut PodSpec, name: &str) -> &'a mut Container {
-    let index = spec.containers.iter().position(|container| container.name == name).unwrap_or(0);
     if spec.containers.is_empty() {
         spec.containers.push(Container { name: name.to_owned(), ..Container::default() });
     }
+    let index = index(spec, name);
     &mut spec.containers[index]
+}
+
+/// The number of that container.
+fn index(spec: &PodSpec, name: &str) -> usize {
+    spec.containers.iter().position(|container| container.name == name).unwrap_or(0)
 }
 
 fn container_port(name: &str, port: i32) -> ContainerPort {
@@ -282,6 +330,12 @@ fn field(name: &str, path: &str) -> EnvVar {
 
 fn extend<'a>(map: &mut BTreeMap<String, String>, more: impl IntoIterator<Item = (&'a str, &'a str)>) {
     map.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+/// The host name of a pod: the end of its name, as long as a name may be in DNS.
+fn host(name: &str) -> String {
+    let end = name.get(name.len().saturating_sub(63)..).unwrap_or(name);
+    end.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
 
 /// Lower case, only letters, digits and single dashes, not beginning with a digit or a dash.
