@@ -22,8 +22,10 @@ pub(super) async fn build() -> Result<PathBuf, Error> {
         "spark-router",
         "--message-format=json-render-diagnostics",
     ]);
-    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-    let output = command.output().await.map_err(|source| Error::System("run cargo", source))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    // `output()` would swallow stderr.
+    let failed = |source| Error::System("run cargo", source);
+    let output = command.spawn().map_err(failed)?.wait_with_output().await.map_err(failed)?;
     if !output.status.success() {
         return Err(Error::Build);
     }
