@@ -2,67 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at what it did not expect")]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use spark_router_testkit::tools;
 
-/// With all programs to build first on a slow machine.
-const PATIENCE: Duration = Duration::from_mins(40);
+use common::{Demo, text};
 
 const MEMBERS: [&str; 3] = ["alpha", "beta", "gamma"];
-
-/// The demo; it ends with the test, whatever happens.
-struct Demo(Child);
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The lines of a pipe as they come; each is also printed.
-fn lines(pipe: impl Read + Send + 'static, name: &'static str) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            eprintln!("{name}: {line}");
-            let _ = sender.send(line);
-        }
-    });
-    receiver
-}
-
-struct Kubectl {
-    program: PathBuf,
-    kubeconfig: String,
-}
-
-impl Kubectl {
-    /// The items of `kubectl get <what> -o json` on one of the clusters.
-    fn get(&self, cluster: &str, what: &[&str]) -> Vec<Value> {
-        let output = Command::new(&self.program)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .args(["--context", cluster, "get", "-o", "json"])
-            .args(what)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        answer["items"].as_array().expect("a list").clone()
-    }
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
 
 /// What must be true of each job, by name: phase, and a word of reason, message or error.
 fn end_of(name: &str) -> (&'static str, &'static str) {
@@ -74,36 +22,11 @@ fn end_of(name: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Processes whose command line has `needle`, other than this one.
-fn processes_with(needle: &str) -> Vec<String> {
-    let own = std::process::id().to_string();
-    let all =
-        std::fs::read_dir("/proc").unwrap().map_while(Result::ok).filter(|entry| *entry.file_name() != *own);
-    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains(needle)).collect()
-}
-
 #[test]
 fn the_demo_tells_the_truth_and_leaves_nothing() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    demo.args(["demo", "--format", "json", "--keep"]).stdin(Stdio::null());
-    let mut demo = Demo(demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let said = lines(demo.0.stdout.take().unwrap(), "stdout");
-    let progress = lines(demo.0.stderr.take().unwrap(), "stderr");
-    let report = said.recv_timeout(PATIENCE).expect("the report, or its error above");
-    let report: Value = serde_json::from_str(&report).expect("one JSON object");
-
-    let kubeconfig = loop {
-        let line = progress.recv_timeout(Duration::from_mins(1)).expect("what to paste");
-        if let Some(paths) = line.trim().strip_prefix("export KUBECONFIG=") {
-            break paths.to_owned();
-        }
-    };
-    let first = kubeconfig.split(':').next().unwrap();
-    let folder = Path::new(first).ancestors().nth(2).unwrap().to_path_buf();
-    assert!(folder.is_dir());
-    let kubectl = Kubectl { program: tools::find().unwrap().program("kubectl"), kubeconfig };
+    let demo = Demo::start(&[]);
+    let report = demo.report();
+    let kubectl = demo.kubectl();
 
     // The jobs, as any user sees them.
     let jobs = kubectl.get("hub", &["routedsparkjobs", "-n", "demo"]);
@@ -178,13 +101,5 @@ fn the_demo_tells_the_truth_and_leaves_nothing() {
         ])
     );
 
-    // Ctrl-C.
-    let pid = demo.0.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
-    let status = demo.0.wait().unwrap();
-    assert!(status.success(), "{status}");
-    assert!(said.iter().next().is_none(), "stdout has one line only");
-    assert!(!folder.exists(), "{} is left", folder.display());
-    let left = processes_with(&folder.to_string_lossy());
-    assert!(left.is_empty(), "{left:?}");
+    demo.end(&kubectl);
 }

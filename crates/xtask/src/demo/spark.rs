@@ -135,12 +135,12 @@ async fn results(stage: &Stage, findings: &Findings) -> (Spark, Vec<String>) {
         };
         let wrong = match job.name_any().as_str() {
             PI => {
-                spark.pi_line = line(&log, PI_LINE).unwrap_or_default().to_owned();
+                spark.pi_line = line(&log, PI_LINE).map(str::to_owned).unwrap_or_default();
                 !is_pi(&spark.pi_line)
             }
             PARQUET => {
-                spark.parquet_rows =
-                    line(&log, ROWS_LINE).and_then(|line| line[ROWS_LINE.len()..].parse().ok());
+                let rows = line(&log, ROWS_LINE).and_then(|line| line.strip_prefix(ROWS_LINE));
+                spark.parquet_rows = rows.and_then(|rows| rows.parse().ok());
                 spark.parquet_rows != Some(ROWS)
             }
             _ => {
