@@ -204,8 +204,13 @@ impl Keeper {
     }
 
     async fn pass(&mut self) {
-        let objects: Vec<Arc<MemberCluster>> =
-            self.store.state().into_iter().map(|object| self.newest(object)).collect();
+        let objects: Vec<Arc<MemberCluster>> = self
+            .store
+            .state()
+            .into_iter()
+            .map(|object| self.newest(object))
+            .filter(|object| !is_gone(object))
+            .collect();
         let mut faults = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for object in &objects {
@@ -305,9 +310,13 @@ impl Keeper {
     ) -> Result<(), Error> {
         let name = object.name_any();
         let cluster = ClusterName::new(&name);
-        let is_held = object.finalizers().iter().any(|finalizer| finalizer == names::PLACEMENTS_FINALIZER);
+        let is_held = is_held(object);
         let deleting = object.metadata.deletion_timestamp.is_some();
-        if deleting && is_held && (object.spec.forget || !placements::exist(&self.client, &cluster).await?) {
+        let held: Resources = self.dispatcher.on_member(cluster.clone()).await?;
+        // Decisions that are not on record yet count in the ledger, others' on the hub.
+        let is_empty =
+            async || Ok::<_, Error>(held.jobs == 0 && !placements::exist(&self.client, &cluster).await?);
+        if deleting && (object.spec.forget || is_empty().await?) {
             info!(cluster.name = name, forgotten = object.spec.forget, "a deleted member is let go of");
             self.registry.remove(&cluster);
             return self.set_held(object, false).await;
@@ -315,7 +324,6 @@ impl Keeper {
         if !deleting && !is_held {
             return self.set_held(object, true).await;
         }
-        let held: Resources = self.dispatcher.on_member(cluster.clone()).await?;
         let facts = report::Facts {
             fault: faults.get(&cluster),
             report: self.registry.report(&cluster),
@@ -375,11 +383,18 @@ impl Keeper {
         let (members, name) = (Api::<MemberCluster>::all(self.client.clone()), object.name_any());
         let patch = Patch::Merge(&body);
         let written = in_time("writing a member's finalizers", members.patch(&name, &params, &patch)).await?;
-        if held {
-            self.newest.insert(name, (object.resource_version(), Arc::new(written)));
-        }
+        self.newest.insert(name, (object.resource_version(), Arc::new(written)));
         Ok(())
     }
+}
+
+fn is_held(object: &MemberCluster) -> bool {
+    object.finalizers().iter().any(|finalizer| finalizer == names::PLACEMENTS_FINALIZER)
+}
+
+/// Let go of: only others may still hold the object.
+fn is_gone(object: &MemberCluster) -> bool {
+    object.metadata.deletion_timestamp.is_some() && !is_held(object)
 }
 
 /// What the sweep asks.
