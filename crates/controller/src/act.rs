@@ -12,7 +12,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use spark_router_api::{RoutedSparkJob, condition::reason, job::ApplicationLinks};
 use spark_router_core::{
-    job::{Application, Placement},
+    application::Application,
+    job::Placement,
     step::{Confirmed, DriverSeen, Step},
 };
 use spark_router_member::Member;
@@ -22,9 +23,9 @@ use crate::{
     convert,
     error::Error,
     events::Kind,
+    gather::Gathered,
     links,
     metrics::TroubleLabels,
-    reconcile::Gathered,
     status::{self, Change},
 };
 

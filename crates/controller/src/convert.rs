@@ -15,11 +15,12 @@ use spark_router_api::{
     names,
 };
 use spark_router_core::{
+    application::Application,
     credit::Credits,
     dispatch::Checkpoint,
     health::LinkState,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    job::{Application, Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request},
+    job::{Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request},
     observe::ExecutorCounts,
     place::{MemberFacts, NamespaceRule, QueueFacts, Route, RouteClusters},
     resources::{AmountError, Capacity, Resources, cpu_milli, memory_bytes},

@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{ResourceExt, runtime::reflector::Store};
-use spark_router_api::{MemberCluster, RoutedSparkJob, condition};
+use spark_router_api::{MemberCluster, RoutedSparkJob, condition, job::PlacementRecord};
 use spark_router_core::{
     health::LinkState,
-    id::{ClusterName, JobKey, Namespace},
+    id::{ClusterName, JobKey, Namespace, RemoteName},
+    observe::Remote,
     place::MemberFacts,
 };
 use spark_router_member::Registry;
@@ -82,9 +83,17 @@ impl Fleet {
         }
     }
 
-    /// Calls the unfinished jobs that are placed on a member, and those that wait for it to be deleted.
+    /// Calls the jobs that a member concerns. A finished one among them whose application is still held: its end came
+    /// while the member could not be asked to let go of it.
     async fn call_jobs_of(&self, cluster: &ClusterName) {
-        for job in placed_on(&self.jobs, cluster) {
+        let member = self.registry.get(cluster);
+        let is_held = |placement: &PlacementRecord| {
+            let (namespace, name) =
+                (Namespace::new(&placement.namespace), RemoteName::new(&placement.remote_name));
+            let seen = member.as_ref().map(|member| member.observe(&namespace, &name));
+            matches!(seen, Some(Remote::Present(seen)) if seen.held)
+        };
+        for job in placed_on(&self.jobs, cluster, is_held) {
             let Some(namespace) = job.namespace() else { continue };
             let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
             if self.called.send(key).await.is_err() {
@@ -112,16 +121,21 @@ impl Fleet {
     }
 }
 
-/// The jobs that a member concerns: placed there, and unfinished or being deleted.
-pub fn placed_on(jobs: &Store<RoutedSparkJob>, cluster: &ClusterName) -> Vec<Arc<RoutedSparkJob>> {
+/// The jobs that a member concerns: placed there, and unfinished, being deleted or still held.
+fn placed_on(
+    jobs: &Store<RoutedSparkJob>,
+    cluster: &ClusterName,
+    is_held: impl Fn(&PlacementRecord) -> bool,
+) -> Vec<Arc<RoutedSparkJob>> {
     jobs.state()
         .into_iter()
         .filter(|job| {
             let Some(status) = &job.status else { return false };
-            let there = status.placement.as_ref().is_some_and(|p| p.cluster == cluster.as_str());
-            there
+            let Some(placement) = &status.placement else { return false };
+            placement.cluster == cluster.as_str()
                 && (job.metadata.deletion_timestamp.is_some()
-                    || !condition::is_true(&status.conditions, condition::FINISHED))
+                    || !condition::is_true(&status.conditions, condition::FINISHED)
+                    || is_held(placement))
         })
         .collect()
 }

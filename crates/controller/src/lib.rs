@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`convert`], [`template`] | parsing of users' objects into the core's types |
-//! | [`reconcile`], [`act`] | one pass: gather, decide, act |
+//! | `reconcile`, `gather`, `act` | one pass: gather, decide, act |
 //! | [`status`], [`links`] | what a status says |
 //! | [`hub`] | writes to the hub's record of a job |
 //! | [`dispatcher`] | the one task that owns fleet, queues and ledger |
@@ -21,6 +21,7 @@ pub mod dispatcher;
 pub mod error;
 pub mod events;
 pub mod fleet;
+mod gather;
 pub mod hub;
 pub mod jobs;
 pub mod links;

@@ -3,10 +3,7 @@
 //! Owns no state. A link whose placeholder has no value yet is left out rather than shown broken.
 
 use spark_router_api::{job::ApplicationLinks, member::LinkTemplates};
-use spark_router_core::{
-    id::JobKey,
-    job::{Application, Placement},
-};
+use spark_router_core::{application::Application, id::JobKey, job::Placement};
 
 /// Fills a member's templates for one application.
 pub fn fill(

@@ -15,8 +15,9 @@ use spark_router_api::{
     },
 };
 use spark_router_core::{
+    application::Application,
     id::ClusterName,
-    job::{Application, Rejection},
+    job::Rejection,
     phase::Phase,
     refusal::{Refusal, RefusalClass},
     step::{Cause, DeletionWaits, Mirror, Outcome, Trouble},

@@ -4,6 +4,15 @@
 //! that finds no room lets others pass it. Waiting jobs that are alike for placement form a class: a pass asks once for
 //! each, so a long queue costs no more than a short one. Must never place a job twice: a decision stays the same until
 //! it is committed, withdrawn or forgotten.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the facts and the account, and every change of them |
+//! | `dispatch/line.rs` | one queue and who waits in it |
+//! | `dispatch/pass.rs` | a pass: who is next, and where |
+
+mod line;
+mod pass;
 
 use std::{
     cmp::Reverse,
@@ -14,13 +23,14 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::line::{BACKOFF, Backoff, Class, Line, Rank};
 use crate::{
     credit::Credits,
     health::LinkState,
     id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
-    job::{Constraints, Placement, Refused, Request},
+    job::{Placement, Refused, Request},
     ledger::Ledger,
-    place::{self, MemberFacts, Question, QueueFacts, Verdict},
+    place::{MemberFacts, QueueFacts, Verdict},
     resources::Resources,
     selector::Selector,
     waits::Waits,
@@ -106,44 +116,6 @@ pub struct Checkpoint {
     pub placed: BTreeMap<ClusterName, u64>,
 }
 
-/// The shortest and the longest time that a route backs off after a full quota.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-
-type Rank = (Reverse<i32>, Timestamp, JobKey);
-
-/// One queue: its facts, its credits and who waits in it.
-#[derive(Debug, Default)]
-struct Line {
-    facts: Option<QueueFacts>,
-    admits: Option<Selector>,
-    credits: Credits,
-    placed: BTreeMap<ClusterName, u64>,
-    seq: u64,
-    classes: HashMap<Arc<Class>, Waiting>,
-    /// Classes that nobody was asked for yet.
-    fresh: HashSet<Arc<Class>>,
-    /// Room may have appeared since the last pass.
-    dirty: bool,
-}
-
-/// The waiting jobs of one class, and what they wait for.
-#[derive(Debug, Default)]
-struct Waiting {
-    jobs: BTreeMap<Rank, Applicant>,
-    waits: Option<Waits>,
-}
-
-/// A route that met a full quota.
-#[derive(Clone, Copy, Debug)]
-struct Backoff {
-    until: Timestamp,
-    delay: Duration,
-    /// When the delay last grew: a burst that meets the same full quota is one sign, not many.
-    grown: Timestamp,
-    /// Its end has been looked at.
-    over: bool,
-}
-
 /// What a pass made of the waiting jobs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Passed {
@@ -151,20 +123,6 @@ pub struct Passed {
     pub decided: Vec<(JobUid, JobKey)>,
     /// Jobs that wait for something else than before.
     pub rephrased: Vec<(JobUid, JobKey)>,
-}
-
-impl Line {
-    fn book(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
-        self.credits.book(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
-        let placed = self.placed.entry(picked.clone()).or_default();
-        *placed = placed.saturating_add(1);
-    }
-
-    fn unbook(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
-        self.credits.unbook(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
-        let placed = self.placed.entry(picked.clone()).or_default();
-        *placed = placed.saturating_sub(1);
-    }
 }
 
 /// What a placement was booked with, to take it back exactly.
@@ -386,23 +344,6 @@ impl Dispatcher {
         }
     }
 
-    /// Places what can be placed.
-    pub fn pass(&mut self, now: Timestamp) -> Passed {
-        for ((queue, _), backoff) in self.backoffs.iter_mut().filter(|(_, b)| !b.over && b.until <= now) {
-            backoff.over = true;
-            if let Some(line) = self.lines.get_mut(queue) {
-                line.dirty = true;
-            }
-        }
-        let due = self.lines.iter().filter(|(_, line)| line.dirty || !line.fresh.is_empty());
-        let queues: Vec<_> = due.map(|(queue, _)| queue.clone()).collect();
-        let mut passed = Passed::default();
-        for queue in queues {
-            self.pass_queue(&queue, now, &mut passed);
-        }
-        passed
-    }
-
     /// When a pass is due although nothing happened: the first back-off to end.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until).min()
@@ -442,120 +383,6 @@ impl Dispatcher {
     pub fn is_fleet_in_doubt(&self) -> bool {
         let suspect = self.fleet.values().filter(|m| matches!(m.link, LinkState::Suspect { .. })).count();
         self.fleet.len() > 1 && suspect * 2 > self.fleet.len()
-    }
-
-    fn pass_queue(&mut self, queue: &QueueName, now: Timestamp, passed: &mut Passed) {
-        let Some(line) = self.lines.get_mut(queue) else { return };
-        let fresh = std::mem::take(&mut line.fresh);
-        let classes: Vec<Arc<Class>> = if std::mem::take(&mut line.dirty) {
-            line.classes.keys().cloned().collect()
-        } else {
-            fresh.into_iter().collect()
-        };
-        let first = |line: &Line, class: &Arc<Class>| {
-            let (rank, _) = line.classes.get(class)?.jobs.first_key_value()?;
-            Some((rank.clone(), class.clone()))
-        };
-        // The head of each class, best first. Reserving only takes room away: where the head finds none, nobody behind
-        // it does.
-        let mut heads: BTreeMap<Rank, Arc<Class>> =
-            classes.iter().filter_map(|class| first(line, class)).collect();
-        while let Some((rank, class)) = heads.pop_first() {
-            let head =
-                self.lines.get(queue).and_then(|line| line.classes.get(&class)?.jobs.get(&rank).cloned());
-            let Some(applicant) = head else { continue };
-            match self.decide(&applicant, now) {
-                Ok(decision) => {
-                    passed.decided.push((applicant.uid.clone(), applicant.key));
-                    if let Some(waiting) =
-                        self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(&class))
-                    {
-                        // Those behind it are asked next: what they waited for is not known any more.
-                        waiting.waits = None;
-                    }
-                    self.leave(&applicant.uid);
-                    self.decided.insert(applicant.uid, decision);
-                    heads.extend(self.lines.get(queue).and_then(|line| first(line, &class)));
-                }
-                Err(waits) => self.rephrase(queue, &class, waits, passed),
-            }
-        }
-    }
-
-    /// Notes what a class waits for, and whom that is news to.
-    fn rephrase(&mut self, queue: &QueueName, class: &Arc<Class>, waits: Waits, passed: &mut Passed) {
-        let Some(waiting) = self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(class)) else {
-            return;
-        };
-        let said = waiting.waits.as_ref().map(|before| (before.reason, before.refused_by_all));
-        if said.is_some_and(|said| said != (waits.reason, waits.refused_by_all)) {
-            passed.rephrased.extend(waiting.jobs.values().map(|job| (job.uid.clone(), job.key.clone())));
-        }
-        waiting.waits = Some(waits);
-    }
-
-    fn decide(&mut self, applicant: &Applicant, now: Timestamp) -> Result<Decision, Waits> {
-        let name = &applicant.request.queue;
-        let Some(line) = self.lines.get(name) else { return Err(Waits::unknown_queue(name)) };
-        let Some(queue) = &line.facts else { return Err(Waits::unknown_queue(name)) };
-        let namespace = &applicant.key.namespace;
-        let labels = self.namespaces.get(namespace);
-        if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
-            return Err(Waits::not_admitted(name, namespace));
-        }
-        let verdicts = self.verdicts(applicant, queue, now);
-        let candidates = place::candidates(&verdicts);
-        let Some(picked) = line.credits.pick(&candidates).cloned() else {
-            return Err(Waits::for_verdicts(name, &verdicts));
-        };
-        let member = self.fleet.get(&picked.cluster);
-        let (Some(member), Some(identity)) = (member, member.and_then(|m| m.identity.clone())) else {
-            return Err(Waits::for_verdicts(name, &verdicts));
-        };
-        let excluded: Vec<_> = verdicts
-            .iter()
-            .filter(|v| v.exclusion.is_some() && v.weight > 0)
-            .map(|v| v.cluster.clone())
-            .collect();
-        let decision = Decision {
-            key: applicant.key.clone(),
-            request: applicant.request.clone(),
-            cluster: picked.cluster.clone(),
-            identity,
-            namespace: member.namespace.target(namespace).clone(),
-            queue: name.clone(),
-            seq: line.seq.saturating_add(1),
-            excluded,
-            demand: applicant.request.demand,
-            at: now,
-            why: why(&picked.cluster, &candidates, &verdicts),
-        };
-        if let Some(backoff) = self.backoffs.get_mut(&(name.clone(), picked.cluster.clone())) {
-            // Half open: one goes through and shows whether there is room again; the others wait for its answer.
-            *backoff = Backoff { until: later(now, backoff.delay), over: false, ..*backoff };
-        }
-        let among: Vec<_> = candidates.into_iter().map(|c| (c.cluster, c.weight)).collect();
-        if let Some(line) = self.lines.get_mut(name) {
-            line.seq = decision.seq;
-            line.book(&among, &picked.cluster);
-        }
-        self.ledger.reserve(applicant.uid.clone(), picked.cluster.clone(), name.clone(), decision.demand);
-        let booking = Booking { queue: name.clone(), cluster: picked.cluster, among };
-        self.booked.insert(applicant.uid.clone(), booking);
-        Ok(decision)
-    }
-
-    fn verdicts(&self, applicant: &Applicant, queue: &QueueFacts, now: Timestamp) -> Vec<Verdict> {
-        let question = Question {
-            request: &applicant.request,
-            namespace: &applicant.key.namespace,
-            refused: &applicant.refused,
-            now,
-        };
-        place::weigh(question, queue, &self.fleet, &self.ledger, |cluster| {
-            let route = (queue.name.clone(), cluster.clone());
-            self.backoffs.get(&route).is_some_and(|backoff| backoff.until > now)
-        })
     }
 
     /// Members and weights that a recorded placement was booked with, as far as today's routes tell.
@@ -610,65 +437,12 @@ impl Dispatcher {
     }
 }
 
-/// What makes two applicants of a queue equal for placement.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Class {
-    namespace: Namespace,
-    constraints: Constraints,
-    spark_version: String,
-    demand: Resources,
-    refused: Vec<ClusterName>,
-}
-
-impl Class {
-    fn of(applicant: &Applicant) -> Self {
-        Self {
-            namespace: applicant.key.namespace.clone(),
-            constraints: applicant.request.constraints.clone(),
-            spark_version: applicant.request.spark_version.clone(),
-            demand: applicant.request.demand,
-            refused: applicant.refused.iter().map(|r| r.cluster.clone()).collect(),
-        }
-    }
-}
-
 fn u64_sum(sum: u64, count: usize) -> u64 {
     sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 fn later(now: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// `weight 50 of 100 among a, b, c; not d (Cordoned)`.
-fn why(picked: &ClusterName, candidates: &[crate::credit::Candidate], verdicts: &[Verdict]) -> String {
-    let sum: u64 = candidates.iter().map(|c| u64::from(c.weight)).sum();
-    let weight = candidates.iter().find(|c| c.cluster == *picked).map_or(0, |c| c.weight);
-    let list = |names: Vec<String>| {
-        const SHOWN: usize = 8;
-        let more = names.len().saturating_sub(SHOWN);
-        let mut text = names.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            text.push_str(&format!(" and {more} more"));
-        }
-        text
-    };
-    let mut text = format!("weight {weight} of {sum}");
-    if candidates.len() > 1 {
-        text.push_str(&format!(
-            " among {}",
-            list(candidates.iter().map(|c| c.cluster.to_string()).collect())
-        ));
-    }
-    let not: Vec<_> = verdicts
-        .iter()
-        .filter(|v| v.weight > 0)
-        .filter_map(|v| Some(format!("{} ({})", v.cluster, v.exclusion.as_ref()?.reason())))
-        .collect();
-    if !not.is_empty() {
-        text.push_str(&format!("; not {}", list(not)));
-    }
-    text
 }
 
 #[cfg(test)]

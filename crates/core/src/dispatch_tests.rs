@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    job::Constraints,
     place::{NamespaceRule, Route, RouteClusters},
     resources::Capacity,
 };

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
+    application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    observe::ExecutorCounts,
     phase::Phase,
     resources::Resources,
 };
@@ -126,31 +126,6 @@ pub struct Refused {
     pub message: String,
     /// When.
     pub at: Timestamp,
-}
-
-/// The remote application as mirrored.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Application {
-    /// The operator's own state.
-    pub state: String,
-    /// Spark's id.
-    pub id: Option<String>,
-    /// The operator's submission.
-    pub submission_id: Option<String>,
-    /// Last submission.
-    pub submitted_at: Option<Timestamp>,
-    /// First seen running.
-    pub started_at: Option<Timestamp>,
-    /// End of the run.
-    pub finished_at: Option<Timestamp>,
-    /// Runs by the member's own operator.
-    pub attempts: u32,
-    /// Executors.
-    pub executors: ExecutorCounts,
-    /// The driver's pod.
-    pub driver_pod: Option<String>,
-    /// What went wrong.
-    pub error: Option<String>,
 }
 
 /// How a job ended.

@@ -14,8 +14,9 @@
 //! | [`health`] | whether a member may be trusted with new work |
 //! | [`credit`], [`place`] | which member takes a job, and why not the others |
 //! | [`ledger`], [`dispatch`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
-//! | [`job`], [`phase`], [`step`] | the one next thing to do for a job |
+//! | [`job`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
+pub mod application;
 pub mod credit;
 pub mod demand;
 pub mod dispatch;

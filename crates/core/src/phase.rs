@@ -1,16 +1,11 @@
-//! Phases: the one word shown for a job, and what is mirrored of its application.
+//! Phases: the one word shown for a job.
 //!
 //! Owns no state. For display only: no decision reads a phase. A state that says nothing of its own keeps the phase it
 //! came from.
 
 use std::{fmt, str::FromStr};
 
-use jiff::Timestamp;
-
-use crate::{
-    job::Application,
-    observe::{Observation, RunState},
-};
+use crate::observe::RunState;
 
 /// The one word shown for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,31 +106,6 @@ impl FromStr for Phase {
             .find(|phase| phase.as_str() == word)
             .ok_or_else(|| UnknownPhase(word.to_owned()))
     }
-}
-
-/// What is mirrored of an observation, after what was mirrored `before`. `now` becomes the start of the run where it is
-/// seen running for the first time: operators record no start.
-pub fn mirror(seen: &Observation, before: Option<&Application>, now: Timestamp) -> Application {
-    let running = matches!(seen.run, RunState::Running);
-    let started_at = before.and_then(|b| b.started_at).or_else(|| running.then_some(now));
-    Application {
-        state: seen.native_state.clone(),
-        id: seen.application_id.clone(),
-        submission_id: seen.submission_id.clone(),
-        submitted_at: seen.submitted_at,
-        started_at,
-        // Operators set it early and clear it on a retry: only at the end is it the end.
-        finished_at: seen.run.is_terminal().then_some(seen.terminated_at).flatten(),
-        attempts: seen.executions,
-        executors: seen.executors,
-        driver_pod: seen.driver_pod.clone(),
-        error: seen.error.clone(),
-    }
-}
-
-/// Whether two mirrors differ in nothing but executor counts.
-pub fn differs_in_counts_only(a: &Application, b: &Application) -> bool {
-    a.executors != b.executors && *a == Application { executors: a.executors, ..b.clone() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 use super::*;
 use crate::{
+    application,
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName},
-    job::{Constraints, Finished, Request},
-    observe::{ExecutorCounts, Ownership},
+    job::{Constraints, Finished, Record, Refused, Request},
+    observe::{ExecutorCounts, FailureSign, Ownership},
+    refusal::RefusalClass,
     resources::Resources,
 };
 
@@ -120,7 +122,7 @@ impl World {
         let record = &mut world.job.record;
         record.placement.as_mut().unwrap().uid = Some(seen.uid.clone());
         record.phase = Some(Phase::of(&seen.run, Some(Phase::Dispatched)));
-        record.application = Some(phase::mirror(&seen, None, at(50)));
+        record.application = Some(application::mirror(&seen, None, at(50)));
         world.remote = Remote::Present(Box::new(seen));
         world
     }
@@ -421,7 +423,9 @@ mod mirroring {
         assert_eq!(world.step(), Step::Examine);
         world.driver = DriverSeen::Alive;
         world.job.record.application = match &world.remote {
-            Remote::Present(seen) => Some(phase::mirror(seen, world.job.record.application.as_ref(), at(60))),
+            Remote::Present(seen) => {
+                Some(application::mirror(seen, world.job.record.application.as_ref(), at(60)))
+            }
             _ => None,
         };
         assert_eq!(world.step(), Step::Rest { until: Some(at(115)) }, "it runs");

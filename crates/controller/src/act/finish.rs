@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::{Next, links, write};
 use crate::{
-    context::Context, error::Error, events::Kind, metrics::EndLabels, reconcile::Gathered, status::Change,
+    context::Context, error::Error, events::Kind, gather::Gathered, metrics::EndLabels, status::Change,
 };
 
 /// How much of a driver's log is read after a failure, in bytes.

@@ -2,27 +2,26 @@
 //!
 //! Owns no state. The status write in [`commit`] *is* the placement; nothing is created before it is answered.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{condition::reason, job::PlacementRecord};
 use spark_router_core::{
     dispatch::{Answer, Decision, Withdrawal},
     id::{Attempt, RemoteName},
-    job::{Placement, Request},
-    refusal::{Refusal, RefusalClass},
-    step::{Cause, Step, after_refusal, refused_by_all, settled_at},
+    job::Request,
+    refusal::RefusalClass,
+    step::{Cause, refused_by_all},
 };
 use tracing::info;
 
-use super::{Next, finish, remote, seconds_since, trouble, write};
+use super::{Next, finish, seconds_since, trouble, write};
 use crate::{
     context::Context,
     convert,
     dispatcher::applicant,
     error::Error,
     events::Kind,
+    gather::Gathered,
     metrics::{QueueLabels, RouteLabels},
-    reconcile::Gathered,
     status::Change,
 };
 
@@ -77,7 +76,7 @@ async fn commit(
         render_hash: None,
         why: Some(decision.why),
     };
-    record.render_hash = Some(member.render_hash(&remote::order(at, &convert::placement(&record))));
+    record.render_hash = Some(member.render_hash(&at.order(&convert::placement(&record))));
     let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
     let spec_hash = request.spec_hash.clone();
     let turned = (attempt, decision.seq);
@@ -97,36 +96,6 @@ async fn commit(
     info!(cluster.name = labels.member_cluster, attempt = attempt.0, "placed");
     context.events.publish(&written, Kind::Normal, "Place", reason::PLACED, &note);
     Ok(Next::written(Some(written)))
-}
-
-pub(super) async fn refused(
-    mut at: Gathered,
-    context: &Context,
-    placement: &Placement,
-    refusal: Refusal,
-) -> Result<Next, Error> {
-    at.now = Timestamp::now();
-    let mut next = after_refusal(at.snapshot(context), placement, refusal.clone());
-    if next == Some(Step::Confirm) {
-        let Some((_, member)) = at.placed() else { return Ok(Next::Rest(None)) };
-        match remote::confirm(&at, placement, member).await {
-            Next::Confirmed(confirmed) => at.confirmed = confirmed,
-            other => return Ok(other),
-        }
-        next = after_refusal(at.snapshot(context), placement, refusal);
-    }
-    match next {
-        Some(Step::Withdraw(cause)) => withdraw(&at, context, &cause).await,
-        Some(Step::Finish(outcome)) => finish::finish(&at, context, *outcome).await,
-        // It is there after all: the next pass sees it as this one did.
-        Some(_) => Ok(Next::Confirmed(at.confirmed)),
-        None => {
-            // An earlier create may still take effect: ask again when it cannot any more.
-            let until = settled_at(at.snapshot(context), placement);
-            context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
-            Ok(Next::Rest(Some(until)))
-        }
-    }
 }
 
 pub(super) async fn withdraw(at: &Gathered, context: &Context, cause: &Cause) -> Result<Next, Error> {

@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use spark_router_core::{
     id::RemoteUid,
     job::Placement,
-    step::{Confirmed, DeletionWaits, DriverSeen, name_taken},
+    refusal::Refusal,
+    step::{Confirmed, DeletionWaits, DriverSeen, Step, after_refusal, name_taken, settled_at},
 };
-use spark_router_member::{Confirmation, Created, Driver, Fence, Member, Order, StopOrder};
+use spark_router_member::{Confirmation, Created, Driver, Fence, Member, StopOrder};
 use tracing::{debug, warn};
 
 use super::{Next, UNCLEAR_SECONDS, finish, in_seconds, place, seconds_since, trouble, write};
 use crate::{
-    context::Context, convert, error::Error, memory::Entry, metrics::MemberLabels, reconcile::Gathered,
+    context::Context, convert, error::Error, gather::Gathered, memory::Entry, metrics::MemberLabels,
     status::Change,
 };
 
@@ -43,7 +44,7 @@ pub(super) async fn submit(
         entry.sends.unanswered = entry.sends.last;
         before
     });
-    let answer = member.submit(&order(at, placement)).await;
+    let answer = member.submit(&at.order(placement)).await;
     // This send is answered; an earlier one that never was may still take effect.
     let answered = || {
         context.memory.change(&job.uid, |entry| {
@@ -65,7 +66,7 @@ pub(super) async fn submit(
         }
         Created::Refused(refusal) => {
             let entry = answered();
-            place::refused(Gathered { entry, ..at.clone() }, context, placement, refusal).await
+            refused(Gathered { entry, ..at.clone() }, context, placement, refusal).await
         }
         Created::NameTaken(whose) => finish::finish(at, context, name_taken(placement, &whose)).await,
         Created::Busy(why) => {
@@ -105,17 +106,33 @@ fn back_off(entry: &mut Entry) -> Timestamp {
     wait
 }
 
-pub(super) fn order(at: &Gathered, placement: &Placement) -> Order {
-    let job = &at.parsed.job;
-    Order {
-        job: job.uid.clone(),
-        key: job.key.clone(),
-        attempt: placement.attempt,
-        queue: placement.queue.clone(),
-        seq: placement.seq,
-        namespace: placement.namespace.clone(),
-        name: placement.name.clone(),
-        template: at.parsed.template.clone(),
+async fn refused(
+    mut at: Gathered,
+    context: &Context,
+    placement: &Placement,
+    refusal: Refusal,
+) -> Result<Next, Error> {
+    at.now = Timestamp::now();
+    let mut next = after_refusal(at.snapshot(context), placement, refusal.clone());
+    if next == Some(Step::Confirm) {
+        let Some((_, member)) = at.placed() else { return Ok(Next::Rest(None)) };
+        match confirm(&at, placement, member).await {
+            Next::Confirmed(confirmed) => at.confirmed = confirmed,
+            other => return Ok(other),
+        }
+        next = after_refusal(at.snapshot(context), placement, refusal);
+    }
+    match next {
+        Some(Step::Withdraw(cause)) => place::withdraw(&at, context, &cause).await,
+        Some(Step::Finish(outcome)) => finish::finish(&at, context, *outcome).await,
+        // It is there after all: the next pass sees it as this one did.
+        Some(_) => Ok(Next::Confirmed(at.confirmed)),
+        None => {
+            // An earlier create may still take effect: ask again when it cannot any more.
+            let until = settled_at(at.snapshot(context), placement);
+            context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
+            Ok(Next::Rest(Some(until)))
+        }
     }
 }
 

@@ -1,0 +1,174 @@
+//! Everything that one decision is made from, read from caches.
+//!
+//! Owns no state and makes no call: what is not known here is not known now.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use spark_router_api::RoutedSparkJob;
+use spark_router_core::{
+    dispatch::Dispatcher,
+    health::LinkState,
+    job::Placement,
+    observe::{Observation, Remote},
+    step::{Confirmed, DriverSeen, MemberView, Snapshot},
+};
+use spark_router_member::{Member, Order};
+use tracing::warn;
+
+use crate::{
+    context::Context,
+    convert::{self, Parsed},
+    error::Error,
+    memory::Entry,
+};
+
+/// Everything gathered for one step.
+#[derive(Clone)]
+pub(crate) struct Gathered {
+    pub(crate) object: Arc<RoutedSparkJob>,
+    pub(crate) parsed: Parsed,
+    pub(crate) entry: Entry,
+    pub(crate) member: Option<Arc<dyn Member>>,
+    pub(crate) view: Option<MemberView>,
+    pub(crate) remote: Remote,
+    pub(crate) confirmed: Confirmed,
+    pub(crate) driver: DriverSeen,
+    pub(crate) fleet_in_doubt: bool,
+    pub(crate) retention: Duration,
+    pub(crate) now: Timestamp,
+}
+
+impl Gathered {
+    /// The placement and its member, where both are there.
+    pub(crate) fn placed(&self) -> Option<(&Placement, &Arc<dyn Member>)> {
+        Some((self.parsed.job.record.placement.as_ref()?, self.member.as_ref()?))
+    }
+
+    /// The application as the member shows it.
+    pub(crate) fn seen(&self) -> Option<&Observation> {
+        match &self.remote {
+            Remote::Present(seen) => Some(seen),
+            Remote::Unknown | Remote::Unsettled { .. } | Remote::Absent => None,
+        }
+    }
+
+    /// The placement as an order to its member.
+    pub(crate) fn order(&self, placement: &Placement) -> Order {
+        let job = &self.parsed.job;
+        Order {
+            job: job.uid.clone(),
+            key: job.key.clone(),
+            attempt: placement.attempt,
+            queue: placement.queue.clone(),
+            seq: placement.seq,
+            namespace: placement.namespace.clone(),
+            name: placement.name.clone(),
+            template: self.parsed.template.clone(),
+        }
+    }
+
+    /// The driver's pod as far as anybody named it.
+    pub(crate) fn driver_pod(&self) -> Option<String> {
+        self.seen()?.driver_pod.clone()
+    }
+
+    pub(crate) fn snapshot<'a>(&'a self, context: &'a Context) -> Snapshot<'a> {
+        Snapshot {
+            job: &self.parsed.job,
+            remote: &self.remote,
+            member: self.view,
+            sends: &self.entry.sends,
+            confirmed: &self.confirmed,
+            driver: &self.driver,
+            fenced: self.entry.fenced,
+            leading_since: context.leading_since,
+            mirrored_at: self.entry.mirrored_at,
+            retention: self.retention,
+            fleet_in_doubt: self.fleet_in_doubt,
+            timing: &context.timing,
+            now: self.now,
+        }
+    }
+}
+
+pub(crate) async fn gather(
+    object: Arc<RoutedSparkJob>,
+    confirmed: Confirmed,
+    driver: DriverSeen,
+    context: &Context,
+) -> Result<Gathered, Error> {
+    let parsed = convert::job(&object)?;
+    let uid = &parsed.job.uid;
+    let placement = parsed.job.record.placement.as_ref();
+    let turned = placement.map(|p| (p.attempt, p.seq));
+    let (entry, is_new) = context.memory.change(uid, |entry| {
+        let is_new = entry.placement != turned;
+        entry.turn_to(turned);
+        (entry.clone(), is_new)
+    });
+    match placement {
+        // Seen for the first time: by a commit whose answer got lost, or by another process.
+        Some(placement) if is_new && parsed.job.record.finished.is_none() => {
+            context.dispatcher.committed(uid.clone(), placement.clone()).await;
+        }
+        _ => {}
+    }
+    if parsed.job.record.finished.is_some() && !entry.ended {
+        // Also where the answer to that write got lost.
+        context.dispatcher.forget(uid.clone()).await;
+        context.memory.change(uid, |entry| entry.ended = true);
+    }
+    let member = placement.and_then(|placement| placed_on(placement, context));
+    let view = placement.and_then(|placement| {
+        let object = context.member_object(&placement.cluster);
+        let forgotten = object.is_some_and(|object| object.spec.forget);
+        let health = member.as_ref().map(|member| member.health());
+        match health {
+            Some(health) => Some(MemberView { link: health.link, usable: health.fault.is_none(), forgotten }),
+            None if forgotten => Some(MemberView { link: LinkState::Connecting, usable: false, forgotten }),
+            None => None,
+        }
+    });
+    let remote = match (&member, placement) {
+        (Some(_), Some(_)) if entry.retired => Remote::Absent,
+        (Some(member), Some(placement)) => match member.observe(&placement.namespace, &placement.name) {
+            Remote::Present(mut seen) => {
+                seen.held &= !entry.released;
+                Remote::Present(seen)
+            }
+            other => other,
+        },
+        _ => Remote::Unknown,
+    };
+    let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
+    let fleet_in_doubt =
+        suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
+    let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
+    let now = Timestamp::now();
+    Ok(Gathered {
+        object,
+        parsed,
+        entry,
+        member,
+        view,
+        remote,
+        confirmed,
+        driver,
+        fleet_in_doubt,
+        retention,
+        now,
+    })
+}
+
+/// The member that a placement means: the one of that name, as long as it is still the same cluster.
+fn placed_on(placement: &Placement, context: &Context) -> Option<Arc<dyn Member>> {
+    let member = context.member(&placement.cluster)?;
+    match member.identity() {
+        Some(identity) if identity != placement.identity => {
+            warn!(cluster.name = %placement.cluster, "the member is another cluster than the one that was placed on");
+            None
+        }
+        _ => Some(member),
+    }
+}

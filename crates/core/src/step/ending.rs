@@ -1,0 +1,96 @@
+//! A job that is over or is being deleted: what is left of it on its member.
+//!
+//! Owns no state. A finished job is let go of at once; one that may still run keeps its finalizer until the fence.
+
+use super::{DeletionWaits, Snapshot, Step, is_ours, later, proves_end, settled_at};
+use crate::{
+    health::LinkState,
+    job::{Job, Record},
+    observe::{Observation, Remote},
+};
+
+pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
+    let Job { record, deleting, held, .. } = s.job;
+    let ours = match (&record.placement, s.remote) {
+        (Some(placement), Remote::Present(seen)) if is_ours(s.job, placement, seen) => {
+            Some((placement, seen))
+        }
+        _ => None,
+    };
+    let reachable = s.member.is_some_and(|m| m.link == LinkState::Ready);
+    if let Some((placement, seen)) = ours
+        && reachable
+        && !s.fenced
+        && !may_retire(record, seen)
+        && (*held || deleting.is_none())
+    {
+        // A finished job never runs again: neither by a create that came late nor by somebody's hand on the member.
+        return Step::Stop { settled_at: settled_at(s, placement) };
+    }
+    if deleting.is_some() {
+        return match ours {
+            _ if !*held => Step::Rest { until: None },
+            // The sweep takes what an unreachable member still shows when it returns: it is finished.
+            Some((_, seen)) if reachable && may_retire(record, seen) => Step::Retire(seen.uid.clone()),
+            _ => Step::LetGo,
+        };
+    }
+    let (Some((_, seen)), Some(finished)) = (ours, &record.finished) else {
+        return Step::Rest { until: None };
+    };
+    if !reachable || !may_retire(record, seen) {
+        return Step::Rest { until: None };
+    }
+    if seen.held {
+        return Step::Release(seen.uid.clone());
+    }
+    let ends = later(finished.at, s.retention);
+    if seen.deleting {
+        Step::Rest { until: None }
+    } else if s.now >= ends {
+        Step::Retire(seen.uid.clone())
+    } else {
+        Step::Rest { until: Some(ends) }
+    }
+}
+
+/// A finished job's application is taken away only where it is over itself, or is the recorded one whose driver was
+/// seen to its end.
+fn may_retire(record: &Record, seen: &Observation) -> bool {
+    let recorded = record.placement.as_ref().and_then(|p| p.uid.as_ref());
+    seen.run.is_terminal() && recorded.is_none_or(|uid| *uid == seen.uid)
+}
+
+pub(super) fn deletion(s: Snapshot<'_>) -> Step {
+    let Job { record, held, abandoned, .. } = s.job;
+    if !*held {
+        return Step::Rest { until: None };
+    }
+    let Some(placement) = &record.placement else { return Step::LetGo };
+    if s.fenced {
+        return Step::LetGo;
+    }
+    let never_sent = s.sends.placed_here && s.sends.last.is_none() && placement.uid.is_none();
+    if never_sent {
+        return Step::LetGo;
+    }
+    if *abandoned || s.member.is_some_and(|m| m.forgotten) {
+        return Step::Abandon;
+    }
+    let Some(member) = s.member else { return Step::Explain(DeletionWaits::Unregistered) };
+    match member.link {
+        // Also where a fault keeps new work away: the member itself says what it cannot do.
+        LinkState::Ready => {}
+        LinkState::Connecting => return Step::Explain(DeletionWaits::Unreachable { since: None }),
+        LinkState::Suspect { .. } => return Step::Rest { until: None },
+        LinkState::Lost { since } => return Step::Explain(DeletionWaits::Unreachable { since: Some(since) }),
+    }
+    if let Remote::Present(seen) = s.remote
+        && is_ours(s.job, placement, seen)
+        && proves_end(&seen.run)
+        && may_retire(record, seen)
+    {
+        return Step::Retire(seen.uid.clone());
+    }
+    Step::Stop { settled_at: settled_at(s, placement) }
+}

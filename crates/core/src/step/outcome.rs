@@ -1,0 +1,74 @@
+//! How jobs end without an end of their own, in words.
+//!
+//! Owns no state.
+
+use super::{Outcome, Step};
+use crate::{
+    id::RemoteUid,
+    job::{Job, Placement, Record, Refused},
+    observe::Observation,
+    phase::Phase,
+};
+
+pub(super) fn abandoned(record: &Record, placement: &Placement) -> Step {
+    Step::Finish(Box::new(Outcome {
+        phase: Phase::Failed,
+        reason: "Abandoned",
+        message: format!("{} was forgotten (spec.forget) with everything placed on it", placement.cluster),
+        uid: placement.uid.clone(),
+        application: record.application.clone(),
+        read_log: false,
+    }))
+}
+
+/// The end of a job that members refused and that no other one can take.
+pub fn refused_by_all(record: &Record) -> Outcome {
+    let message = match record.refusals.last() {
+        Some(Refused { cluster, message, .. }) => {
+            format!("refused by {cluster}, and no other member can take it: {message}")
+        }
+        None => "no member can take it".to_owned(),
+    };
+    Outcome {
+        phase: Phase::Failed,
+        reason: "RejectedByMember",
+        message,
+        uid: None,
+        application: None,
+        read_log: false,
+    }
+}
+
+pub(super) fn whose(seen: &Observation) -> String {
+    match &seen.owner {
+        Some(owner) => format!("it belongs to attempt {} of job {}", owner.attempt, owner.key),
+        None => "it was not created by this router".to_owned(),
+    }
+}
+
+/// The end of a job whose remote name is in use by something that is not its own.
+pub fn name_taken(placement: &Placement, whose: &str) -> Outcome {
+    let Placement { cluster, namespace, name, .. } = placement;
+    Outcome {
+        phase: Phase::Failed,
+        reason: "NameTaken",
+        message: format!("{namespace}/{name} exists on {cluster} and was not touched: {whose}"),
+        uid: None,
+        application: None,
+        read_log: false,
+    }
+}
+
+pub(super) fn vanished(job: &Job, uid: &RemoteUid) -> Step {
+    let member = job.record.placement.as_ref().map_or("its member", |p| p.cluster.as_str());
+    Step::Finish(Box::new(Outcome {
+        phase: Phase::Failed,
+        reason: "RemoteVanished",
+        message: format!(
+            "its application (uid {uid}) was deleted on {member} before it ended; it is not run again by itself"
+        ),
+        uid: Some(uid.clone()),
+        application: job.record.application.clone(),
+        read_log: false,
+    }))
+}
