@@ -61,6 +61,7 @@ pub(super) struct Findings {
     /// Everything that keeps it from being ok.
     pub(super) objections: Vec<String>,
     weights: BTreeMap<String, u32>,
+    passed_over: BTreeMap<String, usize>,
     calls: RouterCalls,
 }
 
@@ -85,6 +86,7 @@ impl Findings {
         let mut objections = objections(players, &jobs);
         let mut placements: BTreeMap<String, usize> = weights.keys().map(|name| (name.clone(), 0)).collect();
         let mut expected: BTreeMap<String, f64> = weights.keys().map(|name| (name.clone(), 0.0)).collect();
+        let mut passed_over: BTreeMap<String, usize> = BTreeMap::new();
         for job in &jobs {
             let Some(application) = remote.of(&job.uid().unwrap_or_default()).next() else { continue };
             *placements.entry(application.cluster.clone()).or_default() += 1;
@@ -95,7 +97,11 @@ impl Findings {
                     jobs::describe(job)
                 ));
             }
-            for (member, share) in shares(job, &weights, &members) {
+            let candidates = candidates(job, &weights, &members);
+            for member in candidates.passed_over {
+                *passed_over.entry(member).or_default() += 1;
+            }
+            for (member, share) in shares(&candidates.weights) {
                 *expected.entry(member).or_default() += share;
             }
         }
@@ -109,6 +115,11 @@ impl Findings {
         let remote_applications =
             Remote { jobs: remote.jobs(), created: remote.created(), max_per_job: remote.max_per_job() };
         let placed: usize = placements.values().sum();
+        for (member, times) in passed_over.iter().filter(|(_, times)| **times * 2 > placed) {
+            objections.push(format!(
+                "{member} did not count for {times} of {placed} jobs: it was not Ready, or full"
+            ));
+        }
         if remote_applications != (Remote { jobs: placed, created: placed, max_per_job: 1 }) {
             objections.push(format!(
                 "{placed} jobs have applications, but members created {remote_applications:?}"
@@ -127,7 +138,7 @@ impl Findings {
             seconds: rounded(seconds),
             ok: objections.is_empty(),
         };
-        Ok(Self { jobs, report, objections, weights, calls })
+        Ok(Self { jobs, report, objections, weights, passed_over, calls })
     }
 
     /// Adds what else is wrong: with anything, the run is not ok.
@@ -146,6 +157,10 @@ impl Findings {
             let share = expected.get(member).copied().unwrap_or_default();
             // Writing to a String never fails.
             let _ = writeln!(text, "{member:<10} {weight:>6} {placed:>8} {share:>10.2}");
+        }
+        for (member, times) in &self.passed_over {
+            let _ =
+                writeln!(text, "{member} was no candidate for {times} of them: it was not Ready, or full");
         }
         let Remote { jobs, created, max_per_job } = remote;
         let (events, counts) = (self.calls.total(Purpose::Event), self.calls.total(Purpose::ExecutorCounts));
@@ -186,18 +201,26 @@ fn weights(queues: &[SparkQueue]) -> BTreeMap<String, u32> {
     named.collect()
 }
 
-/// What one job adds to each member's expected number: its weight among the members that could take the job.
-///
-/// A job that all members could take adds weight / 100 to each. The big one adds nothing to the member that declares less
-/// cpu than it asks for, and more to the others: a member neither gains nor loses by jobs that it could not have had. A
-/// job without a remote application (rejected, or waiting) is not placed and adds nothing.
-fn shares(
+/// The members that could take a job.
+struct Candidates {
+    /// Their weights.
+    weights: BTreeMap<String, u32>,
+    /// Members that fit, but were not Ready (or full) when the job was placed.
+    passed_over: Vec<String>,
+}
+
+/// Who could take a job, by what the user wrote (queue, declared cpu, `clusterNames`), less those that were not Ready when
+/// it was placed. The latter is from the job's record, because nothing else knows it afterwards. It is none on a machine
+/// that is not overloaded, it is said, and it is an objection where it concerns most of the jobs.
+fn candidates(
     job: &RoutedSparkJob,
     weights: &BTreeMap<String, u32>,
     members: &[MemberCluster],
-) -> Vec<(String, f64)> {
+) -> Candidates {
     let cores = cores(&job.spec.template.spec);
     let named = job.spec.placement.as_ref().map(|it| it.cluster_names.as_slice()).unwrap_or_default();
+    let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+    let excluded = placement.map(|placement| placement.excluded.as_slice()).unwrap_or_default();
     let fits = |name: &String| {
         if !named.is_empty() && !named.contains(name) {
             return false;
@@ -205,12 +228,20 @@ fn shares(
         let member = members.iter().find(|member| member.name_any() == *name);
         member.is_some_and(|member| declared_cores(member).is_none_or(|declared| cores <= declared))
     };
-    let candidates: Vec<_> = weights.iter().filter(|(name, _)| fits(name)).collect();
-    let sum: u32 = candidates.iter().map(|(_, weight)| **weight).sum();
-    candidates
-        .into_iter()
-        .map(|(name, weight)| (name.clone(), f64::from(*weight) / f64::from(sum.max(1))))
-        .collect()
+    let fitting = weights.iter().filter(|(name, _)| fits(name)).map(|(name, weight)| (name.clone(), *weight));
+    let (passed_over, weights): (BTreeMap<_, _>, _) = fitting.partition(|(name, _)| excluded.contains(name));
+    Candidates { weights, passed_over: passed_over.into_keys().collect() }
+}
+
+/// What one job adds to each member's expected number: its weight among the candidates.
+///
+/// A job that all members could take adds weight / 100 to each. The big one adds nothing to the member that declares less
+/// cpu than it asks for, and more to the others: a member neither gains nor loses by jobs that it could not have had. A
+/// job without a remote application (rejected, or waiting) is not placed and adds nothing.
+fn shares(candidates: &BTreeMap<String, u32>) -> Vec<(String, f64)> {
+    let sum: u32 = candidates.values().sum();
+    let share = |weight: u32| f64::from(weight) / f64::from(sum.max(1));
+    candidates.iter().map(|(name, weight)| (name.clone(), share(*weight))).collect()
 }
 
 /// The cores that a template of this demo asks for; they write them all out.
@@ -260,17 +291,28 @@ mod tests {
     }
 
     #[test]
-    fn the_big_job_counts_only_where_it_fits() {
+    fn a_job_counts_only_where_it_could_go() {
         let members: Vec<MemberCluster> = parsed(cast::MEMBERS);
         let weights = weights(&parsed(cast::QUEUE));
         let jobs: Vec<RoutedSparkJob> = parsed(&cast::all().unwrap().0);
-        let of = |name: &str| {
-            let job = jobs.iter().find(|job| job.name_any() == name).unwrap();
-            shares(job, &weights, &members)
-        };
+        let job = |name: &str| jobs.iter().find(|job| job.name_any() == name).unwrap().clone();
+        let of = |name: &str| shares(&candidates(&job(name), &weights, &members).weights);
         let share = |name: &str, share: f64| (name.to_owned(), share);
         assert_eq!(of("scala-pi-1"), [share("alpha", 0.5), share("beta", 0.3), share("gamma", 0.2)]);
         assert_eq!(of("big"), [share("alpha", 0.625), share("beta", 0.375)]);
         assert_eq!(of("never-fits"), []);
+        let mut passed_over = serde_json::to_value(job("scala-pi-1")).unwrap();
+        passed_over["status"] = serde_json::json!({"placement": {
+            "cluster": "alpha", "memberIdentity": "", "attempt": 1, "namespace": "", "remoteName": "", "queue": "etl",
+            "seq": 1, "excluded": ["beta"], "at": "2026-01-01T00:00:00Z",
+            "demand": {"jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1},
+        }});
+        let found = candidates(&serde_json::from_value(passed_over).unwrap(), &weights, &members);
+        assert_eq!(found.passed_over, ["beta"]);
+        let [alpha, gamma] = shares(&found.weights).try_into().unwrap();
+        assert!(
+            (alpha.1 - 5.0 / 7.0).abs() < 1e-9 && (gamma.1 - 2.0 / 7.0).abs() < 1e-9,
+            "{alpha:?} {gamma:?}"
+        );
     }
 }
