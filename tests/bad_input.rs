@@ -373,10 +373,10 @@ async fn full_quota(scene: &Scene<'_>) {
     let enforce = async |limit: u32| {
         sure(m1.apply_manifest(&quota(limit).to_string()).await);
         until("the quota is enforced", async || {
-            let path = "jsonpath={.status.hard}/{.status.used}";
+            let path = "jsonpath={.status.hard}|{.status.used}";
             let shown = sure(m1.kubectl(&["get", "resourcequota", "one", "-n", TIGHT, "-o", path]).await);
             let wanted = format!(":\"{limit}\"");
-            let (hard, used) = shown.split_once('/').unwrap_or_default();
+            let (hard, used) = shown.split_once('|').unwrap_or_default();
             if hard.contains(&wanted) && used.contains(':') { Ok(()) } else { Err(shown) }
         })
         .await;
@@ -475,7 +475,8 @@ async fn missing_crd(scene: &Scene<'_>) {
     let crd = sure(m1.kubectl(&["get", "crd", CRD, "-o", "json"]).await);
     let crd: Value = serde_json::from_str(&crd).unwrap();
     let crd = json!({
-        "apiVersion": crd["apiVersion"], "kind": crd["kind"], "metadata": {"name": CRD}, "spec": crd["spec"],
+        "apiVersion": crd["apiVersion"], "kind": crd["kind"], "spec": crd["spec"],
+        "metadata": {"name": CRD, "annotations": crd["metadata"]["annotations"]},
     });
     // What is left on the member goes with it; nothing of it is unfinished.
     sure(m1.kubectl(&["delete", "crd", CRD, "--timeout=60s"]).await);

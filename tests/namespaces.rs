@@ -171,7 +171,7 @@ async fn on_the_hub(scene: &Scene<'_>) {
     for member in [m1, m2] {
         let applications = jobs::applications_in(member.client(), LEAVING);
         let left = applications.list(&ListParams::default()).await.unwrap().items;
-        let running: Vec<_> = left.iter().map(ResourceExt::name_any).collect();
+        let running: Vec<_> = left.iter().map(kube::ResourceExt::name_any).collect();
         assert!(running.is_empty(), "{} still has {running:?}", member.name());
         let drivers = Api::<Pod>::namespaced(member.client(), LEAVING);
         let left = drivers.list(&ListParams::default().labels("spark-role=driver")).await.unwrap().items;
