@@ -91,13 +91,15 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MemberClusterSpec {
-    /// What runs Spark there. Exactly one.
-    #[serde(default)]
+    /// What runs Spark there. Exactly one; left out: sparkOperator.
+    // No default in the schema, for the same reason as with the namespace.
+    #[serde(default, skip_serializing_if = "Backend::is_unset")]
     pub backend: Backend,
     /// How it is reached. Exactly one way.
     pub connection: Connection,
-    /// Namespace in which the member runs a job. Exactly one rule.
-    #[serde(default)]
+    /// Namespace in which the member runs a job. Exactly one rule; left out: sameAsJob.
+    // No default in the schema: it would stay beside another rule that is applied later.
+    #[serde(default, skip_serializing_if = "NamespaceRule::is_unset")]
     pub namespace: NamespaceRule,
     /// Spark versions that it offers. An entry matches when equal or a dotted prefix: 4.0 offers 4.0.1. Empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,7 +135,7 @@ pub struct MemberClusterSpec {
 }
 
 /// What runs Spark on the member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
     &["sparkOperator"], "backend must have exactly one entry; sparkOperator is the one there is",
@@ -144,9 +146,10 @@ pub struct Backend {
     pub spark_operator: Option<SparkOperatorBackend>,
 }
 
-impl Default for Backend {
-    fn default() -> Self {
-        Self { spark_operator: Some(SparkOperatorBackend {}) }
+impl Backend {
+    /// Whether no backend is given.
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -190,7 +193,7 @@ pub struct KubeconfigSecret {
 pub struct InCluster {}
 
 /// Namespace in which the member runs a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
     &["fixed", "sameAsJob"], "namespace must have exactly one of fixed and sameAsJob",
@@ -205,9 +208,10 @@ pub struct NamespaceRule {
     pub same_as_job: Option<SameAsJob>,
 }
 
-impl Default for NamespaceRule {
-    fn default() -> Self {
-        Self { fixed: None, same_as_job: Some(SameAsJob {}) }
+impl NamespaceRule {
+    /// Whether no rule is given.
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
     }
 }
 

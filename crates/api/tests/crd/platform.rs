@@ -72,9 +72,7 @@ fn a_member_gets_its_defaults_and_reads_as_the_type_says() {
         .unwrap();
         let stored = api::<MemberCluster>().await.get("defaults").await.unwrap().data;
         let expected = json!({
-            "backend": { "sparkOperator": {} },
             "connection": { "kubeconfigSecret": { "name": "s", "key": "kubeconfig" } },
-            "namespace": { "sameAsJob": {} },
             "limits": { "requestsPerSecond": 50, "maxConcurrentRequests": 16 },
             "unschedulable": false,
             "health": { "lostAfterSeconds": 30, "readyAfterSeconds": 30 },
