@@ -21,6 +21,7 @@ mod pods;
 mod sizes;
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,20 @@ impl StandIn {
 pub fn remove_template_folder() {
     // Somebody else's templates, or nothing at all, are both fine.
     let _ = fs::remove_dir(TEMPLATES);
+}
+
+/// Removes the pod templates that operators keep for SparkApplications with these uids: they are left behind if a fleet
+/// ends before its drivers have.
+pub fn remove_templates_of(uids: &BTreeSet<&str>) {
+    // Without the folder there is nothing to do, and what can't be read is not ours.
+    let folders = fs::read_dir(TEMPLATES).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders {
+        let template = fs::read_to_string(folder.join("driver-pod-template.yaml")).unwrap_or_default();
+        let uid = template.lines().find_map(|line| line.trim().strip_prefix("uid: "));
+        if uid.is_some_and(|uid| uids.contains(uid)) {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
 }
 
 fn make_fifo(path: &Path) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use stage::Stage;
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Run real Spark instead: three jobs on three members, in about two minutes (needs Java 17, Python 3.9 and 6 GB)
+    /// Run real Spark instead: three jobs on three members, in about two minutes (needs Java 17, Python 3.9 and 4 GB)
     #[arg(long)]
     spark: bool,
     /// Leave everything running until Ctrl-C, and print what to paste to look around

@@ -69,6 +69,11 @@ impl RemoteApplications {
         self.by_job.values().map(BTreeSet::len).max().unwrap_or_default()
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &RemoteApplication> {
+        self.by_job.values().flatten()
+    }
+
     /// Those of one job.
     pub fn of(&self, job_uid: &str) -> impl Iterator<Item = &RemoteApplication> {
         self.by_job.get(job_uid).into_iter().flatten()

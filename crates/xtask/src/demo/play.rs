@@ -20,8 +20,11 @@ use super::{Error, Format, Progress};
 /// How long the router may hold finished applications after the last job has ended.
 const RELEASE: Duration = Duration::from_secs(15);
 
-/// How often the phases are said at most.
+/// How often the phases of many jobs are said at most.
 const SPEECH: Duration = Duration::from_millis(500);
+
+/// The phases of so few jobs are all said.
+const FEW: usize = 5;
 
 /// Applies the jobs in `yaml`, waits at most `patience` until all players have ended, and reads everything back.
 pub(super) async fn play(
@@ -79,12 +82,13 @@ async fn wait_for_ends(
     players: &[Player],
     patience: Duration,
 ) -> Result<(), Error> {
+    let pause = if players.len() > FEW { SPEECH } else { Duration::ZERO };
     let (mut said, mut at) = (String::new(), Instant::now());
     jobs::wait_for_all(stage.fleet.hub(), NAMESPACE, "the ends", patience, |jobs| {
         let ended =
             players.iter().all(|player| jobs.get(&player.name).is_some_and(|job| player.end.is_reached(job)));
         let now = phases(jobs);
-        if now != said && (ended || at.elapsed() > SPEECH) {
+        if now != said && (ended || at.elapsed() > pause) {
             progress.say(&now);
             (said, at) = (now, Instant::now());
         }

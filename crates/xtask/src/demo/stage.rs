@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use spark_router_testkit::fleet::Builder;
 use spark_router_testkit::kubelet::Kubelet;
+use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, Router, RouterOptions};
-use spark_router_testkit::{Cluster, Fleet, tools};
+use spark_router_testkit::{Cluster, Fleet, spark_submit, tools};
 
 use super::{Error, Progress, binary};
 
@@ -89,6 +90,17 @@ impl Stage {
             names.join(", "),
             self.router.process().log().display(),
         )
+    }
+}
+
+impl Drop for Stage {
+    /// Takes away what operators keep outside of the fleet's folder for drivers that have not ended.
+    fn drop(&mut self) {
+        // Without the audit logs nobody knows which of it is ours: then it stays.
+        if let Ok(applications) = RemoteApplications::read(self.fleet.clusters()) {
+            let uids = applications.all().map(|application| application.uid.as_str()).collect();
+            spark_submit::remove_templates_of(&uids);
+        }
     }
 }
 
