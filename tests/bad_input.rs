@@ -3,7 +3,7 @@
 //!
 //! One set of clusters for all of it, one step after another: what is done to a member is undone before the next step.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod scene;
 
@@ -361,8 +361,8 @@ async fn name_taken(scene: &Scene<'_>) {
 
 /// A full quota is room that lacks, not a fault: the job waits, nobody is blamed, and it goes on when there is room.
 async fn full_quota(scene: &Scene<'_>) {
-    let Scene { hub, m1, .. } = scene;
     const TIGHT: &str = "tight";
+    let Scene { hub, m1, .. } = scene;
     sure(scene.installation.namespace(TIGHT).await);
     let quota = |limit: u32| {
         json!({
@@ -411,8 +411,8 @@ async fn full_quota(scene: &Scene<'_>) {
 
 /// A namespace that a member lacks: that namespace there takes nothing, everything else goes on.
 async fn missing_namespace(scene: &Scene<'_>) {
-    let Scene { hub, m1, m2, .. } = scene;
     const HALF: &str = "half";
+    let Scene { hub, m1, m2, .. } = scene;
     namespace_on(&[hub, m2], HALF).await;
     let mark = m1.audit().mark();
     scene.submit(&pinned(objects::job(HALF, "only-m1", "etl", |_| {}), &["m1"])).await;
@@ -470,8 +470,8 @@ async fn missing_rights(scene: &Scene<'_>) {
 
 /// The same without the operator's CRD.
 async fn missing_crd(scene: &Scene<'_>) {
-    let Scene { hub, m1, .. } = scene;
     const CRD: &str = "sparkapplications.sparkoperator.k8s.io";
+    let Scene { hub, m1, .. } = scene;
     let crd = sure(m1.kubectl(&["get", "crd", CRD, "-o", "json"]).await);
     let crd: Value = serde_json::from_str(&crd).unwrap();
     let crd = json!({

@@ -177,7 +177,8 @@ async fn second_on_one_target(scene: &Scene<'_>) {
     assert!(message.contains("MemberCluster m1"), "{message}");
     assert_eq!(readiness(&ready(hub, "m1").await).0, "True");
     // With another target it is fine.
-    sure(installation.register("twin", json!({"namespace": {"fixed": "twins"}})).await);
+    let elsewhere = json!({"spec": {"namespace": {"fixed": "twins", "sameAsJob": null}}});
+    patch(hub, "mc", "", "twin", elsewhere).await;
     ready(hub, "twin").await;
     scene.delete_member("twin").await;
     scene.member_is_gone("twin").await;
@@ -187,7 +188,7 @@ async fn second_on_one_target(scene: &Scene<'_>) {
 async fn added_and_removed(scene: &Scene<'_>) {
     let Scene { hub, installation, .. } = scene;
     scene.submit(&pinned(job("early"), &["m3"])).await;
-    queued(hub, NS, "early", "NoRoute").await;
+    queued(hub, NS, "early", "NoClusterMatches").await;
     sure(installation.register("m3", json!({})).await);
     assert_eq!(jobs::cluster(&succeeded(hub, NS, "early").await), "m3");
     scene.submit(&pinned(endless(NS, "long", "etl"), &["m3"])).await;
@@ -352,7 +353,7 @@ async fn stopped(scene: &Scene<'_>, router: &mut Watched) {
         for member in members {
             for application in jobs::applications_in(member.client(), NS).list(&<_>::default()).await.unwrap()
             {
-                states.push((application.uid(), application.resource_version()));
+                states.push((application.uid(), application.metadata.deletion_timestamp));
             }
         }
         states
@@ -361,7 +362,7 @@ async fn stopped(scene: &Scene<'_>, router: &mut Watched) {
     let marks = members.map(|member| member.audit().mark());
     let status = sure(router.0.terminate().await);
     assert_eq!(status.code(), Some(0), "{status}");
-    assert_eq!(states().await, before, "nothing on the members was touched");
+    assert_eq!(states().await, before, "what runs goes on");
     for (member, mark) in members.iter().zip(marks) {
         let writes: Vec<_> = sure(member.audit().since(mark))
             .into_iter()
