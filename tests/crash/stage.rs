@@ -186,6 +186,35 @@ impl<'a> Stage<'a> {
         left
     }
 
+    /// All that members did with a job's applications, as their audit logs and operators tell it, for a failed test.
+    pub(crate) fn history(&self, name: &str) -> Vec<String> {
+        let application = format!("{name}-");
+        let mut history = Vec::new();
+        for (member, _) in MEMBERS {
+            for call in sure(self.fleet.member(member).audit().calls()) {
+                let of_job = call.name.starts_with(&application)
+                    || call.request.as_ref().is_some_and(|body| {
+                        body["metadata"]["annotations"][names::JOB_NAME_ANNOTATION] == name
+                    });
+                if of_job {
+                    let (from, to, code, kind, user) =
+                        (&call.received, &call.done, call.code, call.kind(), &call.user);
+                    history.push(format!(
+                        "{from} - {to} {member}: {code} {kind} by {user}: {:?}",
+                        call.response
+                    ));
+                }
+            }
+        }
+        history.sort();
+        let seen = self.operators.iter().flat_map(|operator| operator.seen().into_iter());
+        history.extend(
+            seen.filter(|(_, seen)| seen.name.starts_with(&application))
+                .map(|(uid, seen)| format!("{uid}: {seen:?}")),
+        );
+        history
+    }
+
     /// Submits a job with this much time in RUNNING.
     pub(crate) async fn submit(
         &self,
