@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// Events that may wait.
-const BACKLOG: usize = 512;
+const BACKLOG: usize = 8192;
 /// Longest note the API takes, in bytes.
 const NOTE: usize = 1024;
 

@@ -379,8 +379,10 @@ mod mirroring {
         assert!(matches!(world.step(), Step::Mirror(_)), "details go after five seconds");
         world.mirrored_at = Some(at(98));
         assert_eq!(world.step(), Step::Rest { until: Some(at(103)) });
-        world.seen().native_state = "UNKNOWN".into();
+        world.seen().native_state = "RUNNING_AGAIN".into();
         assert!(matches!(world.step(), Step::Mirror(_)), "a state goes at once");
+        world.seen().run = RunState::Passing;
+        assert_eq!(world.step(), Step::Rest { until: Some(at(103)) }, "one that passes is a detail");
     }
 
     #[test]

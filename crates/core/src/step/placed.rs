@@ -156,7 +156,9 @@ fn mirror_due(
     };
     let same_head =
         placement.uid.as_ref() == Some(&mirror.uid) && record.phase == Some(mirror.phase) && !back;
-    if !same_head || before.state != mirror.application.state || seen.deleting {
+    // A state that passes within milliseconds is a detail: the end that follows is what counts.
+    let moved = seen.run != RunState::Passing && before.state != mirror.application.state;
+    if !same_head || moved || seen.deleting {
         return (!same_head || *before != mirror.application).then_some(s.now);
     }
     if *before == mirror.application {
