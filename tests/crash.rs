@@ -3,7 +3,7 @@
 //! Two hundred jobs go through while it dies: at each cut between two of its calls, proved from the objects, and at
 //! arbitrary moments. The witnesses are the members' audit logs and the operators, never the router.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 #[path = "crash/cut.rs"]
 mod cut;
