@@ -177,8 +177,7 @@ async fn second_on_one_target(scene: &Scene<'_>) {
     assert!(message.contains("MemberCluster m1"), "{message}");
     assert_eq!(readiness(&ready(hub, "m1").await).0, "True");
     // With another target it is fine.
-    let elsewhere = json!({"spec": {"namespace": {"fixed": "twins", "sameAsJob": null}}});
-    patch(hub, "mc", "", "twin", elsewhere).await;
+    sure(installation.register("twin", json!({"namespace": {"fixed": "twins"}})).await);
     ready(hub, "twin").await;
     scene.delete_member("twin").await;
     scene.member_is_gone("twin").await;
