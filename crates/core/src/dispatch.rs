@@ -244,7 +244,7 @@ impl Dispatcher {
             Some(_) => self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH),
             // Its placement was taken back by a write whose answer got lost.
             None if self.ledger.holds(&uid) => {
-                self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH)
+                self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
             }
             None => {}
         }

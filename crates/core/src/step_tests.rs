@@ -303,7 +303,7 @@ mod withdrawal {
     fn a_refusal_says_nothing_of_an_earlier_create() {
         for change in
             [(|w: &mut World| w.sends.unanswered = Some(at(80))) as fn(&mut World), |w: &mut World| {
-                w.sends.placed_here = false
+                w.sends.placed_here = false;
             }]
         {
             let mut world = World::placed().with(change);
