@@ -1,8 +1,6 @@
 //! A job ends while its member misses probes: the end is seen at once, and what could not be done meanwhile is done when
 //! the member answers again.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 
 use std::time::{Duration, Instant};
