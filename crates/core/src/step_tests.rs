@@ -547,6 +547,8 @@ mod end {
             w.link(LinkState::Lost { since: at(1) });
         });
         assert_eq!(unreachable.step(), Step::LetGo);
+        let suspect = World::finished().with(deleted).with(|w| w.link(LinkState::Suspect { since: at(99) }));
+        assert_eq!(suspect.step(), REST, "a missed probe passes");
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{
 
 /// A member that takes no create now calls when it does; this is for a call that got lost.
 const BUSY_SECONDS: i64 = 10;
+/// Failed passes after which a finished application is left to the sweep.
+const RETIRE_TRIES: u32 = 4;
 /// A deletion explains itself when it takes longer than this.
 const SILENT_SECONDS: i64 = 15;
 
@@ -193,8 +195,8 @@ pub(super) async fn retire(
     };
     match retired.await {
         Ok(()) => {}
-        // Nobody waits for a finished application: the sweep takes it.
-        Err(error) if at.parsed.job.deleting.is_some() => {
+        // A deletion does not wait long for a finished application: the sweep takes it.
+        Err(error) if at.parsed.job.deleting.is_some() && at.entry.failures >= RETIRE_TRIES => {
             warn!(error = &error as &dyn std::error::Error, cluster.name = %placement.cluster, "left to the sweep");
         }
         Err(error) => return Err(of(placement)(error)),

@@ -30,8 +30,12 @@ pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
     if deleting.is_some() {
         return match ours {
             _ if !*held => Step::Rest { until: None },
-            // The sweep takes what an unreachable member still shows when it returns: it is finished.
             Some((_, seen)) if reachable && may_retire(record, seen) => Step::Retire(seen.uid.clone()),
+            // A missed probe passes, or ends in Lost.
+            Some(_) if s.member.is_some_and(|m| matches!(m.link, LinkState::Suspect { .. })) => {
+                Step::Rest { until: None }
+            }
+            // The sweep takes what an unreachable member still shows when it returns: it is finished.
             _ => Step::LetGo,
         };
     }
