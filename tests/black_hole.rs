@@ -24,7 +24,7 @@ use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, USER, jobs, objects};
 use spark_router_testkit::{Cluster, Fleet};
 
-use scene::{PATIENCE, Watched, crds_only, sure, time, uid};
+use scene::{PATIENCE, Watched, crds_only, pinned, succeeded, sure, time, uid};
 
 const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
 /// The one that goes silent.
@@ -63,7 +63,7 @@ fn lives(fleet: &Fleet) -> BTreeMap<String, Life> {
     let mut lives = BTreeMap::new();
     let mut names = BTreeMap::new();
     for call in sure(fleet.hub().audit().calls()) {
-        if call.resource != "routedsparkjobs" || !call.succeeded() {
+        if call.resource != "routedsparkjobs" || !call.succeeded() || !call.name.starts_with("job-") {
             continue;
         }
         if let Some(uid) = call.created_uid() {
@@ -105,14 +105,16 @@ fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
 }
 
-/// Prints and returns p50 and p99.
+/// Prints and returns p50 and p99, and prints the slowest one.
 fn measure<'a>(what: &str, lives: impl Iterator<Item = &'a Life>) -> (Duration, Duration) {
-    let mut latencies: Vec<_> = lives.map(Life::latency).collect();
-    latencies.sort_unstable();
+    let mut lives: Vec<_> = lives.collect();
+    lives.sort_unstable_by_key(|life| life.latency());
+    let latencies: Vec<_> = lives.iter().map(|life| life.latency()).collect();
     let (p50, p99) = (quantile(&latencies, 50), quantile(&latencies, 99));
     eprintln!(
-        "{what}: {} jobs, create on the hub to create on the member p50 {p50:.1?}, p99 {p99:.1?}",
-        latencies.len()
+        "{what}: {} jobs, create on the hub to create on the member p50 {p50:.1?}, p99 {p99:.1?}; slowest: {:?}",
+        latencies.len(),
+        lives.last()
     );
     (p50, p99)
 }
@@ -156,6 +158,14 @@ async fn a_silent_member_strands_little_slows_nobody_and_comes_back() {
     sure(hub.apply_manifest(&queue.to_string()).await);
     let _router = Watched::start(&installation, &fleet, &[], &MEMBERS).await;
 
+    // The API servers take seconds over the first objects of a kind: that is not what is measured.
+    for name in MEMBERS {
+        let warm = pinned(objects::job(NAMESPACE, &format!("warm-{name}"), "etl", |_| {}), &[name]);
+        sure(installation.submit(&warm).await);
+        succeeded(hub, NAMESPACE, &format!("warm-{name}")).await;
+    }
+    let warm = MEMBERS.len();
+
     let [well, silent, after] = JOBS;
     stream(hub, 0..well).await;
     proxies[DARK].set(Mode::Silent).await;
@@ -167,9 +177,10 @@ async fn a_silent_member_strands_little_slows_nobody_and_comes_back() {
 
     let total = usize::try_from(JOBS.iter().sum::<u32>()).unwrap();
     let all = jobs::wait_for_all(hub, NAMESPACE, "the end", PATIENCE, |jobs| {
-        jobs.len() == total && jobs.values().all(jobs::is_finished)
+        jobs.len() == warm + total && jobs.values().all(jobs::is_finished)
     });
-    let all = sure(all.await);
+    let mut all = sure(all.await);
+    all.retain(|name, _| name.starts_with("job-"));
 
     let later = |seconds: i64| dark.checked_add(SignedDuration::from_secs(seconds)).unwrap();
     let lives = lives(&fleet);
@@ -230,7 +241,7 @@ async fn a_silent_member_strands_little_slows_nobody_and_comes_back() {
         assert_eq!(jobs::cluster(job), member, "the record says where it ran");
     }
     let remote = sure(RemoteApplications::read(fleet.clusters()));
-    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (total, total, 1));
+    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (warm + total, warm + total, 1));
     for operator in &operators {
         assert!(
             operator.seen().values().all(|seen| seen.submits == 1 && seen.drivers == 1),
