@@ -521,6 +521,20 @@ mod end {
     }
 
     #[test]
+    fn retention_outlasts_a_member_that_cannot_be_asked() {
+        let mut suspect = World::finished().with(|w| w.link(LinkState::Suspect { since: at(99) }));
+        assert_eq!(suspect.step(), REST, "its member calls for what is held");
+        suspect.seen().held = false;
+        assert_eq!(suspect.step(), Step::Rest { until: Some(at(690)) });
+        suspect.now = at(690);
+        assert_eq!(suspect.step(), Step::Rest { until: Some(at(700)) });
+        suspect.link(LinkState::Lost { since: at(99) });
+        assert_eq!(suspect.step(), REST);
+        suspect.link(LinkState::Ready);
+        assert_eq!(suspect.step(), Step::Retire(RemoteUid::from("r-1")));
+    }
+
+    #[test]
     fn a_stranger_of_that_name_is_not_retired() {
         let mut again = World::finished();
         again.seen().uid = RemoteUid::from("r-2");

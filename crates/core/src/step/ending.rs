@@ -2,12 +2,19 @@
 //!
 //! Owns no state. A finished job is let go of at once; one that may still run keeps its finalizer until the fence.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{DeletionWaits, Snapshot, Step, is_ours, later, proves_end, settled_at};
 use crate::{
     health::LinkState,
     job::{Job, Record},
     observe::{Observation, Remote},
 };
+
+/// What is due on a member that is suspect is tried again after this long.
+const SUSPECT_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
     let Job { record, deleting, held, .. } = s.job;
@@ -42,19 +49,36 @@ pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
     let (Some((_, seen)), Some(finished)) = (ours, &record.finished) else {
         return Step::Rest { until: None };
     };
-    if !reachable || !may_retire(record, seen) {
+    if !may_retire(record, seen) {
         return Step::Rest { until: None };
+    }
+    let ends = later(finished.at, s.retention);
+    if !reachable {
+        return Step::Rest { until: wake_for_retention(s, seen, ends) };
     }
     if seen.held {
         return Step::Release(seen.uid.clone());
     }
-    let ends = later(finished.at, s.retention);
     if seen.deleting {
         Step::Rest { until: None }
     } else if s.now >= ends {
         Step::Retire(seen.uid.clone())
     } else {
         Step::Rest { until: Some(ends) }
+    }
+}
+
+/// When to look again at a finished application whose member cannot be asked now. At its return a member calls only for
+/// those that are still held: the others may be very many, and are only waiting for their time.
+fn wake_for_retention(s: Snapshot<'_>, seen: &Observation, ends: Timestamp) -> Option<Timestamp> {
+    let suspect = s.member.is_some_and(|m| matches!(m.link, LinkState::Suspect { .. }));
+    match seen {
+        Observation { held: true, .. } | Observation { deleting: true, .. } => None,
+        _ if s.now < ends => Some(ends),
+        // It passes soon, or ends in Lost.
+        _ if suspect => Some(later(s.now, SUSPECT_AGAIN)),
+        // Nobody waits for a finished application: it is looked at when every job is.
+        _ => None,
     }
 }
 
