@@ -251,6 +251,8 @@ fn capacity(declared: Option<&spark_router_api::Capacity>, path: &str) -> Result
     };
     Ok(Capacity {
         jobs: declared.jobs,
+        pods: None,
+        executors: None,
         cpu_milli: amount("cpu", declared.cpu.as_ref(), cpu_milli)?,
         memory_bytes: amount("memory", declared.memory.as_ref(), memory_bytes)?,
     })
@@ -362,7 +364,7 @@ mod tests {
         }))
         .unwrap();
         let (facts, admits, checkpoint) = queue(&object).unwrap();
-        let expected = Capacity { jobs: Some(3), cpu_milli: Some(2500), memory_bytes: Some(1 << 30) };
+        let expected = Capacity { jobs: Some(3), cpu_milli: Some(2500), memory_bytes: Some(1 << 30), ..Capacity::default() };
         assert_eq!(facts.routes[0].capacity, expected);
         assert!(admits.unwrap().matches(&BTreeMap::from([("team".to_owned(), "a".to_owned())])));
         assert_eq!((checkpoint.seq, checkpoint.placed[&ClusterName::from("eu-1")]), (9, 4));

@@ -2,7 +2,7 @@
 //!
 //! Owns no state. Must never derive an identity from a name that somebody else may re-use: jobs are told apart by uid.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -10,12 +10,12 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Wraps the text as it is.
-            pub fn new(text: impl Into<String>) -> Self {
-                Self(text.into())
+            pub fn new(text: impl AsRef<str>) -> Self {
+                Self(text.as_ref().into())
             }
 
             /// The text.
@@ -32,7 +32,7 @@ macro_rules! text_id {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
             }
         }
     };
@@ -142,7 +142,7 @@ impl RemoteName {
         hash.update(attempt.0.to_be_bytes());
         let mut tail = data_encoding::BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
         tail.truncate(HASH);
-        Self(format!("{readable}-{tail}"))
+        Self(format!("{readable}-{tail}").into())
     }
 }
 

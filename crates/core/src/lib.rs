@@ -13,6 +13,7 @@
 //! | [`refusal`] | what a refused create means and who is at fault |
 //! | [`health`] | whether a member may be trusted with new work |
 //! | [`credit`], [`place`] | which member takes a job, and why not the others |
+//! | [`signal`] | what a member's own quota or scheduler says there is room for |
 //! | [`ledger`], [`dispatch`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
 //! | [`job`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
@@ -30,5 +31,6 @@ pub mod place;
 pub mod refusal;
 pub mod resources;
 pub mod selector;
+pub mod signal;
 pub mod step;
 pub mod waits;

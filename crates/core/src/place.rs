@@ -237,6 +237,8 @@ fn amount(dimension: Dimension, amount: u64) -> String {
     use crate::resources::{Cpu, Memory};
     match dimension {
         Dimension::Jobs => format!("{amount} jobs"),
+        Dimension::Pods => format!("{amount} pods"),
+        Dimension::Executors => format!("{amount} executors"),
         Dimension::Cpu => format!("{} cpu", Cpu(amount)),
         Dimension::Memory => format!("{} memory", Memory(amount)),
     }

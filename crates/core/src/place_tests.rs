@@ -9,7 +9,7 @@ fn member() -> MemberFacts {
         cordoned: false,
         labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
         spark_versions: vec!["3.5".to_owned(), "4.0.1".to_owned()],
-        capacity: Capacity { jobs: Some(2), cpu_milli: Some(8000), memory_bytes: None },
+        capacity: Capacity { jobs: Some(2), cpu_milli: Some(8000), ..Capacity::default() },
         namespace: NamespaceRule::SameAsJob,
         blocked: Vec::new(),
     }
@@ -32,7 +32,7 @@ fn queue() -> QueueFacts {
         routes: vec![Route {
             clusters: RouteClusters::Names(vec![ClusterName::from("a")]),
             weight: 50,
-            capacity: Capacity { jobs: None, cpu_milli: Some(6000), memory_bytes: None },
+            capacity: Capacity { cpu_milli: Some(6000), ..Capacity::default() },
         }],
     }
 }

@@ -17,6 +17,13 @@ pub struct Resources {
     pub memory_bytes: u64,
 }
 
+impl Resources {
+    /// Executors: every pod that is no driver.
+    pub fn executors(&self) -> u64 {
+        self.pods.saturating_sub(self.jobs)
+    }
+}
+
 impl ops::Add for Resources {
     type Output = Self;
 
@@ -60,6 +67,10 @@ impl fmt::Display for Resources {
 pub enum Dimension {
     /// Number of applications.
     Jobs,
+    /// Number of pods.
+    Pods,
+    /// Number of executors.
+    Executors,
     /// Processor time.
     Cpu,
     /// Memory.
@@ -70,6 +81,8 @@ impl fmt::Display for Dimension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jobs => "jobs",
+            Self::Pods => "pods",
+            Self::Executors => "executors",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
         })
@@ -81,6 +94,10 @@ impl fmt::Display for Dimension {
 pub struct Capacity {
     /// Applications.
     pub jobs: Option<u64>,
+    /// Pods.
+    pub pods: Option<u64>,
+    /// Executors.
+    pub executors: Option<u64>,
     /// Processor time in thousandths of a core.
     pub cpu_milli: Option<u64>,
     /// Memory in bytes.
@@ -110,7 +127,7 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |amount: u64| match self.dimension {
-            Dimension::Jobs => amount.to_string(),
+            Dimension::Jobs | Dimension::Pods | Dimension::Executors => amount.to_string(),
             Dimension::Cpu => Cpu(amount).to_string(),
             Dimension::Memory => Memory(amount).to_string(),
         };
@@ -133,11 +150,13 @@ impl Capacity {
     /// Whether `demand` fits beside what is `used`.
     ///
     /// # Errors
-    /// The first dimension that is short, in the order jobs, cpu, memory; one that can never fit comes before one that
+    /// The first dimension that is short, in the order jobs, pods, executors, cpu, memory; one that can never fit comes before one that
     /// is only full now.
     pub fn fits(&self, used: Resources, demand: Resources) -> Result<(), Shortage> {
         let sides = [
             (Dimension::Jobs, self.jobs, used.jobs, demand.jobs),
+            (Dimension::Pods, self.pods, used.pods, demand.pods),
+            (Dimension::Executors, self.executors, used.executors(), demand.executors()),
             (Dimension::Cpu, self.cpu_milli, used.cpu_milli, demand.cpu_milli),
             (Dimension::Memory, self.memory_bytes, used.memory_bytes, demand.memory_bytes),
         ];
@@ -343,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_shortage_names_what_is_missing() {
-        let capacity = Capacity { jobs: Some(2), cpu_milli: Some(4000), memory_bytes: None };
+        let capacity = Capacity { jobs: Some(2), cpu_milli: Some(4000), ..Capacity::default() };
         let used = Resources { jobs: 1, pods: 3, cpu_milli: 3000, memory_bytes: 1 << 30 };
         let demand = |cpu_milli| Resources { jobs: 1, pods: 2, cpu_milli, memory_bytes: 1 << 40 };
         assert_eq!(capacity.fits(used, demand(1000)), Ok(()));
