@@ -14,6 +14,7 @@ pub mod condition;
 pub mod job;
 pub mod member;
 pub mod names;
+pub mod parts;
 pub mod queue;
 
 pub use amount::{Capacity, Demand, Quantity};
@@ -22,6 +23,7 @@ pub use crd::crds;
 pub use duration::{DurationError, DurationText};
 pub use job::{RoutedSparkJob, RoutedSparkJobSpec, RoutedSparkJobStatus};
 pub use member::{MemberCluster, MemberClusterSpec, MemberClusterStatus};
+pub use parts::{ApplicationParts, RoleParts, RoleSize, SizeClass};
 pub use queue::{SparkQueue, SparkQueueSpec, SparkQueueStatus};
 
 use std::collections::BTreeMap;

@@ -10,6 +10,9 @@ pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A name with dots.
 pub(crate) const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
+/// A size as Spark reads it.
+pub(crate) const SPARK_SIZE: &str = "^[0-9]+([bkmgtpBKMGTP]|[kmgtpKMGTP][bB])?$";
+
 /// A list of CEL rules with the message that a user reads when one does not hold.
 pub(crate) fn rules(rules: &[(&str, &str)]) -> Value {
     rules.iter().map(|(rule, message)| json!({ "rule": rule, "message": message })).collect()
@@ -50,6 +53,25 @@ pub(crate) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string", "maxLength": 262_144 },
+    })
+}
+
+/// Spark properties that an administrator sets.
+pub(crate) fn spark_conf(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 256,
+        "additionalProperties": { "type": "string", "maxLength": 4096 },
+    })
+}
+
+/// Tolerations of pods, as Kubernetes has them. The member judges them.
+pub(crate) fn pod_tolerations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+        "x-kubernetes-list-type": "atomic",
     })
 }
 
