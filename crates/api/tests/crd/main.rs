@@ -7,7 +7,9 @@
 
 mod immutable;
 mod job;
-mod platform;
+mod member;
+mod parts;
+mod queue;
 mod shown;
 mod status;
 
@@ -19,8 +21,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 use spark_router_api::{
-    MemberCluster, MemberClusterSpec, MemberClusterStatus, RoutedSparkJob, RoutedSparkJobStatus, SparkQueue,
-    SparkQueueStatus, condition, names,
+    MemberCluster, MemberClusterSpec, MemberClusterStatus, RoutedSparkJob, RoutedSparkJobSpec,
+    RoutedSparkJobStatus, SparkQueue, SparkQueueSpec, SparkQueueStatus, condition, names,
 };
 use spark_router_testkit::{Cluster, Fleet, chain, manifest};
 use tokio::{runtime::Runtime, sync::OnceCell};
