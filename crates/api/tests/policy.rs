@@ -129,8 +129,7 @@ async fn who_may_not_use_a_queue_is_told_what_to_ask_for() {
             "apiGroups": ["sparkrouter.dev"], "resources": ["sparkqueues"], "resourceNames": ["etl"], "verbs": ["get", "use"],
         }],
     });
-    let binding =
-        bind("ClusterRoleBinding", "sparkqueue-user-etl", "sparkqueue-user-etl", &["alice"]);
+    let binding = bind("ClusterRoleBinding", "sparkqueue-user-etl", "sparkqueue-user-etl", &["alice"]);
     for (name, object) in [("role", role), ("binding", binding)] {
         admin(hub, &["apply", "-f", &write(hub, name, &object)]).await;
     }
