@@ -69,6 +69,8 @@ async fn commit(
         remote_name: name.as_str().to_owned(),
         remote_uid: None,
         queue: decision.queue.as_str().to_owned(),
+        remote_queue: None,
+        tier: None,
         seq: decision.seq,
         excluded: decision.excluded.iter().map(|cluster| cluster.as_str().to_owned()).collect(),
         at: Time(convert::to_the_second(at.now)),
