@@ -80,14 +80,24 @@ impl Handle {
         answer.await.map_err(|_| Error::Stopping)
     }
 
-    /// A placement is on the hub's record.
-    pub async fn committed(&self, uid: JobUid, placement: Placement) {
-        self.change(move |dispatcher| dispatcher.committed(&uid, &placement)).await;
+    /// A placement of a job of the namespace `owner` is on the hub's record.
+    pub async fn committed(&self, uid: JobUid, owner: Namespace, placement: Placement) {
+        self.change(move |dispatcher| dispatcher.committed(&uid, &owner, &placement)).await;
     }
 
     /// The application exists.
     pub async fn dispatched(&self, uid: JobUid) {
         self.change(move |dispatcher| dispatcher.dispatched(&uid)).await;
+    }
+
+    /// The member's operator has submitted the job.
+    pub async fn submitted(&self, uid: JobUid) {
+        self.change(move |dispatcher| dispatcher.submitted(&uid)).await;
+    }
+
+    /// All pods of the job have been seen.
+    pub async fn seen(&self, uid: JobUid, at: Timestamp) {
+        self.change(move |dispatcher| dispatcher.seen(&uid, at)).await;
     }
 
     /// Takes a placement back.
@@ -114,7 +124,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Stopping`] when the task has ended.
     pub async fn on_member(&self, cluster: ClusterName) -> Result<Resources, Error> {
-        self.read(move |dispatcher| dispatcher.ledger().on(&cluster)).await
+        self.read(move |dispatcher| dispatcher.on_member(&cluster)).await
     }
 
     /// Sets or removes a hub namespace's labels.

@@ -110,7 +110,8 @@ pub(crate) async fn gather(
     match placement {
         // Seen for the first time: by a commit whose answer got lost, or by another process.
         Some(placement) if is_new && parsed.job.record.finished.is_none() => {
-            context.dispatcher.committed(uid.clone(), placement.clone()).await;
+            let owner = parsed.job.key.namespace.clone();
+            context.dispatcher.committed(uid.clone(), owner, placement.clone()).await;
         }
         _ => {}
     }

@@ -16,7 +16,10 @@ use kube::{
 };
 use serde_json::Map;
 use spark_router_api::{RoutedSparkJob, condition};
-use spark_router_core::{dispatch::Dispatcher, id::JobUid};
+use spark_router_core::{
+    dispatch::Dispatcher,
+    id::{JobUid, Namespace},
+};
 use tracing::warn;
 
 use crate::context::Context;
@@ -120,11 +123,12 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
         let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };
         let Some(record) = &status.placement else { continue };
         let finished = condition::is_true(&status.conditions, condition::FINISHED);
-        placed.push((JobUid::new(uid), crate::convert::placement(record), finished));
+        let owner = Namespace::new(job.namespace().unwrap_or_default());
+        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished));
     }
     let restore = move |dispatcher: &mut Dispatcher| {
-        for (uid, placement, finished) in &placed {
-            dispatcher.restore(uid, placement, *finished);
+        for (uid, owner, placement, finished) in &placed {
+            dispatcher.restore(uid, owner, placement, *finished);
         }
         dispatcher.replay();
     };
