@@ -150,7 +150,8 @@ impl Credits {
                 Some((m, best_is_owed, best_need)) => {
                     let best = &candidates[m];
                     // need / weight < best need / best weight, without a division.
-                    let by_need = (need * i128::from(best.weight)).cmp(&(best_need * i128::from(candidate.weight)));
+                    let by_need =
+                        (need * i128::from(best.weight)).cmp(&(best_need * i128::from(candidate.weight)));
                     let order = best_is_owed.cmp(&is_owed).then(by_need);
                     order.then_with(|| best.headroom.cmp(&candidate.headroom)) == Ordering::Less
                 }
@@ -163,12 +164,20 @@ impl Credits {
     }
 
     /// Books a placement on `picked` among members and their weights, in order of their names.
-    pub fn book<'a>(&mut self, among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone, picked: &ClusterName) {
+    pub fn book<'a>(
+        &mut self,
+        among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
+        picked: &ClusterName,
+    ) {
         self.apply(among, picked, 1);
     }
 
     /// Takes a booked placement back, with the members and weights that it was booked with.
-    pub fn unbook<'a>(&mut self, among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone, picked: &ClusterName) {
+    pub fn unbook<'a>(
+        &mut self,
+        among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
+        picked: &ClusterName,
+    ) {
         self.apply(among, picked, -1);
     }
 

@@ -30,8 +30,8 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use decide::Choice;
 pub use crate::place::Verdict;
+pub use decide::Choice;
 
 use self::{
     hold::Hold,
@@ -394,10 +394,8 @@ impl Dispatcher {
         let Some(&slot) = self.line_of.get(queue) else { return <_>::default() };
         let line = &self.lines[index(slot)];
         let turned_away = u64::try_from(line.turned_away.len()).unwrap_or(u64::MAX);
-        let held = Held {
-            active: self.ledger.total_of(slot),
-            queued: line.len().saturating_add(turned_away),
-        };
+        let held =
+            Held { active: self.ledger.total_of(slot), queued: line.len().saturating_add(turned_away) };
         let Line { seq, credits, placed, routed, .. } = line;
         let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
         (held, account, routed.iter().map(|routed| (routed.cluster.clone(), routed.weight)).collect())
@@ -522,7 +520,8 @@ impl Dispatcher {
 
     fn sum_up(&mut self) {
         let facts = self.seats.iter().filter_map(|seat| seat.facts.as_ref());
-        self.total = facts.map(|facts| facts.capacity).reduce(|sum, next| sum.plus(&next)).unwrap_or_default();
+        self.total =
+            facts.map(|facts| facts.capacity).reduce(|sum, next| sum.plus(&next)).unwrap_or_default();
     }
 
     fn leave(&mut self, uid: &JobUid) {
@@ -562,8 +561,12 @@ impl Dispatcher {
             return;
         }
         let QueueLimits { queued, highest_priority, .. } = line.limits();
-        let room = usize::try_from(queued.unwrap_or(u64::MAX).saturating_sub(line.len())).unwrap_or(usize::MAX);
-        let may = line.turned_away.iter().filter(|(rank, _)| highest_priority.is_none_or(|most| rank.priority.0 <= most));
+        let room =
+            usize::try_from(queued.unwrap_or(u64::MAX).saturating_sub(line.len())).unwrap_or(usize::MAX);
+        let may = line
+            .turned_away
+            .iter()
+            .filter(|(rank, _)| highest_priority.is_none_or(|most| rank.priority.0 <= most));
         let called = may.take(room).map(|(rank, uid)| (uid.clone(), rank.key.clone()));
         self.called_in.extend(called);
     }

@@ -87,7 +87,11 @@ mod tests {
         assert_eq!(bucket.ready_at(pace, at(0)), at(1000));
         bucket.take(pace, at(1000));
         assert_eq!(bucket.ready_at(pace, at(1000)), at(2000));
-        assert_eq!(bucket.ready_at(pace, at(60_000)), at(60_000), "a quiet time gives a burst back, not more");
+        assert_eq!(
+            bucket.ready_at(pace, at(60_000)),
+            at(60_000),
+            "a quiet time gives a burst back, not more"
+        );
     }
 
     #[test]

@@ -17,11 +17,11 @@ mod room;
 use jiff::Timestamp;
 
 pub use exclusion::{Exclusion, Whose};
+pub(crate) use facts::carries;
 pub use facts::{
     Backfill, BatchScheduler, Inexpressible, MemberFacts, NamespaceRule, Order, QueueFacts, QueueLimits,
     Route, RouteClusters, RouteSignal, Taint, Toleration,
 };
-pub(crate) use facts::carries;
 pub use room::Unseen;
 
 use crate::{

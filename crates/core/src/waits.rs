@@ -65,21 +65,27 @@ impl Waits {
     pub(crate) fn queue_full(queue: &QueueName, most: u64) -> Self {
         Self::time(
             "QueueFull",
-            format!("SparkQueue {queue} takes at most {most} waiting jobs; this one gets in line when there are fewer"),
+            format!(
+                "SparkQueue {queue} takes at most {most} waiting jobs; this one gets in line when there are fewer"
+            ),
         )
     }
 
     pub(crate) fn queue_pace(queue: &QueueName, per_minute: u32) -> Self {
         Self::time(
             "DispatchRate",
-            format!("SparkQueue {queue} starts at most {per_minute} jobs a minute; this one is next in its turn"),
+            format!(
+                "SparkQueue {queue} starts at most {per_minute} jobs a minute; this one is next in its turn"
+            ),
         )
     }
 
     pub(crate) fn member_pace(cluster: &ClusterName, per_minute: u32) -> Self {
         Self::time(
             "DispatchRate",
-            format!("goes to {cluster} by its share, and {cluster} is sent at most {per_minute} jobs a minute"),
+            format!(
+                "goes to {cluster} by its share, and {cluster} is sent at most {per_minute} jobs a minute"
+            ),
         )
     }
 
@@ -94,7 +100,11 @@ impl Waits {
     }
 
     /// `excluded` are the members that the queue routes to, each with its reason; `fleet` counts all members.
-    pub(crate) fn for_exclusions(queue: &QueueName, fleet: usize, excluded: &[(&ClusterName, &Exclusion)]) -> Self {
+    pub(crate) fn for_exclusions(
+        queue: &QueueName,
+        fleet: usize,
+        excluded: &[(&ClusterName, &Exclusion)],
+    ) -> Self {
         if excluded.is_empty() {
             let message = if fleet == 0 {
                 format!("SparkQueue {queue} has no member to go to: no MemberCluster is registered")
@@ -103,7 +113,8 @@ impl Waits {
             };
             return Self::change("NoRoute", message);
         }
-        let (reason, lead, only_a_change_helps) = Self::sum_up(excluded.iter().map(|(_, exclusion)| *exclusion));
+        let (reason, lead, only_a_change_helps) =
+            Self::sum_up(excluded.iter().map(|(_, exclusion)| *exclusion));
         let mut message = format!("{lead}: ");
         let told: Vec<_> =
             excluded.iter().filter(|(_, exclusion)| **exclusion != Exclusion::OtherTier).collect();

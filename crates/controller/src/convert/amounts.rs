@@ -12,7 +12,10 @@ use spark_router_core::{
 };
 
 /// A declared capacity; one that is left out limits nothing.
-pub(super) fn capacity(declared: Option<&spark_router_api::Capacity>, path: &str) -> Result<Capacity, String> {
+pub(super) fn capacity(
+    declared: Option<&spark_router_api::Capacity>,
+    path: &str,
+) -> Result<Capacity, String> {
     let Some(declared) = declared else { return Ok(Capacity::default()) };
     Ok(Capacity {
         jobs: declared.jobs,

@@ -5,50 +5,83 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use spark_router_api::{MemberCluster, condition, member::BatchScheduler as Written};
 use spark_router_core::{
     health::LinkState,
-    id::Namespace,
+    id::{MemberIdentity, Namespace},
     pace::Pace,
     place::{BatchScheduler, MemberFacts, NamespaceRule, Taint},
     resources::Capacity,
 };
-use spark_router_member::{Health, Member};
+use spark_router_member::Member;
 
 use super::amounts::capacity;
 
 /// A member as placement sees it: what its object declares and what its link says.
 pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts {
-    let spec = &object.spec;
     let health = link.map(Member::health);
+    let state = State {
+        identity: link.and_then(Member::identity),
+        link: health.as_ref().map_or(LinkState::Connecting, |h| h.link),
+        fault: match &health {
+            Some(health) => {
+                health.fault.as_ref().map(|(reason, message)| ((*reason).into(), message.as_str().into()))
+            }
+            // The object is known and no link could be made of it: its own condition says why.
+            None => not_ready(object),
+        },
+        blocked: health.map(|health| health.blocked).unwrap_or_default(),
+    };
+    facts(object, state)
+}
+
+/// A member as its object alone shows it: what the router wrote of its link, at most a few seconds old.
+pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
+    let status = object.status.clone().unwrap_or_default();
+    let since = status.unanswered_since.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let link = match status.state.as_deref() {
+        Some("Ready") => LinkState::Ready,
+        Some("Suspect") => LinkState::Suspect { since },
+        Some("Lost") => LinkState::Lost { since },
+        _ => LinkState::Connecting,
+    };
+    let fault = not_ready(object).filter(|(reason, _)| **reason != *link.as_str());
+    let identity = status.identity.map(MemberIdentity::new);
+    facts(object, State { identity, link, fault, blocked: Vec::new() })
+}
+
+/// What is known of a member beside what it declares.
+struct State {
+    identity: Option<MemberIdentity>,
+    link: LinkState,
+    fault: Option<(Arc<str>, Arc<str>)>,
+    blocked: Vec<(Namespace, String, Timestamp)>,
+}
+
+fn facts(object: &MemberCluster, state: State) -> MemberFacts {
+    let spec = &object.spec;
     let (capacity, unreadable) = match capacity(spec.capacity.as_ref(), "spec.capacity") {
         Ok(capacity) => (capacity, None),
         Err(why) => (Capacity::default(), Some((condition::reason::INVALID_SPEC.into(), why.into()))),
     };
+    let taints = spec.taints.iter().map(|taint| Taint { key: taint.key.clone(), value: taint.value.clone() });
+    let blocked = state.blocked.into_iter();
     MemberFacts {
-        identity: link.and_then(Member::identity),
-        link: health.as_ref().map_or(LinkState::Connecting, |h| h.link),
-        fault: unreadable.or_else(|| fault(object, health.as_ref())),
+        identity: state.identity,
+        link: state.link,
+        fault: unreadable.or(state.fault),
         cordoned: spec.unschedulable || object.metadata.deletion_timestamp.is_some() || spec.forget,
         labels: object.labels().clone(),
-        taints: spec
-            .taints
-            .iter()
-            .map(|taint| Taint { key: taint.key.clone(), value: taint.value.clone() })
-            .collect(),
+        taints: taints.collect(),
         spark_versions: spec.spark_versions.clone().into(),
         capacity,
         namespace: match &spec.namespace.fixed {
             Some(fixed) => NamespaceRule::Fixed(Namespace::new(fixed)),
             None => NamespaceRule::SameAsJob,
         },
-        blocked: health
-            .map(|health| health.blocked)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(namespace, reason, until)| (namespace, reason.into(), until))
-            .collect(),
+        blocked: blocked.map(|(namespace, reason, until)| (namespace, reason.into(), until)).collect(),
         batch_scheduler: batch_scheduler(object),
         dynamic_queues: spec.signals.yunikorn.as_ref().is_some_and(|source| source.dynamic_queues),
         stale_after: Duration::from_secs(u64::from(spec.signals.stale_after_seconds)),
@@ -57,19 +90,10 @@ pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts 
     }
 }
 
-fn fault(object: &MemberCluster, health: Option<&Health>) -> Option<(Arc<str>, Arc<str>)> {
-    match health {
-        Some(health) => {
-            health.fault.as_ref().map(|(reason, message)| ((*reason).into(), message.as_str().into()))
-        }
-        // The object is known and no link could be made of it: its own condition says why.
-        None => {
-            let ready = object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
-            ready
-                .filter(|c| c.status == "False")
-                .map(|c| (c.reason.as_str().into(), c.message.as_str().into()))
-        }
-    }
+/// Why the object itself says that the member is not ready.
+fn not_ready(object: &MemberCluster) -> Option<(Arc<str>, Arc<str>)> {
+    let ready = object.status.as_ref().and_then(|s| condition::find(&s.conditions, condition::READY));
+    ready.filter(|c| c.status == "False").map(|c| (c.reason.as_str().into(), c.message.as_str().into()))
 }
 
 /// The batch scheduler that a member hands queues to.

@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(facts.order, Order::FairShare { weights });
         assert_eq!((facts.priority, facts.paused, facts.guaranteed.cpu_milli), (7, true, Some(10_000)));
         assert_eq!(facts.spill_after, Some(Duration::from_mins(5)));
-        assert_eq!(facts.backfill, Backfill { pass_for: Duration::from_mins(1), hold_for: Duration::from_hours(1) });
+        assert_eq!(
+            facts.backfill,
+            Backfill { pass_for: Duration::from_mins(1), hold_for: Duration::from_hours(1) }
+        );
         let held = Capacity {
             jobs: Some(9),
             executors: Some(40),
@@ -155,7 +158,8 @@ mod tests {
         };
         let pace = Some(Pace { per_minute: 120, burst: 2 });
         assert_eq!(facts.limits, QueueLimits { held, queued: Some(100), pace, highest_priority: Some(5) });
-        let signals: Vec<_> = facts.routes.iter().map(|route| route.signal.as_ref().unwrap().kind()).collect();
+        let signals: Vec<_> =
+            facts.routes.iter().map(|route| route.signal.as_ref().unwrap().kind()).collect();
         assert_eq!(signals, ["YuniKorn", "Kueue", "ResourceQuota"]);
         assert_eq!((facts.routes[0].tier, facts.routes[0].remote_queue.as_deref()), (1, Some("root.prod")));
     }
@@ -188,7 +192,12 @@ mod tests {
         }))
         .unwrap();
         let (facts, admits, checkpoint) = queue(&object).unwrap();
-        let expected = Capacity { jobs: Some(3), cpu_milli: Some(2500), memory_bytes: Some(1 << 30), ..Capacity::default() };
+        let expected = Capacity {
+            jobs: Some(3),
+            cpu_milli: Some(2500),
+            memory_bytes: Some(1 << 30),
+            ..Capacity::default()
+        };
         assert_eq!(facts.routes[0].capacity, expected);
         assert!(admits.unwrap().matches(&BTreeMap::from([("team".to_owned(), "a".to_owned())])));
         assert_eq!((checkpoint.seq, checkpoint.placed[&ClusterName::from("eu-1")]), (9, 4));

@@ -55,7 +55,8 @@ impl Dispatcher {
             return;
         }
         // Another process's, or one whose commit was not answered and then decided anew.
-        let booked = self.booked.get(uid).is_some_and(|b| self.seats[index(b.member)].name == placement.cluster);
+        let booked =
+            self.booked.get(uid).is_some_and(|b| self.seats[index(b.member)].name == placement.cluster);
         if self.decided.contains_key(uid) || !booked {
             self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
             self.leave(uid);

@@ -8,7 +8,9 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    Booking, Decision, Dispatcher, Verdict, hold::Asker, index,
+    Booking, Decision, Dispatcher, Verdict,
+    hold::Asker,
+    index,
     line::{Backoff, Class, Line, Rank, Routed},
 };
 use crate::{
@@ -16,7 +18,10 @@ use crate::{
     id::{ClusterName, JobUid},
     ledger::{Reservation, Slot},
     pace::after,
-    place::{self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, QueueFacts, Question, RouteSignal, Site, Whose},
+    place::{
+        self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, RouteSignal, Site,
+        Whose,
+    },
     waits::Waits,
 };
 
@@ -56,7 +61,8 @@ impl Choice {
             }
         }
         let sum: u64 = self.among.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let weight = self.among.iter().find(|(cluster, _)| cluster == picked).map_or(0, |(_, weight)| *weight);
+        let weight =
+            self.among.iter().find(|(cluster, _)| cluster == picked).map_or(0, |(_, weight)| *weight);
         let mut text = format!("weight {weight} of {sum}");
         if self.among.len() > 1 {
             text.push_str(&format!(" among {}", List(&self.among, |(cluster, _), f| write!(f, "{cluster}"))));
@@ -152,7 +158,9 @@ impl Dispatcher {
             let mut delayed = None;
             if let Some(picked) = line.credits.pick(&candidates) {
                 let cluster = &candidates[picked].cluster;
-                let Ok(routed) = line.routed.binary_search_by(|routed| routed.cluster.cmp(cluster)) else { continue };
+                let Ok(routed) = line.routed.binary_search_by(|routed| routed.cluster.cmp(cluster)) else {
+                    continue;
+                };
                 let seat = &mut self.seats[index(line.routed[routed].member)];
                 let Some(member) = &seat.facts else { continue };
                 let (pace, most) = (member.pace, member.backlog);
@@ -168,14 +176,17 @@ impl Dispatcher {
                     verdicts.excluded.extend(others.map(|(n, _)| (*n, Exclusion::OtherTier)));
                     return Ok((tier, candidates, Some(routed)));
                 }
-            } else if !verdicts.excluded.iter().any(|(n, exclusion)| {
-                line.routed[*n].tier == tier && !exclusion.needs_a_change()
-            }) {
+            } else if !verdicts
+                .excluded
+                .iter()
+                .any(|(n, exclusion)| line.routed[*n].tier == tier && !exclusion.needs_a_change())
+            {
                 // Nobody here could ever take it: there is nothing to wait for.
                 continue;
             }
             let spills_at = facts.spill_after.filter(|_| !last).map(|spill_after| {
-                let since = line.waiting_mut(class).map(|waiting| *waiting.full_since.entry(tier).or_insert(now));
+                let since =
+                    line.waiting_mut(class).map(|waiting| *waiting.full_since.entry(tier).or_insert(now));
                 after(since.unwrap_or(now), spill_after)
             });
             let spills = match (&delayed, spills_at) {
@@ -309,7 +320,8 @@ impl Dispatcher {
         {
             return Miss::AsBefore;
         }
-        let told: Vec<_> = excluded.iter().map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion)).collect();
+        let told: Vec<_> =
+            excluded.iter().map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion)).collect();
         Miss::Waits(Box::new(Waits::for_exclusions(&self.names[index(queue)], self.fleet_size(), &told)))
     }
 
@@ -330,8 +342,7 @@ impl Dispatcher {
             turn: self.turn(queue, class, rank),
             queue_turn: self.queue_turn(queue),
         });
-        let mut verdicts =
-            Verdicts { headroom: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
+        let mut verdicts = Verdicts { headroom: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
         for (n, routed) in line.routed.iter().enumerate() {
             match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
                 Some(Ok(headroom)) => verdicts.headroom.push((n, headroom)),

@@ -94,7 +94,8 @@ impl Dispatcher {
             (blocked.holds, blocked.since) = (Some(member), now);
         }
         let line = &mut self.lines[index(queue)];
-        let turn_over = if blocked.holds.is_some() { facts.backfill.hold_for } else { facts.backfill.pass_for };
+        let turn_over =
+            if blocked.holds.is_some() { facts.backfill.hold_for } else { facts.backfill.pass_for };
         let next = after(blocked.since, turn_over);
         if next > now {
             // Where no member could be held, its next chance comes with the next change.

@@ -170,7 +170,8 @@ impl Dispatcher {
         };
         if stop {
             // Nobody else is asked: what they wait for is the same.
-            let classes: Vec<_> = self.lines[index(queue)].each_class().map(|(class, _)| class.clone()).collect();
+            let classes: Vec<_> =
+                self.lines[index(queue)].each_class().map(|(class, _)| class.clone()).collect();
             for class in classes {
                 self.rephrase(queue, &class, &waits, passed);
             }

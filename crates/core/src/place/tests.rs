@@ -131,7 +131,10 @@ fn each_exclusion_has_its_reason() {
         "-"
     );
     assert_eq!(reason(|c| c.below = Some("daily")), "Inexpressible");
-    assert_eq!(reason(|c| c.refused = vec![(ClusterName::from("a"), "RejectedByMember".into())]), "RefusedThisJob");
+    assert_eq!(
+        reason(|c| c.refused = vec![(ClusterName::from("a"), "RejectedByMember".into())]),
+        "RefusedThisJob"
+    );
     let by = JobKey { namespace: Namespace::from("team-b"), name: "big".into() };
     assert_eq!(reason(|c| c.held_by = Some(by)), "Held");
     assert_eq!(reason(|c| c.member.cordoned = true), "Cordoned");
@@ -161,7 +164,10 @@ fn each_exclusion_has_its_reason() {
 fn room_is_the_members_and_the_routes() {
     let cpu = |cpu_milli| Resources { jobs: 1, pods: 1, cpu_milli, memory_bytes: 0 };
     let text = |change: &dyn Fn(&mut Case)| exclusion(|c| change(c)).unwrap().to_string();
-    assert_eq!(text(&|c| (c.on_member, c.on_route) = (cpu(5000), cpu(5000))), "the queue's share there of 6 cpu is in use");
+    assert_eq!(
+        text(&|c| (c.on_member, c.on_route) = (cpu(5000), cpu(5000))),
+        "the queue's share there of 6 cpu is in use"
+    );
     assert_eq!(text(&|c| c.on_member = cpu(7000)), "its capacity of 8 cpu is in use");
     assert_eq!(
         text(&|c| c.demand.cpu_milli = 7000),

@@ -10,7 +10,8 @@ use spark_router_api::API_VERSION;
 /// merged into its spec (a null removes).
 pub fn member_cluster(name: &str, overrides: Value) -> Value {
     // Tests send more in a second than an operator is trusted with in a minute.
-    let limits = json!({"dispatchesPerMinute": 1_000_000, "dispatchBurst": 10_000, "submissionBacklog": 100_000});
+    let limits =
+        json!({"dispatchesPerMinute": 1_000_000, "dispatchBurst": 10_000, "submissionBacklog": 100_000});
     let mut spec = json!({"connection": {"kubeconfigSecret": {"name": name}}, "limits": limits});
     merge(&mut spec, overrides);
     json!({"apiVersion": API_VERSION, "kind": "MemberCluster", "metadata": {"name": name}, "spec": spec})

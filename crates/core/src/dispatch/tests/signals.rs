@@ -83,7 +83,9 @@ fn our_own_demand_counts_until_the_signal_shows_it() {
 #[test]
 fn a_yunikorn_queue_has_no_more_than_those_above_it() {
     let mut d = over(RouteSignal::YuniKorn, Some(BatchScheduler::YuniKorn));
-    let tree = |leaf, parent| yunikorn(&[("root", room(50)), ("root.etl", room(parent)), ("root.etl.daily", room(leaf))], now());
+    let tree = |leaf, parent| {
+        yunikorn(&[("root", room(50)), ("root.etl", room(parent)), ("root.etl.daily", room(leaf))], now())
+    };
     let ask = |d: &mut Dispatcher, name: &str| {
         d.enqueue(asking(applicant(name, "etl", 0), |request| request.sub_queue = Some("daily".into())));
         d.pass(now());
@@ -108,7 +110,11 @@ fn a_queue_that_is_closed_or_missing_takes_nothing_and_says_why() {
     tell(&mut d, yunikorn(&[("root", room(9)), ("root.etl", closed)], now()));
     let Answer::Wait(waits) = place(&mut d, "one") else { panic!("it is closed") };
     assert_eq!(waits.reason, "NoClusterReady");
-    assert!(waits.message.ends_with("a: its YuniKorn queue takes nothing: it is Draining"), "{}", waits.message);
+    assert!(
+        waits.message.ends_with("a: its YuniKorn queue takes nothing: it is Draining"),
+        "{}",
+        waits.message
+    );
     tell(&mut d, yunikorn(&[("root", room(9))], now()));
     d.pass(now());
     let exclusion = |d: &Dispatcher| d.weigh(&applicant("one", "etl", 0), now()).unwrap().remove(0).exclusion;
@@ -116,11 +122,8 @@ fn a_queue_that_is_closed_or_missing_takes_nothing_and_says_why() {
         exclusion(&d).unwrap().to_string(),
         "its YuniKorn queue takes nothing: there is no queue root.etl"
     );
-    let dynamic = MemberFacts {
-        batch_scheduler: Some(BatchScheduler::YuniKorn),
-        dynamic_queues: true,
-        ..member(None)
-    };
+    let dynamic =
+        MemberFacts { batch_scheduler: Some(BatchScheduler::YuniKorn), dynamic_queues: true, ..member(None) };
     d.set_member(ClusterName::from("a"), dynamic);
     assert_eq!(exclusion(&d), None, "it is made when the first job names it");
 }

@@ -84,10 +84,7 @@ fn a_waiting_job_is_told_of_the_tier_that_it_waits_for() {
         .collect();
     assert_eq!(
         table,
-        [
-            ("cloud", 1, None),
-            ("home", 0, Some("its capacity: needs 1 jobs, 0 of 1 free".to_owned()))
-        ]
+        [("cloud", 1, None), ("home", 0, Some("its capacity: needs 1 jobs, 0 of 1 free".to_owned()))]
     );
 }
 
