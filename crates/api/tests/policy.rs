@@ -67,7 +67,7 @@ fn sentence(user: &str, queue: &str) -> String {
 }
 
 fn assert_refused(answer: Result<String, String>, user: &str, queue: &str) {
-    let message = answer.expect_err("it was to be refused");
+    let message = answer.unwrap_err();
     assert!(message.contains(&sentence(user, queue)), "{message}");
     assert!(message.contains("Forbidden"), "{message}");
 }
