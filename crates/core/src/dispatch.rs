@@ -44,7 +44,7 @@ use crate::{
     job::{Refused, Request},
     ledger::{Ledger, Slot},
     pace::Bucket,
-    place::{BatchScheduler, MemberFacts, QueueFacts, QueueLimits},
+    place::{MemberFacts, QueueFacts, QueueLimits},
     resources::{Capacity, Resources},
     selector::Selector,
     signal::Signals,
@@ -495,12 +495,7 @@ impl Dispatcher {
                 route: route_number,
                 weight: route.weight,
                 tier: route.tier,
-                remote_queue: BatchScheduler::remote_queue(
-                    facts.batch_scheduler,
-                    &queue.name,
-                    route.remote_queue.as_ref(),
-                    None,
-                ),
+                remote_queue: decide::remote_queue(&queue.name, route, facts, None),
             })
         });
         match (route, at) {

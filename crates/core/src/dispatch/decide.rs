@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     credit::Candidate,
-    id::{ClusterName, JobUid},
+    id::{ClusterName, JobUid, QueueName},
     ledger::{Reservation, Slot},
     pace::after,
     place::{
@@ -238,7 +238,8 @@ impl Dispatcher {
             return;
         };
         seat.bucket.take(member.pace, now);
-        let remote_queue = remote_queue(facts, &routed, &member, class.sub_queue.as_deref()).ok().flatten();
+        let below = class.sub_queue.as_deref();
+        let remote_queue = remote_queue(&facts.name, route, &member, below).ok().flatten();
         let target = member.namespace.target(&class.namespace).clone();
         let cluster_queue = match &route.signal {
             Some(RouteSignal::Kueue { cluster_queue }) => Some(cluster_queue.clone()),
@@ -367,7 +368,7 @@ impl Dispatcher {
         let route = facts.routes.get(routed.route)?;
         let of_class;
         let remote_queue = if class.sub_queue.is_some() {
-            of_class = remote_queue(facts, routed, member, class.sub_queue.as_deref());
+            of_class = remote_queue(&facts.name, route, member, class.sub_queue.as_deref());
             &of_class
         } else {
             &routed.remote_queue
@@ -452,17 +453,17 @@ fn question(class: &Class, now: Timestamp) -> Question<'_> {
     }
 }
 
-fn remote_queue(
-    facts: &QueueFacts,
-    routed: &Routed,
+/// The queue of the member's batch scheduler that a job is handed to over a route.
+pub(super) fn remote_queue(
+    queue: &QueueName,
+    route: &Route,
     member: &MemberFacts,
     below: Option<&str>,
 ) -> Result<Option<Arc<str>>, Inexpressible> {
-    match below {
-        None => routed.remote_queue.clone(),
-        Some(_) => {
-            let named = facts.routes.get(routed.route).and_then(|route| route.remote_queue.as_ref());
-            BatchScheduler::remote_queue(member.batch_scheduler, &facts.name, named, below)
-        }
+    let by_yunikorn = matches!(route.signal, Some(RouteSignal::YuniKorn));
+    if by_yunikorn && member.batch_scheduler != Some(BatchScheduler::YuniKorn) {
+        let why = "its MemberCluster does not name YuniKorn as its batchScheduler";
+        return Err(Inexpressible { field: "signal of the route", why });
     }
+    BatchScheduler::remote_queue(member.batch_scheduler, queue, route.remote_queue.as_ref(), below)
 }

@@ -137,18 +137,37 @@ pub struct Inexpressible {
     pub why: &'static str,
 }
 
+const SUB_QUEUE: &str = "spec.subQueue";
+const REMOTE_QUEUE: &str = "remoteQueue of the route";
+
 impl BatchScheduler {
     /// The queue that a job is handed to there, if any. `below` is the job's own path below it.
     ///
     /// # Errors
-    /// The field that asks for what the member cannot do.
+    /// The field that asks for what the member cannot do: a path where there are none, or one that is longer than the
+    /// label in which pods carry it.
     pub fn remote_queue(
         scheduler: Option<Self>,
         queue: &QueueName,
         named: Option<&Arc<str>>,
         below: Option<&str>,
     ) -> Result<Option<Arc<str>>, Inexpressible> {
-        const SUB_QUEUE: &str = "spec.subQueue";
+        const LONGEST_LABEL: usize = 63;
+        let path = Self::path(scheduler, queue, named, below)?;
+        if path.as_ref().is_some_and(|path| path.len() > LONGEST_LABEL) {
+            let field = if below.is_some() { SUB_QUEUE } else { REMOTE_QUEUE };
+            let why = "its full path there has more than 63 characters, which a pod's label cannot hold";
+            return Err(Inexpressible { field, why });
+        }
+        Ok(path)
+    }
+
+    fn path(
+        scheduler: Option<Self>,
+        queue: &QueueName,
+        named: Option<&Arc<str>>,
+        below: Option<&str>,
+    ) -> Result<Option<Arc<str>>, Inexpressible> {
         let Some(scheduler) = scheduler else {
             return match (named, below) {
                 (_, Some(_)) => Err(Inexpressible {
@@ -156,7 +175,7 @@ impl BatchScheduler {
                     why: "its MemberCluster names no batchScheduler to hand a queue to",
                 }),
                 (Some(_), None) => Err(Inexpressible {
-                    field: "remoteQueue of the route",
+                    field: REMOTE_QUEUE,
                     why: "its MemberCluster names no batchScheduler to hand a queue to",
                 }),
                 (None, None) => Ok(None),
@@ -199,7 +218,8 @@ pub struct QueueFacts {
     pub guaranteed: Capacity,
     /// Takes nothing for now.
     pub paused: bool,
-    /// How long a lower tier may have no room before the next one is used; `None`: not at all.
+    /// How long a lower tier may have no room before the next one is used; `None`: it is used at once, and a tier that is
+    /// merely slow is waited for.
     pub spill_after: Option<Duration>,
     /// How smaller jobs pass one that finds no room.
     pub backfill: Backfill,
@@ -374,6 +394,7 @@ mod tests {
             (None, None, None, Ok(None)),
             (None, None, Some("daily"), Err("spec.subQueue")),
             (None, Some(&plain), None, Err("remoteQueue of the route")),
+            (Some(YuniKorn), Some(&named), Some(&"x".repeat(50)), Err("spec.subQueue")),
         ] {
             assert_eq!(of(scheduler, named, below), expected.map(|queue| queue.map(str::to_owned)));
         }
