@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    place::{Exclusion, RouteSignal},
+    place::{BatchScheduler, Exclusion, RouteSignal},
     signal::{Observed, Room},
 };
 
