@@ -19,8 +19,8 @@ use crate::{
     ledger::{Reservation, Slot},
     pace::after,
     place::{
-        self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, RouteSignal, Site,
-        Whose,
+        self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
+        RouteSignal, Site, Whose,
     },
     waits::Waits,
 };
