@@ -23,6 +23,7 @@ use spark_router_core::{
     dispatch::{Checkpoint, Held},
     id::{ClusterName, QueueName},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -33,16 +34,24 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// The queues as the hub has them.
 #[derive(Clone, Default)]
-pub struct Queues(Arc<Mutex<BTreeMap<String, Arc<SparkQueue>>>>);
+pub struct Queues {
+    objects: Arc<Mutex<BTreeMap<String, Arc<SparkQueue>>>>,
+    changed: watch::Sender<u64>,
+}
 
 impl Queues {
+    /// Fires with each change that the dispatcher was told.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     /// Takes a change of the hub's over and tells the dispatcher.
     pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) {
         match seen {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                self.0.lock().insert(name.clone(), Arc::from(object));
+                self.objects.lock().insert(name.clone(), Arc::from(object));
                 match parsed {
                     Ok((facts, admits, checkpoint)) => {
                         dispatcher.change(move |d| d.set_queue(facts, admits, checkpoint)).await;
@@ -55,12 +64,13 @@ impl Queues {
                 }
             }
             Seen::Gone(name) => {
-                self.0.lock().remove(&name);
+                self.objects.lock().remove(&name);
                 let name = QueueName::new(name);
                 dispatcher.change(move |d| d.remove_queue(&name)).await;
             }
             Seen::Listed => {}
         }
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Writes the statuses until stopped, and once more then.
@@ -75,7 +85,7 @@ impl Queues {
                 () = stop.cancelled() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            let objects: Vec<_> = self.0.lock().values().cloned().collect();
+            let objects: Vec<_> = self.objects.lock().values().cloned().collect();
             for object in objects {
                 if let Err(error) = keep_status(&client, &object, &dispatcher).await {
                     report(&object.name_any(), &error);

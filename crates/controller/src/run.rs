@@ -21,7 +21,7 @@ use spark_router_core::{
     step::Timing,
 };
 use spark_router_member::{Registry, calls::Calls};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -125,6 +125,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     });
 
     let queues = Queues::default();
+    let queues_changed = queues.changed();
     let listed = Arc::new(Listed::default());
     tasks.spawn(watch_queues(
         client.clone(),
@@ -154,7 +155,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         dispatcher: dispatcher.clone(),
         called,
     };
-    let looking = (members.listed, members.changed);
+    let looking = (members.listed, members.changed, queues_changed);
     let load = load(fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
     tokio::pin!(loop_, load);
     let mut loading = true;
@@ -239,7 +240,7 @@ async fn load(
     listed: &Listed,
     context: &Context,
     readiness: Readiness,
-    (mut members, changed): (tokio::sync::watch::Receiver<bool>, tokio::sync::watch::Receiver<u64>),
+    (mut members, changed, queues): (watch::Receiver<bool>, watch::Receiver<u64>, watch::Receiver<u64>),
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -266,5 +267,5 @@ async fn load(
     jobs::restore(&job_store, context).await;
     info!(jobs = job_store.state().len(), members = told.len(), "loaded");
     context.loaded.cancel();
-    tasks.spawn(fleet.run(told, changed, stop.child_token()));
+    tasks.spawn(fleet.run(told, changed, queues, stop.child_token()));
 }

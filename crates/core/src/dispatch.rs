@@ -44,7 +44,7 @@ use crate::{
     job::{Refused, Request},
     ledger::{Ledger, Slot},
     pace::Bucket,
-    place::{MemberFacts, QueueFacts, QueueLimits},
+    place::{MemberFacts, QueueFacts, QueueLimits, RouteSignal},
     resources::{Capacity, Resources},
     selector::Selector,
     signal::Signals,
@@ -412,6 +412,23 @@ impl Dispatcher {
     /// All that is placed on a member.
     pub fn on_member(&self, cluster: &ClusterName) -> Resources {
         self.seat_of.get(cluster).map(|slot| self.ledger.on(*slot)).unwrap_or_default()
+    }
+
+    /// Which signals of each member the queues' routes to it go by; a member that is not listed needs none.
+    pub fn signals_wanted(&self) -> BTreeMap<ClusterName, Vec<RouteSignal>> {
+        let mut wanted: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for line in &self.lines {
+            let Some(facts) = line.facts.as_ref().filter(|f| f.routes.iter().any(|r| r.signal.is_some())) else {
+                continue;
+            };
+            for routed in &line.routed {
+                if let Some(signal) = facts.routes.get(routed.route).and_then(|route| route.signal.clone()) {
+                    let of_member = wanted.entry(routed.cluster.clone()).or_default();
+                    of_member.extend(Some(signal).filter(|signal| !of_member.contains(signal)));
+                }
+            }
+        }
+        wanted
     }
 
     /// What each queue has placed on a member, by the queue's name.

@@ -7,15 +7,18 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use spark_router_api::{MemberCluster, condition, member::BatchScheduler as Written};
+use spark_router_api::{
+    MemberCluster, condition,
+    member::{BatchScheduler as Written, YuniKornService, YuniKornSource},
+};
 use spark_router_core::{
     health::LinkState,
     id::{MemberIdentity, Namespace},
     pace::Pace,
-    place::{BatchScheduler, MemberFacts, NamespaceRule, Taint},
+    place::{BatchScheduler, MemberFacts, NamespaceRule, RouteSignal, Taint},
     resources::Capacity,
 };
-use spark_router_member::Member;
+use spark_router_member::{Member, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 
 use super::amounts::capacity;
 
@@ -106,10 +109,49 @@ pub fn batch_scheduler(object: &MemberCluster) -> Option<BatchScheduler> {
     })
 }
 
+/// Which signals of a member are read: those that routes to it go by, where its object says how.
+pub fn wanted_signals(object: &MemberCluster, routes: &[RouteSignal]) -> WantedSignals {
+    let by = |kind: fn(&RouteSignal) -> bool| routes.iter().any(kind);
+    WantedSignals {
+        quotas: by(|signal| matches!(signal, RouteSignal::ResourceQuota)),
+        yunikorn: by(|signal| matches!(signal, RouteSignal::YuniKorn))
+            .then(|| yunikorn(object).ok().flatten())
+            .flatten(),
+        kueue: by(|signal| matches!(signal, RouteSignal::Kueue { .. })),
+    }
+}
+
+/// How a member's YuniKorn is asked; by its usual Service where nothing is said.
+fn yunikorn(object: &MemberCluster) -> Result<Option<YuniKornSettings>, String> {
+    const PATH: &str = "spec.signals.yunikorn";
+    if batch_scheduler(object) != Some(BatchScheduler::YuniKorn) {
+        return Ok(None);
+    }
+    let usual = YuniKornSource {
+        url: None,
+        service: Some(YuniKornService::default()),
+        partition: "default".to_owned(),
+        poll_seconds: 2,
+        dynamic_queues: false,
+    };
+    let source = object.spec.signals.yunikorn.clone().unwrap_or(usual);
+    let endpoint = match (&source.url, source.service) {
+        (Some(url), _) => YuniKornEndpoint::url(url).map_err(|error| format!("{PATH}.url: {error}"))?,
+        (None, service) => {
+            let YuniKornService { namespace, name, port } = service.unwrap_or_default();
+            let port = u16::try_from(port).map_err(|_| format!("{PATH}.service.port: {port} is no port"))?;
+            YuniKornEndpoint::Service { namespace: Namespace::new(namespace), name, port }
+        }
+    };
+    let poll_every = Duration::from_secs(u64::from(source.poll_seconds));
+    Ok(Some(YuniKornSettings { endpoint, partition: source.partition, poll_every }))
+}
+
 /// Whether everything that a member's object declares can be read.
 ///
 /// # Errors
 /// The field and the value that cannot.
 pub fn readable(object: &MemberCluster) -> Result<(), String> {
-    capacity(object.spec.capacity.as_ref(), "spec.capacity").map(drop)
+    capacity(object.spec.capacity.as_ref(), "spec.capacity")?;
+    yunikorn(object).map(drop)
 }
