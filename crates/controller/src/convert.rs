@@ -34,7 +34,7 @@ mod amounts;
 mod member;
 mod queue;
 
-pub use member::{batch_scheduler, member, member_on_record, readable, wanted_signals};
+pub use member::{batch_scheduler, member, member_on_record, readable, signals_on_record, wanted_signals};
 pub use queue::queue;
 
 use crate::{error::Error, template};

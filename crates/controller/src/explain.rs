@@ -112,7 +112,7 @@ pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Re
         }
     };
     let applicant = applicant(&job, request);
-    let mut dispatcher = picture.dispatcher();
+    let mut dispatcher = picture.dispatcher(now);
     if explanation.placed.is_none() && job.record.finished.is_none() {
         dispatcher.enqueue(applicant.clone());
         explanation.ahead = dispatcher.ahead_of(&job.uid);
