@@ -26,7 +26,7 @@ use spark_router_core::{
     resources::{AmountError, Capacity, Resources, cpu_milli, memory_bytes},
     selector::{Requirement, Selector},
 };
-use spark_router_member::Member;
+use spark_router_member::{Member, render::QueueParts};
 
 use crate::{error::Error, template};
 
@@ -71,7 +71,7 @@ pub fn job(object: &RoutedSparkJob) -> Result<Parsed, Error> {
 }
 
 fn request(object: &RoutedSparkJob, template: &Value) -> Result<Request, Rejection> {
-    let facts = template::read(template)?;
+    let facts = template::read(template, &QueueParts::default())?;
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
         queue: QueueName::new(&object.spec.queue),

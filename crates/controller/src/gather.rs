@@ -65,6 +65,8 @@ impl Gathered {
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
             template: self.parsed.template.clone(),
+            remote_queue: None,
+            parts: None,
         }
     }
 
