@@ -40,18 +40,29 @@ pub struct Queues {
 }
 
 impl Queues {
+    /// The object of a queue.
+    pub fn get(&self, queue: &str) -> Option<Arc<SparkQueue>> {
+        self.objects.lock().get(queue).cloned()
+    }
+
     /// Fires with each change that the dispatcher was told.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Takes a change of the hub's over and tells the dispatcher.
-    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) {
+    /// Takes a change of the hub's over and tells the dispatcher. Returns the queue where what it sets on its jobs has
+    /// changed: they have to be looked at again.
+    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) -> Option<String> {
+        let mut resized = None;
         match seen {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                self.objects.lock().insert(name.clone(), Arc::from(object));
+                let parts = convert::parts(&object.spec);
+                let before = self.objects.lock().insert(name.clone(), Arc::from(object));
+                if before.map_or(0, |before| convert::parts(&before.spec)) != parts {
+                    resized = Some(name.clone());
+                }
                 match parsed {
                     Ok((facts, admits, checkpoint)) => {
                         dispatcher.change(move |d| d.set_queue(facts, admits, checkpoint)).await;
@@ -71,6 +82,7 @@ impl Queues {
             Seen::Listed => {}
         }
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        resized
     }
 
     /// Writes the statuses until stopped, and once more then.

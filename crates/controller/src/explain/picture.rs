@@ -55,7 +55,8 @@ impl Picture {
             }
         }
         dispatcher.replay();
-        for job in self.jobs.iter().filter_map(|job| convert::job(job).ok()).map(|parsed| parsed.job) {
+        let parse = |job: &RoutedSparkJob| convert::job(job, self.queue(&job.spec.queue)).ok();
+        for job in self.jobs.iter().filter_map(parse).map(|parsed| parsed.job) {
             let waits =
                 job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
             if let (true, Ok(request)) = (waits, &job.request) {
@@ -63,6 +64,11 @@ impl Picture {
             }
         }
         dispatcher
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &str) -> Option<&SparkQueue> {
+        self.queues.iter().find(|queue| queue.name_any() == name)
     }
 
     /// The job of that name.

@@ -86,6 +86,8 @@ pub(super) enum Miss {
     AsBefore,
     /// Nobody of this queue is placed before that.
     Queue(Box<Waits>),
+    /// What its queue sets has changed since it asked: it has to ask again.
+    Outdated(Box<Waits>),
 }
 
 /// A verdict on each member of a queue, in the order of its routes.
@@ -114,6 +116,9 @@ impl Dispatcher {
         let labels = self.namespaces.get(&class.namespace);
         if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
             return Err(Miss::Waits(Box::new(Waits::not_admitted(name, &class.namespace))));
+        }
+        if class.parts != facts.parts {
+            return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
         }
         if let Some(pace) = facts.limits.pace {
             let ready = line.bucket.ready_at(pace, now);
