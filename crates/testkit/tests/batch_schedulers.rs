@@ -59,7 +59,7 @@ fn the_next_one_gets_its_turn_when_a_test_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let fleet = fleet().await;
-        let (_, second) = tokio::join!(
+        let ((), second) = tokio::join!(
             async {
                 // The second one waits as long as the first one is there.
                 tokio::time::sleep(Duration::from_secs(2)).await;

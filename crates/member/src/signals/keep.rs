@@ -75,7 +75,9 @@ impl Readers {
     pub(crate) fn want(&self, wanted: WantedSignals) {
         self.wanted.send_if_modified(|now| {
             let before = std::mem::replace(now, wanted);
-            Kind::ALL.into_iter().for_each(|kind| self.forget_unless_holds(&before, now, kind));
+            for kind in Kind::ALL {
+                self.forget_unless_holds(&before, now, kind);
+            }
             before != *now
         });
     }

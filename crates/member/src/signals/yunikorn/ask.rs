@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(answer, Ok(b"{}".to_vec()));
         let moved = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(said(moved, b"", 1).await, (Err("YuniKorn answered 302 Found".to_owned()), 1));
-        let (answer, _) = said("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b'x'; 1 << 16], 200).await;
+        let (answer, _) = said("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b'x'; 1 << 14], 800).await;
         assert_eq!(answer, Err("YuniKorn answered more than 8388608 bytes".to_owned()));
         let (answer, _) = said("HTTP/1.1 503 Busy\r\nConnection: close\r\n\r\n", b"later", 1).await;
         assert_eq!(answer, Err("YuniKorn answered 503 Service Unavailable: later".to_owned()));
