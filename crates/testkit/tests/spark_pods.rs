@@ -44,7 +44,7 @@ const DIFFERENCES: [(&str, &str, &str); 7] = [
 ];
 
 /// What both must have, so that two empty pods are not taken for equal. `@` is the role, `#` an identifier.
-const PRESENT: [(&str, &str, &str); 24] = [
+const PRESENT: [(&str, &str, &str); 30] = [
     ("both", "metadata/labels/spark-app-selector", "<id>"),
     ("both", "metadata/labels/spark-role", "@"),
     ("both", "metadata/labels/spark-version", "4.0.1"),
@@ -53,7 +53,13 @@ const PRESENT: [(&str, &str, &str); 24] = [
     ("both", "metadata/labels/sparkoperator.k8s.io/submission-id", "<submission>"),
     ("both", "metadata/labels/sparkrouter.dev/job-uid", "0b7c"),
     ("both", "metadata/ownerReferences/0/uid", "<application>"),
-    ("both", "spec/serviceAccountName", "spark"),
+    ("driver", "spec/serviceAccountName", "spark"),
+    ("driver", "spec/schedulerName", "default-scheduler"),
+    ("driver", "spec/nodeSelector/kubernetes.io/os", "linux"),
+    ("driver", "spec/nodeSelector/from-template", "yes"),
+    ("driver", "spec/priorityClassName", "system-cluster-critical"),
+    ("driver", "metadata/labels/from-conf", "yes"),
+    ("executor", "spec/serviceAccountName", "by-template"),
     ("both", "spec/containers/spark-kubernetes-@/image", "spark:4.0.1"),
     ("both", "spec/containers/spark-kubernetes-@/env/SPARK_APPLICATION_ID/value", "<id>"),
     ("both", "spec/containers/spark-kubernetes-@/env/SPARK_CONF_DIR/value", "/opt/spark/conf"),
