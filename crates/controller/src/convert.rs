@@ -364,7 +364,12 @@ mod tests {
         }))
         .unwrap();
         let (facts, admits, checkpoint) = queue(&object).unwrap();
-        let expected = Capacity { jobs: Some(3), cpu_milli: Some(2500), memory_bytes: Some(1 << 30), ..Capacity::default() };
+        let expected = Capacity {
+            jobs: Some(3),
+            cpu_milli: Some(2500),
+            memory_bytes: Some(1 << 30),
+            ..Capacity::default()
+        };
         assert_eq!(facts.routes[0].capacity, expected);
         assert!(admits.unwrap().matches(&BTreeMap::from([("team".to_owned(), "a".to_owned())])));
         assert_eq!((checkpoint.seq, checkpoint.placed[&ClusterName::from("eu-1")]), (9, 4));

@@ -178,7 +178,8 @@ mod tests {
     }
 
     fn rendered(spec: &Value) -> Value {
-        application(&order(json!({"spec": spec})), &HubId::from("hub"), &MemberParts::default()).0["spec"].clone()
+        application(&order(json!({"spec": spec})), &HubId::from("hub"), &MemberParts::default()).0["spec"]
+            .clone()
     }
 
     #[test]

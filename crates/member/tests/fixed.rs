@@ -181,8 +181,10 @@ impl Stage {
             "apiVersion": "v1", "kind": "Binding", "metadata": {"name": driver.name_any()},
             "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
         });
-        let answer: Result<Value, _> =
-            self.pods().create_subresource("binding", &driver.name_any(), &PostParams::default(), &binding).await;
+        let answer: Result<Value, _> = self
+            .pods()
+            .create_subresource("binding", &driver.name_any(), &PostParams::default(), &binding)
+            .await;
         answer.unwrap();
         let executor = self.pod(order, "executor").await;
         [driver, executor]
@@ -223,7 +225,8 @@ async fn pods_of_the_real_operator_have_what_is_fixed_whatever_the_template_says
 
     let all = aliases::all(KEY);
     // A node that is not there takes the pod away, and a priority that is not its class's is no pod.
-    let lethal = |place: &&Place| ["nodeName", "priority"].iter().all(|field| place.path.last().unwrap() != field);
+    let lethal =
+        |place: &&Place| ["nodeName", "priority"].iter().all(|field| place.path.last().unwrap() != field);
     let mut worst = template();
     all.iter().filter(lethal).for_each(|place| say(&mut worst, place));
 
@@ -233,7 +236,8 @@ async fn pods_of_the_real_operator_have_what_is_fixed_whatever_the_template_says
     let [driver, executor] = stage.run(&open).await;
     for pod in [&driver, &executor] {
         let facts = facts(pod);
-        let open: Vec<_> = facts.iter().filter(|(_, value)| !value.contains("evil")).map(|it| *it.0).collect();
+        let open: Vec<_> =
+            facts.iter().filter(|(_, value)| !value.contains("evil")).map(|it| *it.0).collect();
         assert_eq!(open, ["router", "team"], "{facts:#?}");
     }
 

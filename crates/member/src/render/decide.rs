@@ -188,8 +188,7 @@ fn hand_down_selector(root: &mut Value, whose: Whose, key: &str) {
     let shared = property(&format!("spark.kubernetes.node.selector.{key}"));
     let Some(value) = shared.get(root).cloned() else { return };
     shared.remove(root);
-    let own =
-        property(&format!("spark.kubernetes.{}.node.selector.{key}", role.other().as_str()));
+    let own = property(&format!("spark.kubernetes.{}.node.selector.{key}", role.other().as_str()));
     if own.get(root).is_none() {
         own.set(root, value);
     }

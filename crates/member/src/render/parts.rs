@@ -46,7 +46,10 @@ impl QueueParts {
                 if known.is_empty() {
                     format!("spec.size: {name:?} is no size class: the queue has none; remove it")
                 } else {
-                    format!("spec.size: {name:?} is no size class of the queue; take one of {}", known.join(", "))
+                    format!(
+                        "spec.size: {name:?} is no size class of the queue; take one of {}",
+                        known.join(", ")
+                    )
                 }
             })?,
         };
@@ -78,7 +81,11 @@ impl From<&MemberClusterSpec> for MemberParts {
             images: spec.images.clone(),
             defaults: spec.defaults.clone(),
             fixed: spec.fixed.clone(),
-            batch_scheduler: spec.backend.spark_operator.as_ref().and_then(|operator| operator.batch_scheduler),
+            batch_scheduler: spec
+                .backend
+                .spark_operator
+                .as_ref()
+                .and_then(|operator| operator.batch_scheduler),
         }
     }
 }
@@ -122,10 +129,13 @@ fn image<'a>(root: &Value, images: &'a [ImageChoice]) -> Option<&'a str> {
 }
 
 fn fill(root: &mut Value, parts: &ApplicationParts) {
-    decided(parts, |it| match it {
-        Part::Fact(fact, whose, key, value) => decide::fill(root, fact, whose, key, &value),
-        Part::Conf(name, value) => decide::fill_conf(root, name, value),
-    });
+    // The strongest first: what it fills is not silent any more.
+    for part in decided(parts).into_iter().rev() {
+        match part {
+            Part::Fact(fact, whose, key, value) => decide::fill(root, fact, whose, key, &value),
+            Part::Conf(name, value) => decide::fill_conf(root, name, value),
+        }
+    }
 }
 
 fn fix(root: &mut Value, parts: &ApplicationParts) {
@@ -133,10 +143,12 @@ fn fix(root: &mut Value, parts: &ApplicationParts) {
     for scheduler in keys(parts).into_iter().filter_map(batch::scheduler_of) {
         batch::forget(root, scheduler);
     }
-    decided(parts, |it| match it {
-        Part::Fact(fact, whose, key, value) => decide::fix(root, fact, whose, key, &value),
-        Part::Conf(name, value) => decide::fix_conf(root, name, value),
-    });
+    for part in decided(parts) {
+        match part {
+            Part::Fact(fact, whose, key, value) => decide::fix(root, fact, whose, key, &value),
+            Part::Conf(name, value) => decide::fix_conf(root, name, value),
+        }
+    }
 }
 
 /// One thing that parts decide.
@@ -145,59 +157,60 @@ enum Part<'a> {
     Conf(&'a str, &'a str),
 }
 
-/// Visits what parts decide, from the weakest to the strongest where they say a thing twice.
-fn decided<'a>(parts: &'a ApplicationParts, mut visit: impl FnMut(Part<'a>)) {
-    for (name, value) in &parts.spark_conf {
-        visit(Part::Conf(name, value));
-    }
-    if let Some(image) = &parts.image {
-        visit(Part::Fact(Fact::Image, Whose::Both, "", json!(image)));
-    }
-    keyed(Fact::Label, Whose::Both, &parts.labels, &mut visit);
-    keyed(Fact::Annotation, Whose::Both, &parts.annotations, &mut visit);
+/// What parts decide, from the weakest to the strongest where they say a thing twice.
+fn decided(parts: &ApplicationParts) -> Vec<Part<'_>> {
+    let mut all: Vec<_> = parts.spark_conf.iter().map(|(name, value)| Part::Conf(name, value)).collect();
+    all.extend(parts.image.iter().map(|image| Part::Fact(Fact::Image, Whose::Both, "", json!(image))));
+    all.extend(keyed(Fact::Label, Whose::Both, &parts.labels));
+    all.extend(keyed(Fact::Annotation, Whose::Both, &parts.annotations));
     let (driver, executor) = (&parts.driver.node_selector, &parts.executor.node_selector);
-    let is_common = |key: &String, value: &String| executor.get(key) == Some(value) && driver.get(key) == Some(value);
-    let common: BTreeMap<_, _> = driver.iter().filter(|(key, value)| is_common(key, value)).collect();
-    for (key, value) in &common {
-        visit(Part::Fact(Fact::NodeSelector, Whose::Both, key, json!(value)));
-    }
+    let is_common = |key: &str| driver.contains_key(key) && driver.get(key) == executor.get(key);
+    all.extend(keyed(Fact::NodeSelector, Whose::Both, driver).filter(|part| is_common(part.key())));
     for (role, own) in [(Role::Driver, &parts.driver), (Role::Executor, &parts.executor)] {
-        let RoleParts { service_account, priority_class_name, node_selector, tolerations, labels, annotations } = own;
+        let RoleParts {
+            service_account,
+            priority_class_name,
+            node_selector,
+            tolerations,
+            labels,
+            annotations,
+        } = own;
         let whose = Whose::One(role);
-        for (fact, value) in
-            [(Fact::ServiceAccount, service_account), (Fact::PriorityClass, priority_class_name)]
-        {
-            if let Some(value) = value {
-                visit(Part::Fact(fact, whose, "", json!(value)));
-            }
-        }
+        let named = [(Fact::ServiceAccount, service_account), (Fact::PriorityClass, priority_class_name)];
+        all.extend(
+            named
+                .into_iter()
+                .filter_map(|(fact, value)| Some(Part::Fact(fact, whose, "", json!(value.as_ref()?)))),
+        );
         if !tolerations.is_empty() {
-            visit(Part::Fact(Fact::Tolerations, whose, "", json!(tolerations)));
+            all.push(Part::Fact(Fact::Tolerations, whose, "", json!(tolerations)));
         }
-        for (key, value) in node_selector.iter().filter(|(key, _)| !common.contains_key(key)) {
-            visit(Part::Fact(Fact::NodeSelector, whose, key, json!(value)));
+        all.extend(keyed(Fact::NodeSelector, whose, node_selector).filter(|part| !is_common(part.key())));
+        all.extend(keyed(Fact::Label, whose, labels));
+        all.extend(keyed(Fact::Annotation, whose, annotations));
+    }
+    all
+}
+
+impl Part<'_> {
+    fn key(&self) -> &str {
+        match self {
+            Self::Fact(_, _, key, _) | Self::Conf(key, _) => key,
         }
-        keyed(Fact::Label, whose, labels, &mut visit);
-        keyed(Fact::Annotation, whose, annotations, &mut visit);
     }
 }
 
-fn keyed<'a>(
-    fact: Fact,
-    whose: Whose,
-    entries: &'a BTreeMap<String, String>,
-    visit: &mut impl FnMut(Part<'a>),
-) {
-    for (key, value) in entries {
-        visit(Part::Fact(fact, whose, key, json!(value)));
-    }
+fn keyed(fact: Fact, whose: Whose, entries: &BTreeMap<String, String>) -> impl Iterator<Item = Part<'_>> {
+    entries.iter().map(move |(key, value)| Part::Fact(fact, whose, key, json!(value)))
 }
 
 /// Keys of all labels and annotations in parts.
 fn keys(parts: &ApplicationParts) -> BTreeSet<&str> {
     let named = [&parts.labels, &parts.annotations]
         .into_iter()
-        .chain([&parts.driver, &parts.executor].into_iter().flat_map(|role| [&role.labels, &role.annotations]))
+        .chain(
+            [&parts.driver, &parts.executor].into_iter().flat_map(|role| [&role.labels, &role.annotations]),
+        )
         .flat_map(|entries| entries.keys().map(String::as_str));
     let by_property = parts.spark_conf.keys().filter_map(|name| match decide::fact_of(name) {
         Some((Fact::Label | Fact::Annotation, _, key)) => Some(key),
@@ -212,13 +225,7 @@ fn fill_size(root: &mut Value, size: &SizeClass) {
     if let Some(instances) = size.instances
         && !is_dynamic(root)
     {
-        decide::fill_field(
-            root,
-            Role::Executor,
-            "instances",
-            "spark.executor.instances",
-            json!(instances),
-        );
+        decide::fill_field(root, Role::Executor, "instances", "spark.executor.instances", json!(instances));
     }
     for (role, own) in [(Role::Driver, &size.driver), (Role::Executor, &size.executor)] {
         let RoleSize { cores, core_request, memory, memory_overhead } = own;

@@ -189,21 +189,35 @@ pub(super) fn filled(step: &str, role: Option<Role>, key: &str) -> String {
     step.replace("{key}", key)
 }
 
-/// What a property's name says, read by a pattern: the roles (both where the pattern names none) and the key.
-pub(super) fn parsed<'a>(pattern: &str, name: &'a str) -> Option<(Option<Role>, &'a str)> {
-    let name = name.trim();
-    let roles: &[Option<Role>] =
-        if pattern.contains("{role}") { &[Some(Role::Driver), Some(Role::Executor)] } else { &[None] };
-    roles.iter().find_map(|role| {
-        let pattern = filled(pattern, *role, "{key}");
-        let (start, is_open) = match pattern.strip_suffix("{key}").or_else(|| pattern.strip_suffix('*')) {
-            Some(start) => (start, true),
-            None => (pattern.as_str(), false),
-        };
-        let head = name.get(..start.len())?;
-        let rest = name.get(start.len()..)?;
-        (head.eq_ignore_ascii_case(start) && (is_open || rest.is_empty())).then_some((*role, rest))
-    })
+/// The names of properties that a row stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    role: Option<Role>,
+    start: String,
+    is_open: bool,
+}
+
+impl Pattern {
+    /// One for each role where the text names a role. An open end is written `{key}` or `*`.
+    pub(super) fn all(text: &'static str) -> impl Iterator<Item = Self> {
+        let roles = if text.contains("{role}") { Role::ALL.map(Some).to_vec() } else { vec![None] };
+        roles.into_iter().map(move |role| {
+            let start = text.strip_suffix("{key}").or_else(|| text.strip_suffix('*'));
+            Self { role, start: filled(start.unwrap_or(text), role, ""), is_open: start.is_some() }
+        })
+    }
+
+    /// The open end of a name, if the name fits.
+    pub(super) fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let name = name.trim();
+        let (head, rest) = (name.get(..self.start.len())?, name.get(self.start.len()..)?);
+        (head.eq_ignore_ascii_case(&self.start) && (self.is_open || rest.is_empty())).then_some(rest)
+    }
+}
+
+/// What a property's name says, read by a pattern: the role (none where the pattern names none) and the open end.
+pub(super) fn parsed<'a>(pattern: &'static str, name: &'a str) -> Option<(Option<Role>, &'a str)> {
+    Pattern::all(pattern).find_map(|pattern| Some((pattern.role, pattern.rest_of(name)?)))
 }
 
 /// Whether a value says anything. Go writes absent pointers as `null`, and takes empty texts, lists and maps for absent.
@@ -231,7 +245,8 @@ fn found(map: &Map<String, Value>, parent: &str, step: &str) -> Option<String> {
 
 /// The number of the item that a step means.
 fn index(items: &[Value], step: &str) -> Option<usize> {
-    let named = |name: &str| items.iter().position(|item| item.get("name").and_then(Value::as_str) == Some(name));
+    let named =
+        |name: &str| items.iter().position(|item| item.get("name").and_then(Value::as_str) == Some(name));
     if let Some(name) = step.strip_prefix('#') {
         return named(name).or(if items.is_empty() { None } else { Some(0) });
     }
@@ -250,7 +265,8 @@ mod tests {
     #[test]
     fn properties_are_found_whatever_their_case_and_blanks() {
         let place = Place::new(&["spec", "sparkConf", "spark.{role}.memory"], Some(Role::Driver), "");
-        let mut root = json!({"spec": {"sparkConf": {" spark.Driver.memory": "1g", "spark.executor.memory": "2g"}}});
+        let mut root =
+            json!({"spec": {"sparkConf": {" spark.Driver.memory": "1g", "spark.executor.memory": "2g"}}});
         assert_eq!(place.get(&root), Some(&json!("1g")));
         place.set(&mut root, json!("3g"));
         assert_eq!(
@@ -266,7 +282,8 @@ mod tests {
         let path: Path = &["spec", "{role}", "template", "spec", "containers", "#{role}", "image"];
         let place = Place::new(path, Some(Role::Driver), "");
         let with = |containers: Value| json!({"spec": {"driver": {"template": {"spec": {"containers": containers}}}}});
-        let named = with(json!([{"name": "x", "image": "x"}, {"name": "spark-kubernetes-driver", "image": "s"}]));
+        let named =
+            with(json!([{"name": "x", "image": "x"}, {"name": "spark-kubernetes-driver", "image": "s"}]));
         assert_eq!(place.get(&named), Some(&json!("s")));
         assert_eq!(place.get(&with(json!([{"name": "x", "image": "x"}]))), Some(&json!("x")));
         let mut none = with(json!([]));

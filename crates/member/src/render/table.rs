@@ -90,7 +90,11 @@ pub(super) const FACTS: &[(Fact, &[Alias])] = &[
     (
         Fact::ServiceAccount,
         &[
-            alias(&["spec", "{role}", "serviceAccount"], Way::Write, "handed on after sparkConf, without webhook"),
+            alias(
+                &["spec", "{role}", "serviceAccount"],
+                Way::Write,
+                "handed on after sparkConf, without webhook",
+            ),
             alias(
                 &["spec", "sparkConf", "spark.kubernetes.authenticate.{role}.serviceAccountName"],
                 Way::Clear,
@@ -295,7 +299,11 @@ pub(super) const TWINS: &[Twin] = &[
     twin("spark.kubernetes.{role}.limit.cores", &["spec", "{role}", "coreLimit"]),
     twin("spark.{role}.memory", &["spec", "{role}", "memory"]),
     twin("spark.{role}.memoryOverhead", &["spec", "{role}", "memoryOverhead"]),
-    Twin { conf: "spark.{role}.extraJavaOptions", path: &["spec", "{role}", "javaOptions"], way: Typed::Text },
+    Twin {
+        conf: "spark.{role}.extraJavaOptions",
+        path: &["spec", "{role}", "javaOptions"],
+        way: Typed::Text,
+    },
     twin("spark.kubernetes.memoryOverheadFactor", &["spec", "memoryOverheadFactor"]),
     twin("spark.executor.instances", &["spec", "executor", "instances"]),
     twin("spark.kubernetes.executor.deleteOnTermination", &["spec", "executor", "deleteOnTermination"]),
@@ -338,10 +346,7 @@ pub(super) const TWINS: &[Twin] = &[
     twin("spark.executorEnv.{key}", &["spec", "executor", "env", "@{key}"]),
     twin("spark.executorEnv.{key}", &["spec", "executor", "envSecretKeyRefs", "{key}"]),
     twin("spark.executorEnv.{key}", &["spec", "sparkConf", "spark.kubernetes.executor.secretKeyRef.{key}"]),
-    twin(
-        "spark.kubernetes.{role}.secretKeyRef.{key}",
-        &["spec", "{role}", "envSecretKeyRefs", "{key}"],
-    ),
+    twin("spark.kubernetes.{role}.secretKeyRef.{key}", &["spec", "{role}", "envSecretKeyRefs", "{key}"]),
     twin("spark.kubernetes.{role}.secretKeyRef.{key}", &["spec", "{role}", "env", "@{key}"]),
     twin("spark.kubernetes.{role}.secrets.{key}", &["spec", "{role}", "secrets", "@{key}"]),
     twin("spark.kubernetes.driver.service.label.{key}", &["spec", "driver", "serviceLabels", "{key}"]),
@@ -431,9 +436,9 @@ const DRIVER: &str = "remove it: the driver's pod is named after the application
 const DECIDED: &str = "remove it: the router decides it";
 const ELSEWHERE: &str = "remove it: the member's operator submits to its own cluster, as itself";
 const HELD: &str = "remove it: it would hold up the operator for everybody";
-const FILES: &str =
-    "this queue does not allow pod template files; put the template into driver.template or executor.template";
-const PATHS: &str = "this queue does not allow volumes from the node's own file system; use another kind of volume";
+const FILES: &str = "this queue does not allow pod template files; put the template into driver.template or executor.template";
+const PATHS: &str =
+    "this queue does not allow volumes from the node's own file system; use another kind of volume";
 
 /// Everything that is refused in a template, apart from labels and annotations.
 pub(super) const REFUSED: &[Refused] = &[
@@ -446,8 +451,14 @@ pub(super) const REFUSED: &[Refused] = &[
     refused(&["spec", "{role}", "template", "metadata", "name"], PODS),
     refused(&["spec", "{role}", "template", "metadata", "generateName"], PODS),
     refused(&["spec", "{role}", "template", "metadata", "namespace"], PODS),
-    refused(&["spec", "{role}", "template", "metadata", "finalizers"], "remove it: Spark's pods must be able to go"),
-    refused(&["spec", "{role}", "template", "metadata", "ownerReferences"], "remove it: Spark's pods have owners"),
+    refused(
+        &["spec", "{role}", "template", "metadata", "finalizers"],
+        "remove it: Spark's pods must be able to go",
+    ),
+    refused(
+        &["spec", "{role}", "template", "metadata", "ownerReferences"],
+        "remove it: Spark's pods have owners",
+    ),
     refused(&["spec", "{role}", "template", "spec", "hostname"], PODS),
     refused(&["spec", "{role}", "template", "spec", "subdomain"], PODS),
     refused(&["spec", "sparkConf", "spark.kubernetes.driver.pod.name"], DECIDED),

@@ -63,7 +63,10 @@ fn saying(path: Path, role: Role, key: &str, value: &Value) -> Value {
     let mut root = template();
     if path.contains(&"containers") {
         let list: Path = &["spec", "{role}", "template", "spec", "containers"];
-        Place::new(list, Some(role), "").set(&mut root, json!([{"name": "first"}, {"name": format!("spark-kubernetes-{}", role.as_str())}]));
+        Place::new(list, Some(role), "").set(
+            &mut root,
+            json!([{"name": "first"}, {"name": format!("spark-kubernetes-{}", role.as_str())}]),
+        );
     }
     if let [parents @ .., last] = path
         && let Some(name) = super::place::filled(last, Some(role), key).strip_prefix('@')
@@ -98,8 +101,12 @@ fn deciding(fact: Fact, text: &str) -> ApplicationParts {
         }
         Fact::PriorityClass => role.priority_class_name = Some(text.to_owned()),
         Fact::Tolerations => {
-            role.tolerations =
-                value_of(fact, text).as_array().unwrap().iter().map(|it| it.as_object().unwrap().clone()).collect();
+            role.tolerations = value_of(fact, text)
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| it.as_object().unwrap().clone())
+                .collect();
         }
         Fact::NodeSelector => role.node_selector = entry(),
         Fact::Label => parts.labels = entry(),
@@ -149,7 +156,9 @@ fn pod(application: &Value, role: Role, webhook: bool) -> Pod {
 
     let base = &typed["template"];
     let below = |prefix: &str| -> Vec<(String, Value)> {
-        conf.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), json!(value)))).collect()
+        conf.iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), json!(value))))
+            .collect()
     };
     let mut labels: BTreeMap<_, _> = entries(&base["metadata"]["labels"]).collect();
     labels.extend(below(&format!("spark.kubernetes.{name}.label.")));
@@ -263,7 +272,12 @@ fn what_is_fixed_holds_against_every_alias_and_says_why() {
                 assert!(!rendered.to_string().contains(EVIL), "{:?}: {rendered:#}", alias.path);
                 for (role, webhook) in [(0, false), (1, false), (0, true), (1, true)] {
                     let pod = pod(&rendered, Role::ALL[role], webhook);
-                    assert_eq!(pod.fact(fact), value_of(fact, GOOD), "{:?} {webhook}: {rendered:#}", alias.path);
+                    assert_eq!(
+                        pod.fact(fact),
+                        value_of(fact, GOOD),
+                        "{:?} {webhook}: {rendered:#}",
+                        alias.path
+                    );
                     assert!(!pod.spec.contains_key("nodeName"), "{rendered:#}");
                 }
                 // The operator's webhook refuses both together.
@@ -354,7 +368,9 @@ fn the_strongest_says_it() {
     };
     let levels = ["member default", "queue default", "template", "queue fixed", "member fixed"];
     for said in 1..1 << levels.len() {
-        let says = |level: usize| if said & (1 << level) == 0 { ApplicationParts::default() } else { parts(levels[level]) };
+        let says = |level: usize| {
+            if said & (1 << level) == 0 { ApplicationParts::default() } else { parts(levels[level]) }
+        };
         let mut template = json!({"spec": {"type": "Scala", "sparkVersion": "4.0.1"}});
         if said & 4 != 0 {
             template = json!({"metadata": {"labels": {"team": "template"}}, "spec": {
@@ -386,7 +402,8 @@ fn the_strongest_says_it() {
     assert_eq!(sized["executor"], json!({"memory": "2g", "cores": 2, "instances": 5}));
     assert_eq!(sized["sparkConf"], Value::Null);
     assert_eq!(spec(json!({"executor": {"memory": "3g"}}))["executor"]["memory"], "3g");
-    let by_property = spec(json!({"sparkConf": {"spark.executor.memory": "3g", "spark.executor.instances": "1"}}));
+    let by_property =
+        spec(json!({"sparkConf": {"spark.executor.memory": "3g", "spark.executor.instances": "1"}}));
     assert_eq!(by_property["executor"], json!({"cores": 2}));
     assert_eq!(by_property["sparkConf"]["spark.executor.memory"], "3g");
     let dynamic = spec(json!({"dynamicAllocation": {"enabled": true}}));
@@ -479,7 +496,10 @@ fn each_batch_scheduler_gets_the_queue_as_it_reads_it() {
     for role in Role::ALL {
         let pod = pod(&yunikorn, role, false);
         assert_eq!(pod.spec["schedulerName"], "yunikorn", "without the webhook too");
-        assert_eq!((&pod.labels["queue"], &pod.labels["yunikorn.apache.org/queue"]), (&json!("root.etl"), &json!("root.etl")));
+        assert_eq!(
+            (&pod.labels["queue"], &pod.labels["yunikorn.apache.org/queue"]),
+            (&json!("root.etl"), &json!("root.etl"))
+        );
     }
     // No label can hold it; the operator would make one of the option.
     let long = format!("root.{}", "x".repeat(70));
@@ -513,7 +533,12 @@ fn who_fixes_one_name_of_a_queue_fixes_the_queue() {
         labels: BTreeMap::from([("queue".to_owned(), "root.etl".to_owned())]),
         ..ApplicationParts::default()
     };
-    let template = saying(&["spec", "{role}", "labels", "{key}"], Role::Driver, "yunikorn.apache.org/queue", &json!(EVIL));
+    let template = saying(
+        &["spec", "{role}", "labels", "{key}"],
+        Role::Driver,
+        "yunikorn.apache.org/queue",
+        &json!(EVIL),
+    );
     let rendered = render(&template, &parts, MemberParts::default(), None);
     assert_eq!(pod(&rendered, Role::Driver, true).labels["queue"], "root.etl");
     assert!(!rendered.to_string().contains(EVIL), "{rendered:#}");
@@ -534,8 +559,7 @@ fn images_are_chosen_by_version_and_language() {
     let defaults = deciding(Fact::Image, "default");
     let member = MemberParts { images, defaults, ..MemberParts::default() };
     let image = |spec: Value| {
-        let rendered =
-            render(&json!({"spec": spec}), &ApplicationParts::default(), member.clone(), None);
+        let rendered = render(&json!({"spec": spec}), &ApplicationParts::default(), member.clone(), None);
         Role::ALL.map(|role| pod(&rendered, role, false).image.unwrap())
     };
     for (version, language, expected) in [
@@ -601,7 +625,8 @@ fn everything_in_the_table_is_refused_by_its_path() {
             .collect();
         if cases.is_empty() {
             let mut root = template();
-            let steps: Vec<_> = row.path.iter().map(|step| super::place::filled(step, Some(role), "")).collect();
+            let steps: Vec<_> =
+                row.path.iter().map(|step| super::place::filled(step, Some(role), "")).collect();
             let (mut node, mut shown) = (&mut root, "t".to_owned());
             for step in &steps {
                 node = if step == "*" {
@@ -620,7 +645,8 @@ fn everything_in_the_table_is_refused_by_its_path() {
             cases.push((root, shown));
         }
         for (root, shown) in cases {
-            let refusal = refused(&root, "t", Allowed::default()).unwrap_or_else(|| panic!("{shown} is let through"));
+            let refusal =
+                refused(&root, "t", Allowed::default()).unwrap_or_else(|| panic!("{shown} is let through"));
             assert_eq!(refusal.path, shown);
             assert_eq!(refusal.advice, row.advice);
             let is_allowable = matches!(row.ban, Ban::PodTemplateFiles | Ban::HostPaths);
@@ -654,10 +680,16 @@ fn keys_of_others_and_malformed_keys_are_refused_everywhere() {
         "spark.kubernetes.driver.label.sparkoperator.k8s.io/app-name",
     ] {
         let root = saying(&["spec", "sparkConf"], Role::Driver, "", &json!({name: EVIL}));
-        assert_eq!(refused(&root, "t", Allowed::default()).unwrap().path, format!("t.spec.sparkConf[{name}]"));
+        assert_eq!(
+            refused(&root, "t", Allowed::default()).unwrap().path,
+            format!("t.spec.sparkConf[{name}]")
+        );
     }
     let decommission = json!({"spark.kubernetes.executor.decommissionLabel": "sparkrouter.dev/attempt"});
-    assert!(refused(&saying(&["spec", "sparkConf"], Role::Driver, "", &decommission), "t", Allowed::default()).is_some());
+    assert!(
+        refused(&saying(&["spec", "sparkConf"], Role::Driver, "", &decommission), "t", Allowed::default())
+            .is_some()
+    );
     for (path, role) in WRITTEN_OUT.iter().flat_map(|path| Role::ALL.map(|role| (path, role))) {
         for key in ["a=b", "a b", " a", "a\n", ""] {
             let root = saying(path, role, "", &json!({key: EVIL}));
@@ -709,7 +741,10 @@ fn parts_must_not_say_what_is_nobodys_to_say() {
         (json!({"labels": {"sparkrouter.dev/queue": "x"}}), "labels[sparkrouter.dev/queue]"),
         (json!({"annotations": {"sparkrouter.dev/x": "x"}}), "annotations[sparkrouter.dev/x]"),
         (json!({"driver": {"labels": {"spark-role": "x"}}}), "driver.labels[spark-role]"),
-        (json!({"executor": {"annotations": {"sparkrouter.dev/x": ""}}}), "executor.annotations[sparkrouter.dev/x]"),
+        (
+            json!({"executor": {"annotations": {"sparkrouter.dev/x": ""}}}),
+            "executor.annotations[sparkrouter.dev/x]",
+        ),
         (json!({"executor": {"nodeSelector": {"a=b": ""}}}), "executor.nodeSelector[a=b]"),
         (json!({"sparkConf": {"spark.kubernetes.namespace": "x"}}), "sparkConf[spark.kubernetes.namespace]"),
         (
@@ -749,4 +784,57 @@ fn a_size_class_must_be_one_of_the_queues() {
         QueueParts::new(&queue(&json!({})), Some("huge")).unwrap_err(),
         "spec.size: \"huge\" is no size class: the queue has none; remove it"
     );
+}
+
+#[test]
+fn what_parts_say_of_one_role_wins_over_what_they_say_of_both() {
+    let label = |value: &str| BTreeMap::from([("team".to_owned(), value.to_owned())]);
+    let parts = ApplicationParts {
+        spark_conf: BTreeMap::from([(
+            "spark.kubernetes.driver.container.image".to_owned(),
+            "weaker".to_owned(),
+        )]),
+        image: Some("image".to_owned()),
+        labels: label("both"),
+        driver: RoleParts { labels: label("driver"), ..RoleParts::default() },
+        ..ApplicationParts::default()
+    };
+    let hub = HubId::from("hub");
+    let fixed = MemberParts { fixed: parts.clone(), ..MemberParts::default() };
+    let defaults = MemberParts { defaults: parts, ..MemberParts::default() };
+    for member in [fixed, defaults] {
+        let rendered = application(&order(template(), QueueParts::default(), None), &hub, &member).0;
+        let [driver, executor] = Role::ALL.map(|role| pod(&rendered, role, false));
+        assert_eq!((&driver.labels["team"], &executor.labels["team"]), (&json!("driver"), &json!("both")));
+        assert_eq!([driver.image.as_deref(), executor.image.as_deref()], [Some("image"), Some("image")]);
+    }
+}
+
+#[test]
+fn a_pod_template_of_ours_keeps_the_operators_webhook_at_work() {
+    let parts = deciding(Fact::PriorityClass, GOOD);
+    let rendered = render(&template(), &parts, MemberParts::default(), None);
+    assert_eq!(
+        rendered["spec"]["driver"]["template"],
+        json!({"spec": {"priorityClassName": GOOD, "containers": [{"name": "spark-kubernetes-driver"}]}})
+    );
+    let labels = pod(&rendered, Role::Executor, false).labels;
+    assert_eq!(labels["sparkoperator.k8s.io/mutated-by-spark-operator"], "true");
+    // Its webhook refuses pod templates for a Spark that knows none.
+    let mut old = template();
+    old["spec"]["sparkVersion"] = json!("2.4.8");
+    let rendered = render(&old, &parts, MemberParts::default(), None);
+    assert_eq!(rendered["spec"]["driver"]["template"], Value::Null);
+    assert_eq!(pod(&rendered, Role::Driver, true).fact(Fact::PriorityClass), GOOD);
+}
+
+#[test]
+fn without_parts_nothing_is_touched() {
+    for (fact, alias, role) in aliases() {
+        let said = saying(alias.path, role, KEY, &value_of(fact, EVIL));
+        assert_eq!(effective(&said, &QueueParts::default()), said, "{:?}", alias.path);
+        let rendered = render(&said, &ApplicationParts::default(), MemberParts::default(), None);
+        let place = Place::new(alias.path, Some(role), KEY);
+        assert_eq!(place.get(&rendered), place.get(&said), "{:?}", alias.path);
+    }
 }
