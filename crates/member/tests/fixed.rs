@@ -28,9 +28,13 @@ use spark_router_member::{
         aliases::{self, Place},
     },
 };
-use spark_router_testkit::{Fleet, MemberOptions, chain, router::Installation};
+use spark_router_testkit::{
+    Fleet, KubeflowOptions, MemberOptions, OperatorKind, chain, router::Installation,
+};
 
 const KEY: &str = "pool";
+/// What the operator adds where it knows YuniKorn.
+const TASK_GROUP: &str = "yunikorn.apache.org/task-group-name";
 
 /// Accounts and priority classes that both the fixing and the escaping could have.
 const OBJECTS: &str = r"
@@ -193,7 +197,22 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_of_the_real_operator_have_what_is_fixed_whatever_the_template_says() {
-    let fleet = Fleet::builder().hub().member_with("m1", MemberOptions::spark()).start().await;
+    holds(KubeflowOptions::default(), |_| true).await;
+}
+
+/// The operator then writes into the application what its scheduler needs, after everything that was rendered.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_they_have_where_the_operator_knows_batch_schedulers() {
+    let arguments = vec!["--enable-batch-scheduler=true".to_owned()];
+    let wanted = |place: &Place| ["scheduler", "priority class", "queue"].contains(&place.fact);
+    holds(KubeflowOptions { arguments, ..KubeflowOptions::default() }, wanted).await;
+}
+
+/// Tries everything at once, and then each place that is wanted by itself.
+async fn holds(operator: KubeflowOptions, wanted: impl Fn(&Place) -> bool) {
+    let batches = !operator.arguments.is_empty();
+    let options = MemberOptions { operator: OperatorKind::Kubeflow(operator), ..MemberOptions::spark() };
+    let fleet = Fleet::builder().hub().member_with("m1", options).start().await;
     let fleet = fleet.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let installation = Installation::new(&fleet).await.unwrap();
     installation.prepare("m1").await.unwrap();
@@ -230,26 +249,31 @@ async fn pods_of_the_real_operator_have_what_is_fixed_whatever_the_template_says
     let mut worst = template();
     all.iter().filter(lethal).for_each(|place| say(&mut worst, place));
 
-    // Without anything fixed, it all gets through: what follows is not true of itself.
-    let open = order("plain", worst.clone());
+    // Without anything fixed, it all gets through: what follows is not true of itself. An operator that knows batch
+    // schedulers refuses one of another name.
+    let mut free = worst.clone();
+    if batches {
+        free["spec"]["batchScheduler"] = json!("yunikorn");
+    }
+    let open = order("plain", free);
     stage.create(&plain, &open).await;
-    let [driver, executor] = stage.run(&open).await;
-    for pod in [&driver, &executor] {
-        let facts = facts(pod);
-        let open: Vec<_> =
+    for pod in stage.run(&open).await {
+        let facts = facts(&pod);
+        let closed: Vec<_> =
             facts.iter().filter(|(_, value)| !value.contains("evil")).map(|it| *it.0).collect();
-        assert_eq!(open, ["router", "team"], "{facts:#?}");
+        assert_eq!(closed, ["router", "team"], "{facts:#?}");
+        assert_eq!(pod.annotations().contains_key(TASK_GROUP), batches, "{:?}", pod.annotations());
     }
 
     // Everything at once, then every place by itself.
     all.iter().filter(|place| !lethal(place)).for_each(|place| say(&mut worst, place));
     let mut orders = vec![order("worst", worst)];
-    for (n, place) in all.iter().enumerate() {
+    for (n, place) in all.iter().enumerate().filter(|(_, place)| wanted(place)) {
         let mut template = template();
         say(&mut template, place);
         orders.push(order(&format!("alias-{n}"), template));
     }
-    assert!(orders.len() > 100, "{}", orders.len());
+    assert!(orders.len() > 60, "{}", orders.len());
     let expected = BTreeMap::from([
         ("image", "good"),
         ("service account", "good"),
@@ -276,6 +300,7 @@ async fn pods_of_the_real_operator_have_what_is_fixed_whatever_the_template_says
         for (order, pods) in batch.iter().zip(join_all(runs).await) {
             for pod in pods {
                 assert_eq!(facts(&pod), expected, "{}: {:#}", pod.name_any(), order.template);
+                assert_eq!(pod.annotations().contains_key(TASK_GROUP), batches, "{}", pod.name_any());
             }
         }
     }
