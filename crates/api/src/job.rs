@@ -158,7 +158,8 @@ pub struct RoutedSparkJobSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
     pub queue: String,
     /// Dotted path below the queue, like reports.daily: handed to the member's batch scheduler below the queue's own name
-    /// there. The router itself does not tell sub-queues apart.
+    /// there. Only members with YuniKorn, whose queues have paths, can run such a job. The router itself does not tell
+    /// sub-queues apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), regex(pattern = schema::DNS_SUBDOMAIN))]
     pub sub_queue: Option<String>,

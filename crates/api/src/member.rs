@@ -13,7 +13,8 @@ use crate::{ApplicationParts, Capacity, DurationText, Taint, schema};
 
 pub use signals::{Signals, YuniKornService, YuniKornSource};
 pub use status::{
-    AbandonedAttempt, MOST_ABANDONED, MOST_QUEUES, MemberClusterStatus, QueueAtMember, SignalStatus,
+    AbandonedAttempt, MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, MemberClusterStatus, QueueAtMember,
+    SignalStatus,
 };
 
 /// Rules at the root of the object: rule and message.
@@ -182,8 +183,8 @@ impl Backend {
 #[serde(rename_all = "camelCase")]
 pub struct SparkOperatorBackend {
     /// Batch scheduler of the member: the pods are scheduled by it, in the queue that the route names. For YuniKorn and
-    /// Volcano the operator must run with --enable-batch-scheduler. Left out: Kubernetes' own scheduler, and queues are
-    /// not handed on.
+    /// Volcano the operator must run with --enable-batch-scheduler. Left out: Kubernetes' own scheduler; routes with a
+    /// remoteQueue and jobs with a subQueue do not go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_scheduler: Option<BatchScheduler>,
 }

@@ -102,10 +102,10 @@ pub struct SparkQueueSpec {
     /// True: no new placements; what is placed goes on, and jobs may still be submitted.
     #[serde(default)]
     pub paused: bool,
-    /// How long a tier must have had no room until jobs go to the next one, in Go's form: 5m. Left out: at once.
+    /// How long a job must have found no room in a tier until it goes to the next one, in Go's form: 5m. Left out: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spill_after: Option<DurationText>,
-    /// How far smaller jobs may pass one that finds no room.
+    /// How smaller jobs pass one that finds no room: for some time they may, then a member is held for the job that waits.
     #[serde(default)]
     pub backfill: Backfill,
     /// Members that jobs go to. The first route that names or selects a member counts for it.

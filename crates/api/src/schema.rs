@@ -17,8 +17,7 @@ pub(crate) const REMOTE_QUEUE: &str = "^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?
 /// A version of Spark or a dotted prefix of one.
 pub(crate) const SPARK_VERSION: &str = r"^[0-9]+(\.[0-9A-Za-z_+-]+)*$";
 /// A key of a taint: a label's key.
-pub(crate) const LABEL_KEY: &str =
-    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$";
+pub(crate) const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$";
 /// A key of a taint, or none.
 pub(crate) const OPTIONAL_LABEL_KEY: &str = r"^(([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$";
 /// A label's value.

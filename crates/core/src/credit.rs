@@ -5,16 +5,19 @@
 //! constant candidate set this is the quota method (Balinski and Young, *The Quota Method of Apportionment*, 1975):
 //! every member stays within one job of its ideal share at every prefix. Members outside C neither gain nor lose, so
 //! nobody gets a burst on its return. Must never use floating point: a tie has to be a tie.
+//!
+//! All credits of a queue are whole numbers of one common part of a job, so that a decision costs one multiplication and
+//! one comparison a candidate. The part is one over a multiple of every sum of weights met so far.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use crate::id::ClusterName;
 
-/// Largest denominator that is kept exactly. Candidate sets of many different sums could make it grow without bound;
-/// past this it is rounded to multiples of 2^-44 job, which a billion placements cannot add up to a thousandth.
-const LARGEST_DENOMINATOR: i128 = 1 << 44;
+/// The finest part of a job that is kept exactly. Candidate sets of many different sums would make it ever finer; past
+/// this the credits are rounded to about 2^-44 job, which a billion placements cannot add up to a thousandth.
+const FINEST: i128 = 1 << 44;
 
-/// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction.
+/// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction, for a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
     numerator: i128,
@@ -26,30 +29,8 @@ impl Credit {
     pub const ZERO: Self = Self { numerator: 0, denominator: 1 };
 
     fn new(numerator: i128, denominator: i128) -> Self {
-        let divisor = gcd(numerator.unsigned_abs(), denominator.unsigned_abs());
-        let divisor = i128::try_from(divisor).unwrap_or(1).max(1);
-        let (numerator, denominator) = (numerator / divisor, denominator / divisor);
-        if denominator <= LARGEST_DENOMINATOR {
-            return Self { numerator, denominator };
-        }
-        let rounded = numerator.saturating_mul(LARGEST_DENOMINATOR).div_euclid(denominator);
-        Self::new(rounded, LARGEST_DENOMINATOR)
-    }
-
-    fn plus(self, numerator: i128, denominator: i128) -> Self {
-        if self.denominator == denominator {
-            return Self::new(self.numerator.saturating_add(numerator), denominator);
-        }
-        Self::new(
-            self.numerator
-                .saturating_mul(denominator)
-                .saturating_add(numerator.saturating_mul(self.denominator)),
-            self.denominator.saturating_mul(denominator),
-        )
-    }
-
-    fn is_positive(self) -> bool {
-        self.numerator > 0
+        let divisor = gcd(numerator.abs(), denominator).max(1);
+        Self { numerator: numerator / divisor, denominator: denominator / divisor }
     }
 
     /// Whether the absolute value is below one job.
@@ -60,16 +41,6 @@ impl Credit {
     /// The credit in thousandths of a job, rounded down. For display.
     pub fn thousandths(self) -> i128 {
         self.numerator.saturating_mul(1000).div_euclid(self.denominator)
-    }
-
-    /// Compares `(1 - credit) / weight` of two candidates.
-    fn compare_need(self, weight: u32, other: Self, other_weight: u32) -> Ordering {
-        let side = |a: Self, b: Self, weight_of_b: u32| {
-            (a.denominator - a.numerator)
-                .saturating_mul(b.denominator)
-                .saturating_mul(i128::from(weight_of_b))
-        };
-        side(self, other, other_weight).cmp(&side(other, self, weight))
     }
 }
 
@@ -111,44 +82,88 @@ pub struct Candidate {
 }
 
 /// One queue's credits by member; a member that is not listed has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credits(BTreeMap<ClusterName, Credit>);
+#[derive(Clone, Debug)]
+pub struct Credits {
+    /// Parts that make one job.
+    parts: i128,
+    /// Parts that each member is owed, by name.
+    owed: Vec<(ClusterName, i128)>,
+}
+
+impl Default for Credits {
+    fn default() -> Self {
+        Self { parts: 1, owed: Vec::new() }
+    }
+}
+
+impl PartialEq for Credits {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Credits {}
 
 impl Credits {
     /// Credits as they were checkpointed.
     pub fn restore(entries: impl IntoIterator<Item = (ClusterName, Credit)>) -> Self {
-        Self(entries.into_iter().collect())
+        let mut credits = Self::default();
+        for (cluster, credit) in entries {
+            credits.refine(credit.denominator);
+            let owed = credit.numerator.saturating_mul(credits.parts) / credit.denominator;
+            *credits.slot(&cluster) = owed;
+        }
+        credits
     }
 
-    /// All credits, for the checkpoint.
+    /// All credits, for the checkpoint, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, Credit)> {
-        self.0.iter().map(|(cluster, credit)| (cluster, *credit))
+        self.owed.iter().map(|(cluster, owed)| (cluster, Credit::new(*owed, self.parts)))
     }
 
     /// The credit of a member.
     pub fn of(&self, cluster: &ClusterName) -> Credit {
-        self.0.get(cluster).copied().unwrap_or(Credit::ZERO)
+        let owed = self.owed.binary_search_by(|(name, _)| name.cmp(cluster)).ok().map(|n| self.owed[n].1);
+        owed.map_or(Credit::ZERO, |owed| Credit::new(owed, self.parts))
     }
 
     /// Drops members that the queue no longer routes to: one that comes back starts at none.
     pub fn retain(&mut self, keep: impl Fn(&ClusterName) -> bool) {
-        self.0.retain(|cluster, _| keep(cluster));
+        self.owed.retain(|(cluster, _)| keep(cluster));
     }
 
-    /// The candidate whose turn it is; ties go to more headroom, then to the name. `None` without candidates.
-    pub fn pick<'a>(&self, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
+    /// The place in `candidates`, which are in order of their names, of the one whose turn it is; ties go to more
+    /// headroom, then to the name. `None` without candidates.
+    pub fn pick(&mut self, candidates: &[Candidate]) -> Option<usize> {
         let sum = sum_of(candidates.iter().map(|c| c.weight));
-        let after = |c: &Candidate| self.of(&c.cluster).plus(i128::from(c.weight), sum);
-        let any_owed = candidates.iter().any(|c| after(c).is_positive());
-        candidates.iter().filter(|c| !any_owed || after(c).is_positive()).min_by(|a, b| {
-            after(a)
-                .compare_need(a.weight, after(b), b.weight)
-                .then_with(|| b.headroom.cmp(&a.headroom))
-                .then_with(|| a.cluster.cmp(&b.cluster))
-        })
+        self.refine(sum);
+        let share = self.parts / sum;
+        let mut best: Option<(usize, bool, i128)> = None;
+        let mut seats = self.owed.iter().peekable();
+        for (n, candidate) in candidates.iter().enumerate() {
+            while seats.next_if(|(name, _)| *name < candidate.cluster).is_some() {}
+            let owed = seats.next_if(|(name, _)| *name == candidate.cluster).map_or(0, |(_, owed)| *owed);
+            let after = owed + i128::from(candidate.weight) * share;
+            let (is_owed, need) = (after > 0, self.parts - after);
+            let is_better = match best {
+                None => true,
+                Some((m, best_is_owed, best_need)) => {
+                    let best = &candidates[m];
+                    // need / weight < best need / best weight, without a division.
+                    let by_need =
+                        (need * i128::from(best.weight)).cmp(&(best_need * i128::from(candidate.weight)));
+                    let order = best_is_owed.cmp(&is_owed).then(by_need);
+                    order.then_with(|| best.headroom.cmp(&candidate.headroom)) == Ordering::Less
+                }
+            };
+            if is_better {
+                best = Some((n, is_owed, need));
+            }
+        }
+        best.map(|(n, ..)| n)
     }
 
-    /// Books a placement on `picked` among members and their weights.
+    /// Books a placement on `picked` among members and their weights, in order of their names.
     pub fn book<'a>(
         &mut self,
         among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
@@ -173,13 +188,44 @@ impl Credits {
         sign: i128,
     ) {
         let sum = sum_of(among.clone().map(|(_, weight)| weight));
+        self.refine(sum);
+        let (parts, share) = (self.parts, self.parts / sum);
+        // Both sides are in order of names: one walk, and a search only after a gap.
+        let mut from = 0;
         for (cluster, weight) in among {
-            let mut credit = self.of(cluster).plus(sign * i128::from(weight), sum);
-            if cluster == picked {
-                credit = credit.plus(-sign, 1);
+            while self.owed.get(from).is_some_and(|(name, _)| name < cluster) {
+                from += 1;
             }
-            self.0.insert(cluster.clone(), credit);
+            if self.owed.get(from).is_none_or(|(name, _)| name != cluster) {
+                self.owed.insert(from, (cluster.clone(), 0));
+            }
+            let paid = if cluster == picked { parts } else { 0 };
+            self.owed[from].1 += sign * (i128::from(weight) * share - paid);
         }
+    }
+
+    /// Makes the parts fine enough to hold a `sum`-th of a job.
+    fn refine(&mut self, sum: i128) {
+        if self.parts % sum == 0 {
+            return;
+        }
+        let exact = self.parts / gcd(self.parts, sum) * sum;
+        let parts = if exact <= FINEST { exact } else { (FINEST / sum).max(1) * sum };
+        for (_, owed) in &mut self.owed {
+            *owed = (*owed * parts).div_euclid(self.parts);
+        }
+        self.parts = parts;
+    }
+
+    fn slot(&mut self, cluster: &ClusterName) -> &mut i128 {
+        let n = match self.owed.binary_search_by(|(name, _)| name.cmp(cluster)) {
+            Ok(n) => n,
+            Err(n) => {
+                self.owed.insert(n, (cluster.clone(), 0));
+                n
+            }
+        };
+        &mut self.owed[n].1
     }
 }
 
@@ -187,7 +233,7 @@ fn sum_of(weights: impl Iterator<Item = u32>) -> i128 {
     weights.map(i128::from).sum::<i128>().max(1)
 }
 
-fn gcd(mut a: u128, mut b: u128) -> u128 {
+fn gcd(mut a: i128, mut b: i128) -> i128 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
@@ -213,7 +259,7 @@ mod tests {
     }
 
     fn place(credits: &mut Credits, among: &[Candidate]) -> ClusterName {
-        let picked = credits.pick(among).unwrap().cluster.clone();
+        let picked = among[credits.pick(among).unwrap()].cluster.clone();
         credits.book(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
         picked
     }

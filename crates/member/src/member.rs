@@ -11,9 +11,11 @@ use spark_router_core::{
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     observe::{Observation, Remote},
     refusal::Refusal,
+    signal::Signals,
 };
 
 use crate::render::QueueParts;
+use crate::signals::WantedSignals;
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
 #[derive(Clone, Debug)]
@@ -122,6 +124,13 @@ pub trait Member: Send + Sync + 'static {
 
     /// Its present health.
     fn health(&self) -> Health;
+
+    /// What its quotas and batch schedulers say there is room for, as far as it was wanted. Never calls the member.
+    fn signals(&self) -> Arc<Signals>;
+
+    /// Which of them are to be read from now on. Reading starts, goes on and stops by itself; the registry's
+    /// subscription fires when something changes.
+    fn want_signals(&self, wanted: WantedSignals);
 
     /// The namespace that a job of `namespace` runs in.
     fn target_namespace(&self, namespace: &Namespace) -> Namespace;

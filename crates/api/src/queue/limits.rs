@@ -48,13 +48,14 @@ impl QueueLimits {
     }
 }
 
-/// How far smaller jobs may pass one that finds no room now.
+/// How smaller jobs pass one that finds no room: for some time they may, then a member is held for the job that waits. The
+/// two times take turns, so that neither side waits for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backfill {
     /// How long smaller jobs may pass it, in Go's form. 0s: not at all.
     pub pass_for: DurationText,
-    /// How long a member is then held for it: nothing else of the queue goes there until it fits, in Go's form.
+    /// How long a member is then held for it at most: nothing that comes after it goes there until it fits, in Go's form.
     pub hold_for: DurationText,
 }
 

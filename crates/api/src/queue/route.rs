@@ -29,8 +29,9 @@ pub struct Route {
     /// The most that this queue may have placed on each member at once. Left out: not limited by the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// Queue that the member's batch scheduler is handed; a job's subQueue is appended with a dot. Left out: root.NAME for
-    /// YuniKorn, NAME for the others, where NAME is this queue's.
+    /// Queue that the member's batch scheduler is handed. For YuniKorn its path; root is put before it where that is
+    /// missing, and a job's subQueue after it. Left out: this queue's own name. A member without a batchScheduler takes
+    /// nothing by a route that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::REMOTE_QUEUE))]
     pub remote_queue: Option<String>,

@@ -53,7 +53,8 @@ fn before_the_first_placement_everything_can_be_changed() {
         edit("open", json!({ "spec": { "queue": "other", "priority": 3 } })).await.unwrap();
         edit("open", json!({ "spec": { "placement": { "clusterNames": ["eu-1"] } } })).await.unwrap();
         let tolerations = json!([{ "key": "phi" }]);
-        for placement in [json!({ "tolerations": tolerations }), json!({ "tolerations": null }), json!(null)] {
+        for placement in [json!({ "tolerations": tolerations }), json!({ "tolerations": null }), json!(null)]
+        {
             edit("open", json!({ "spec": { "placement": placement } })).await.unwrap();
         }
         for (field, value) in [("subQueue", "a.b"), ("size", "large"), ("ttlAfterFinished", "1h")] {

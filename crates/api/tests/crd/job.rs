@@ -100,7 +100,10 @@ fn what_a_job_may_say() {
         (json!({ "size": "l".repeat(64) }), Some("spec.size: Too long")),
         (json!({ "ttlAfterFinished": "1d" }), Some("spec.ttlAfterFinished: Invalid value")),
         (tolerating(json!({ "key": "phi" })), None),
-        (tolerating(json!({ "key": "phi", "operator": "Equal", "value": "yes", "effect": "NoSchedule" })), None),
+        (
+            tolerating(json!({ "key": "phi", "operator": "Equal", "value": "yes", "effect": "NoSchedule" })),
+            None,
+        ),
         (tolerating(json!({ "key": "example.com/phi", "operator": "Exists" })), None),
         (tolerating(json!({ "operator": "Exists" })), None),
         (tolerating(json!({ "key": "", "operator": "Exists", "value": "" })), None),
@@ -114,10 +117,18 @@ fn what_a_job_may_say() {
         ),
         (
             tolerating(json!({ "key": "phi", "operator": "Exists", "value": "yes" })),
-            Some("a toleration with the operator Exists must have no value: it tolerates every value of the key"),
+            Some(
+                "a toleration with the operator Exists must have no value: it tolerates every value of the key",
+            ),
         ),
-        (tolerating(json!({ "key": "phi", "operator": "In" })), Some(r#"supported values: "Equal", "Exists""#)),
-        (tolerating(json!({ "key": "phi", "effect": "NoExecute" })), Some(r#"supported values: "NoSchedule""#)),
+        (
+            tolerating(json!({ "key": "phi", "operator": "In" })),
+            Some(r#"supported values: "Equal", "Exists""#),
+        ),
+        (
+            tolerating(json!({ "key": "phi", "effect": "NoExecute" })),
+            Some(r#"supported values: "NoSchedule""#),
+        ),
         (tolerating(json!({ "key": "a b" })), Some("spec.placement.tolerations[0].key: Invalid value")),
         (
             tolerating(json!({ "key": "phi", "value": "a b" })),

@@ -125,10 +125,7 @@ fn what_a_queue_may_say_about_order_and_limits() {
     let size_name = Some("names of sizes must be lower case letters, digits and -, at most 63 characters");
     let cases = [
         (json!({ "order": "Lifo" }), Some(r#"supported values: "Fifo", "FairShare""#)),
-        (
-            json!({ "namespaceWeights": { "team-a": 0 } }),
-            Some("spec.namespaceWeights.team-a: Invalid value"),
-        ),
+        (json!({ "namespaceWeights": { "team-a": 0 } }), Some("spec.namespaceWeights.team-a: Invalid value")),
         (
             json!({ "namespaceWeights": { "team-a": 1_000_001 } }),
             Some("spec.namespaceWeights.team-a: Invalid value"),
@@ -172,7 +169,10 @@ fn what_a_queue_may_say_about_order_and_limits() {
         ),
         (size(json!({ "instances": 0 })), Some("spec.sizes.s.instances: Invalid value")),
         (size(json!({ "driver": { "cores": 0 } })), Some("spec.sizes.s.driver.cores: Invalid value")),
-        (size(json!({ "executor": { "memory": "4Gi" } })), Some("spec.sizes.s.executor.memory: Invalid value")),
+        (
+            size(json!({ "executor": { "memory": "4Gi" } })),
+            Some("spec.sizes.s.executor.memory: Invalid value"),
+        ),
         (
             size(json!({ "executor": { "memoryOverhead": "x" } })),
             Some("spec.sizes.s.executor.memoryOverhead: Invalid value"),
