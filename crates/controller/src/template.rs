@@ -60,8 +60,8 @@ pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
         python: has_ending(&main_file, ".py") || spec.child("type").text()?.as_deref() == Some("Python"),
         r: has_ending(&main_file, ".r") || spec.child("type").text()?.as_deref() == Some("R"),
         overhead_factor: spec.child("memoryOverheadFactor").text()?,
-        driver: role(&driver)?,
-        executor: role(&executor)?,
+        driver: role(&driver, "driver")?,
+        executor: role(&executor, "executor")?,
         instances: executor.child("instances").number()?,
         dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
             let (initial, min) =
@@ -94,22 +94,39 @@ fn has_ending(file: &str, ending: &str) -> bool {
     }
 }
 
-fn role(node: &Node<'_>) -> Result<Role, Rejection> {
+fn role(node: &Node<'_>, name: &str) -> Result<Role, Rejection> {
+    let pod = node.child("template").child("spec");
+    // Spark takes the container of its own name or the first one, and decides what it asks for.
+    let spark = pod.child("containers").value.as_array().map(|containers| {
+        let own = format!("spark-kubernetes-{name}");
+        containers.iter().position(|it| it.get("name").and_then(Value::as_str) == Some(&own)).unwrap_or(0)
+    });
     Ok(Role {
         cores: node.child("cores").number()?,
         core_request: node.child("coreRequest").text()?,
         memory: node.child("memory").text()?,
         memory_overhead: node.child("memoryOverhead").text()?,
-        sidecars: containers(&node.child("sidecars"))?,
-        inits: containers(&node.child("initContainers"))?,
+        sidecars: both(
+            containers(&node.child("sidecars"), None)?,
+            containers(&pod.child("containers"), spark)?,
+        ),
+        inits: both(
+            containers(&node.child("initContainers"), None)?,
+            containers(&pod.child("initContainers"), None)?,
+        ),
     })
 }
 
-/// The requests of a list of containers; a request that is absent but limited counts as its limit, as in Kubernetes.
-fn containers(list: &Node<'_>) -> Result<Vec<Resources>, Rejection> {
+fn both(mut one: Vec<Resources>, other: Vec<Resources>) -> Vec<Resources> {
+    one.extend(other);
+    one
+}
+
+/// The requests of a list of containers but the one of number `except`; a request that is absent but limited counts as its limit, as in Kubernetes.
+fn containers(list: &Node<'_>, except: Option<usize>) -> Result<Vec<Resources>, Rejection> {
     let Value::Array(items) = list.value else { return Ok(Vec::new()) };
     let mut requests = Vec::with_capacity(items.len());
-    for (n, value) in items.iter().enumerate() {
+    for (n, value) in items.iter().enumerate().filter(|(n, _)| Some(*n) != except) {
         let resources = Node { value, path: format!("{}[{n}]", list.path) }.child("resources");
         let amount = |name: &str, read: fn(&str) -> Result<u64, AmountError>| -> Result<u64, Rejection> {
             for part in ["requests", "limits"] {
@@ -227,6 +244,83 @@ mod tests {
         let facts = read(&at("spec/driver/sidecars", sidecar), &QueueParts::default()).unwrap();
         assert_eq!(facts.demand.cpu_milli, 7500);
         assert_eq!(facts.demand.memory_bytes, 4 * (896 << 20) + (1 << 30));
+    }
+
+    #[test]
+    fn containers_of_pod_templates_count_but_sparks_own() {
+        let container = |name: &str| json!({"name": name, "resources": {"requests": {"cpu": "500m"}}});
+        let containers = json!([container("proxy"), container("spark-kubernetes-driver")]);
+        let counted = |path: &str, value: Value| {
+            read(&at(path, value), &QueueParts::default()).unwrap().demand.cpu_milli
+        };
+        assert_eq!(counted("spec/driver/template/spec/containers", containers), 7500);
+        let only = json!([container("whatever")]);
+        assert_eq!(counted("spec/executor/template/spec/containers", only), 7000, "Spark's own by its place");
+        let init = json!([{"name": "init", "resources": {"requests": {"cpu": "4"}}}]);
+        assert_eq!(counted("spec/driver/template/spec/initContainers", init), 4000 + 3 * 2000);
+    }
+
+    fn queue(parts: &Value) -> SparkQueueSpec {
+        let mut spec = json!({"routes": [{"clusters": {"names": ["m"]}}]});
+        spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn demand_is_that_of_the_effective_template() {
+        let spec = queue(&json!({
+            "defaults": {"sparkConf": {"spark.executor.memoryOverhead": "1g"}},
+            "fixed": {"sparkConf": {"spark.driver.memory": "2g", "spark.driver.memoryOverhead": "512m"}},
+            "sizes": {"large": {"executor": {"cores": 8, "memory": "4g"}, "instances": 10}},
+        }));
+        let mut template = template();
+        template["spec"]["executor"] = json!({"memory": "1g"});
+        let demand = |size: Option<&str>| read(&template, &parts(Some(&spec), size).unwrap()).unwrap().demand;
+        let memory = |executors: u64| (2560 << 20) + executors * (2048 << 20);
+        assert_eq!(
+            demand(Some("large")),
+            Resources { jobs: 1, pods: 11, cpu_milli: 81_000, memory_bytes: memory(10) },
+            "the template's own memory counts, and the class's cores"
+        );
+        assert_eq!(demand(None), Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: memory(1) });
+        let rejection = parts(Some(&spec), Some("huge")).unwrap_err();
+        assert_eq!(rejection.reason, "InvalidTemplate");
+        assert!(rejection.message.starts_with("spec.size: \"huge\""), "{}", rejection.message);
+        assert_eq!(parts(None, Some("huge")), Ok(QueueParts::default()), "its queue is not known yet");
+    }
+
+    #[test]
+    fn what_reaches_around_the_queue_is_refused_unless_the_queue_allows_it() {
+        let volume = json!([{"name": "a", "emptyDir": {}}, {"name": "b", "hostPath": {"path": "/"}}]);
+        let files = json!({"spark.kubernetes.driver.podTemplateFile": "s3a://x/y.yaml"});
+        for (path, value, allow, shown) in [
+            ("spec/volumes", volume.clone(), "hostPaths", "spec.template.spec.volumes[1].hostPath: "),
+            (
+                "spec/executor/template/spec/volumes",
+                volume,
+                "hostPaths",
+                "spec.template.spec.executor.template.spec.volumes[1].hostPath: ",
+            ),
+            (
+                "spec/sparkConf",
+                files,
+                "podTemplateFiles",
+                "spec.template.spec.sparkConf[spark.kubernetes.driver.podTemplateFile]: ",
+            ),
+        ] {
+            let template = at(path, value);
+            let closed = parts(Some(&queue(&json!({}))), None).unwrap();
+            let rejection = read(&template, &closed).unwrap_err();
+            assert_eq!(rejection.reason, "ReservedField");
+            assert!(rejection.message.starts_with(shown), "{}", rejection.message);
+            let open = parts(Some(&queue(&json!({"allow": {allow: true}}))), None).unwrap();
+            assert_eq!(read(&template, &open).map(drop), Ok(()), "{path}");
+        }
+        // What a queue's users may not say, the queue itself may.
+        let own = queue(
+            &json!({"fixed": {"sparkConf": {"spark.kubernetes.driver.podTemplateFile": "local:///x"}}}),
+        );
+        assert_eq!(read(&template(), &parts(Some(&own), None).unwrap()).map(drop), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! and fills what the operator's webhook would fill, because members may run without it. What queue and member decide is
 //! decided by the tables of [`table`], and must hold without that webhook too.
 
+pub mod aliases;
 mod batch;
 mod decide;
 mod parts;

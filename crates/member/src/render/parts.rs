@@ -129,10 +129,13 @@ fn image<'a>(root: &Value, images: &'a [ImageChoice]) -> Option<&'a str> {
 }
 
 fn fill(root: &mut Value, parts: &ApplicationParts) {
-    decided(parts, |it| match it {
-        Part::Fact(fact, whose, key, value) => decide::fill(root, fact, whose, key, &value),
-        Part::Conf(name, value) => decide::fill_conf(root, name, value),
-    });
+    // The strongest first: what it fills is not silent any more.
+    for part in decided(parts).into_iter().rev() {
+        match part {
+            Part::Fact(fact, whose, key, value) => decide::fill(root, fact, whose, key, &value),
+            Part::Conf(name, value) => decide::fill_conf(root, name, value),
+        }
+    }
 }
 
 fn fix(root: &mut Value, parts: &ApplicationParts) {
@@ -140,10 +143,12 @@ fn fix(root: &mut Value, parts: &ApplicationParts) {
     for scheduler in keys(parts).into_iter().filter_map(batch::scheduler_of) {
         batch::forget(root, scheduler);
     }
-    decided(parts, |it| match it {
-        Part::Fact(fact, whose, key, value) => decide::fix(root, fact, whose, key, &value),
-        Part::Conf(name, value) => decide::fix_conf(root, name, value),
-    });
+    for part in decided(parts) {
+        match part {
+            Part::Fact(fact, whose, key, value) => decide::fix(root, fact, whose, key, &value),
+            Part::Conf(name, value) => decide::fix_conf(root, name, value),
+        }
+    }
 }
 
 /// One thing that parts decide.
@@ -152,23 +157,15 @@ enum Part<'a> {
     Conf(&'a str, &'a str),
 }
 
-/// Visits what parts decide, from the weakest to the strongest where they say a thing twice.
-fn decided<'a>(parts: &'a ApplicationParts, mut visit: impl FnMut(Part<'a>)) {
-    for (name, value) in &parts.spark_conf {
-        visit(Part::Conf(name, value));
-    }
-    if let Some(image) = &parts.image {
-        visit(Part::Fact(Fact::Image, Whose::Both, "", json!(image)));
-    }
-    keyed(Fact::Label, Whose::Both, &parts.labels, &mut visit);
-    keyed(Fact::Annotation, Whose::Both, &parts.annotations, &mut visit);
+/// What parts decide, from the weakest to the strongest where they say a thing twice.
+fn decided(parts: &ApplicationParts) -> Vec<Part<'_>> {
+    let mut all: Vec<_> = parts.spark_conf.iter().map(|(name, value)| Part::Conf(name, value)).collect();
+    all.extend(parts.image.iter().map(|image| Part::Fact(Fact::Image, Whose::Both, "", json!(image))));
+    all.extend(keyed(Fact::Label, Whose::Both, &parts.labels));
+    all.extend(keyed(Fact::Annotation, Whose::Both, &parts.annotations));
     let (driver, executor) = (&parts.driver.node_selector, &parts.executor.node_selector);
-    let is_common =
-        |key: &String, value: &String| executor.get(key) == Some(value) && driver.get(key) == Some(value);
-    let common: BTreeMap<_, _> = driver.iter().filter(|(key, value)| is_common(key, value)).collect();
-    for (key, value) in &common {
-        visit(Part::Fact(Fact::NodeSelector, Whose::Both, key, json!(value)));
-    }
+    let is_common = |key: &str| driver.contains_key(key) && driver.get(key) == executor.get(key);
+    all.extend(keyed(Fact::NodeSelector, Whose::Both, driver).filter(|part| is_common(part.key())));
     for (role, own) in [(Role::Driver, &parts.driver), (Role::Executor, &parts.executor)] {
         let RoleParts {
             service_account,
@@ -179,33 +176,32 @@ fn decided<'a>(parts: &'a ApplicationParts, mut visit: impl FnMut(Part<'a>)) {
             annotations,
         } = own;
         let whose = Whose::One(role);
-        for (fact, value) in
-            [(Fact::ServiceAccount, service_account), (Fact::PriorityClass, priority_class_name)]
-        {
-            if let Some(value) = value {
-                visit(Part::Fact(fact, whose, "", json!(value)));
-            }
-        }
+        let named = [(Fact::ServiceAccount, service_account), (Fact::PriorityClass, priority_class_name)];
+        all.extend(
+            named
+                .into_iter()
+                .filter_map(|(fact, value)| Some(Part::Fact(fact, whose, "", json!(value.as_ref()?)))),
+        );
         if !tolerations.is_empty() {
-            visit(Part::Fact(Fact::Tolerations, whose, "", json!(tolerations)));
+            all.push(Part::Fact(Fact::Tolerations, whose, "", json!(tolerations)));
         }
-        for (key, value) in node_selector.iter().filter(|(key, _)| !common.contains_key(key)) {
-            visit(Part::Fact(Fact::NodeSelector, whose, key, json!(value)));
+        all.extend(keyed(Fact::NodeSelector, whose, node_selector).filter(|part| !is_common(part.key())));
+        all.extend(keyed(Fact::Label, whose, labels));
+        all.extend(keyed(Fact::Annotation, whose, annotations));
+    }
+    all
+}
+
+impl Part<'_> {
+    fn key(&self) -> &str {
+        match self {
+            Self::Fact(_, _, key, _) | Self::Conf(key, _) => key,
         }
-        keyed(Fact::Label, whose, labels, &mut visit);
-        keyed(Fact::Annotation, whose, annotations, &mut visit);
     }
 }
 
-fn keyed<'a>(
-    fact: Fact,
-    whose: Whose,
-    entries: &'a BTreeMap<String, String>,
-    visit: &mut impl FnMut(Part<'a>),
-) {
-    for (key, value) in entries {
-        visit(Part::Fact(fact, whose, key, json!(value)));
-    }
+fn keyed(fact: Fact, whose: Whose, entries: &BTreeMap<String, String>) -> impl Iterator<Item = Part<'_>> {
+    entries.iter().map(move |(key, value)| Part::Fact(fact, whose, key, json!(value)))
 }
 
 /// Keys of all labels and annotations in parts.

@@ -189,21 +189,35 @@ pub(super) fn filled(step: &str, role: Option<Role>, key: &str) -> String {
     step.replace("{key}", key)
 }
 
-/// What a property's name says, read by a pattern: the roles (both where the pattern names none) and the key.
-pub(super) fn parsed<'a>(pattern: &str, name: &'a str) -> Option<(Option<Role>, &'a str)> {
-    let name = name.trim();
-    let roles: &[Option<Role>] =
-        if pattern.contains("{role}") { &[Some(Role::Driver), Some(Role::Executor)] } else { &[None] };
-    roles.iter().find_map(|role| {
-        let pattern = filled(pattern, *role, "{key}");
-        let (start, is_open) = match pattern.strip_suffix("{key}").or_else(|| pattern.strip_suffix('*')) {
-            Some(start) => (start, true),
-            None => (pattern.as_str(), false),
-        };
-        let head = name.get(..start.len())?;
-        let rest = name.get(start.len()..)?;
-        (head.eq_ignore_ascii_case(start) && (is_open || rest.is_empty())).then_some((*role, rest))
-    })
+/// The names of properties that a row stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    role: Option<Role>,
+    start: String,
+    is_open: bool,
+}
+
+impl Pattern {
+    /// One for each role where the text names a role. An open end is written `{key}` or `*`.
+    pub(super) fn all(text: &'static str) -> impl Iterator<Item = Self> {
+        let roles = if text.contains("{role}") { Role::ALL.map(Some).to_vec() } else { vec![None] };
+        roles.into_iter().map(move |role| {
+            let start = text.strip_suffix("{key}").or_else(|| text.strip_suffix('*'));
+            Self { role, start: filled(start.unwrap_or(text), role, ""), is_open: start.is_some() }
+        })
+    }
+
+    /// The open end of a name, if the name fits.
+    pub(super) fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let name = name.trim();
+        let (head, rest) = (name.get(..self.start.len())?, name.get(self.start.len()..)?);
+        (head.eq_ignore_ascii_case(&self.start) && (self.is_open || rest.is_empty())).then_some(rest)
+    }
+}
+
+/// What a property's name says, read by a pattern: the role (none where the pattern names none) and the open end.
+pub(super) fn parsed<'a>(pattern: &'static str, name: &'a str) -> Option<(Option<Role>, &'a str)> {
+    Pattern::all(pattern).find_map(|pattern| Some((pattern.role, pattern.rest_of(name)?)))
 }
 
 /// Whether a value says anything. Go writes absent pointers as `null`, and takes empty texts, lists and maps for absent.

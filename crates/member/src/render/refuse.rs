@@ -3,16 +3,35 @@
 //! Owns no state. Pure: walks the tables and names the first place that is refused, with what to do. Judges what people
 //! wrote, never what was made of it: a queue may add what its users may not.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::Value;
 use spark_router_api::{ApplicationParts, MemberClusterSpec, RoleParts, SparkQueueSpec, queue::Allowed};
 use spark_router_core::resources::{cpu_milli, spark_size_bytes};
 
 use super::{
-    place::{Place, Role, is_per_role, is_set, parsed},
-    table::{Ban, KEYED, KEYED_CONF, OURS, REFUSED, SIZES, THEIRS, WRITTEN_OUT},
+    place::{Path, Pattern, Place, Role, is_per_role, is_set, parsed},
+    table::{Ban, KEYED, KEYED_CONF, OURS, REFUSED, Refused, SIZES, THEIRS, WRITTEN_OUT},
 };
+
+// Every pass over a job judges its template: the tables are spelled out once.
+static CONFS: LazyLock<Vec<(Pattern, &Refused)>> = LazyLock::new(|| {
+    let confs = REFUSED.iter().filter_map(|refused| match refused.path {
+        ["spec", "sparkConf", pattern] => Some((*pattern, refused)),
+        _ => None,
+    });
+    confs.flat_map(|(pattern, refused)| Pattern::all(pattern).map(move |it| (it, refused))).collect()
+});
+static FIELDS: LazyLock<Vec<(Place, &Refused)>> = LazyLock::new(|| {
+    let fields = REFUSED.iter().filter(|refused| !refused.path.contains(&"sparkConf"));
+    fields.flat_map(|refused| places(refused.path).map(move |place| (place, refused))).collect()
+});
+static RESERVED: LazyLock<Vec<Pattern>> =
+    LazyLock::new(|| KEYED_CONF.iter().flat_map(|pattern| Pattern::all(pattern)).collect());
+static KEYED_PLACES: LazyLock<Vec<Place>> =
+    LazyLock::new(|| KEYED.iter().flat_map(|path| places(path)).collect());
+static WRITTEN_OUT_PLACES: LazyLock<Vec<Place>> =
+    LazyLock::new(|| WRITTEN_OUT.iter().flat_map(|path| places(path)).collect());
 
 const KEY_ADVICE: &str = "remove it: it belongs to the router or to Spark";
 
@@ -90,13 +109,10 @@ fn check_parts(path: &str, parts: &ApplicationParts) -> Result<(), String> {
         if reserved_property(name) {
             return Err(refusal(KEY_ADVICE));
         }
-        let banned = REFUSED.iter().find(|of| match of.path {
-            ["spec", "sparkConf", pattern] => {
-                matches!(of.ban, Ban::Always | Ban::Unless(_)) && parsed(pattern, name).is_some()
-            }
-            _ => false,
+        let banned = CONFS.iter().find(|(pattern, of)| {
+            matches!(of.ban, Ban::Always | Ban::Unless(_)) && pattern.rest_of(name).is_some()
         });
-        if let Some(banned) = banned {
+        if let Some((_, banned)) = banned {
             return Err(refusal(banned.advice));
         }
     }
@@ -148,8 +164,7 @@ const MALFORMED: &str = "a key must not have blanks or an equals sign; correct i
 
 /// A key that would end early on the operator's command line.
 fn written_out(template: &Value, root: &str) -> Option<Refusal> {
-    let places = WRITTEN_OUT.iter().flat_map(|path| places(path));
-    places.into_iter().find_map(|place| {
+    WRITTEN_OUT_PLACES.iter().find_map(|place| {
         let Value::Object(map) = place.get(template)? else { return None };
         let key = map.keys().find(|key| !is_key(key))?;
         Some(Refusal { path: format!("{}[{key}]", place.shown(root)), advice: MALFORMED.to_owned() })
@@ -161,36 +176,38 @@ fn is_key(key: &str) -> bool {
 }
 
 fn fields(template: &Value, root: &str, allow: Allowed) -> Option<Refusal> {
-    REFUSED.iter().find_map(|refused| {
-        let is_banned = |value: &Value| match refused.ban {
-            Ban::Always => true,
-            Ban::Unless(fine) => value.as_str().is_none_or(|text| text.trim() != fine),
-            Ban::PodTemplateFiles => !allow.pod_template_files,
-            Ban::HostPaths => !allow.host_paths,
-        };
-        let path = if let ["spec", "sparkConf", pattern] = refused.path {
-            let conf = template.pointer("/spec/sparkConf")?.as_object()?;
-            let (name, _) =
-                conf.iter().find(|(name, value)| parsed(pattern, name).is_some() && is_banned(value))?;
-            format!("{root}.spec.sparkConf[{name}]")
-        } else {
-            // An empty host path is one too; an empty name is none.
-            let is_banned = |value: &Value| {
-                is_banned(value) && (is_set(value) || refused.ban == Ban::HostPaths && !value.is_null())
-            };
-            let all = places(refused.path).into_iter().flat_map(|place| place.expanded(template));
-            let found = all.into_iter().find(|place| place.raw(template).is_some_and(is_banned))?;
-            found.shown(root)
-        };
-        Some(Refusal { path, advice: refused.advice.to_owned() })
+    let is_banned = |refused: &Refused, value: &Value| match refused.ban {
+        Ban::Always => true,
+        Ban::Unless(fine) => value.as_str().is_none_or(|text| text.trim() != fine),
+        Ban::PodTemplateFiles => !allow.pod_template_files,
+        Ban::HostPaths => !allow.host_paths,
+    };
+    let properties = template.pointer("/spec/sparkConf").and_then(Value::as_object).into_iter().flatten();
+    let by_property = properties.into_iter().find_map(|(name, value)| {
+        let (_, refused) = CONFS
+            .iter()
+            .find(|(pattern, refused)| pattern.rest_of(name).is_some() && is_banned(refused, value))?;
+        let (path, advice) = (format!("{root}.spec.sparkConf[{name}]"), refused.advice.to_owned());
+        Some(Refusal { path, advice })
+    });
+    by_property.or_else(|| {
+        FIELDS.iter().find_map(|(place, refused)| {
+            let place = place.expanded(template).into_iter().find(|place| {
+                // An empty host path is one too; an empty name is none.
+                place.raw(template).is_some_and(|value| {
+                    let says = is_set(value) || refused.ban == Ban::HostPaths && !value.is_null();
+                    says && is_banned(refused, value)
+                })
+            })?;
+            Some(Refusal { path: place.shown(root), advice: refused.advice.to_owned() })
+        })
     })
 }
 
 /// Labels and annotations of the router and of Spark.
 fn keys(template: &Value, root: &str) -> Option<Refusal> {
     let reserved = |path: String| Refusal { path, advice: KEY_ADVICE.to_owned() };
-    let places = KEYED.iter().flat_map(|path| places(path));
-    let found = places.into_iter().find_map(|place| {
+    let found = KEYED_PLACES.iter().find_map(|place| {
         let Value::Object(map) = place.get(template)? else { return None };
         let key = map.keys().find(|key| is_reserved(key))?;
         Some(reserved(format!("{}[{key}]", place.shown(root))))
@@ -206,10 +223,7 @@ fn keys(template: &Value, root: &str) -> Option<Refusal> {
 }
 
 fn reserved_property(name: &str) -> bool {
-    KEYED_CONF.iter().any(|pattern| {
-        let Some(pattern) = pattern.strip_suffix("{key}") else { return false };
-        parsed(&format!("{pattern}*"), name).is_some_and(|(_, key)| is_reserved(key))
-    })
+    RESERVED.iter().any(|pattern| pattern.rest_of(name).is_some_and(is_reserved))
 }
 
 /// Whether a label or annotation is nobody's but the router's, Spark's or its operator's.
@@ -218,10 +232,7 @@ fn is_reserved(key: &str) -> bool {
     key.starts_with(OURS) || THEIRS.contains(&key.as_str())
 }
 
-fn places(path: super::place::Path) -> Vec<Place> {
-    if is_per_role(path) {
-        Role::ALL.into_iter().map(|role| Place::new(path, Some(role), "")).collect()
-    } else {
-        vec![Place::new(path, None, "")]
-    }
+fn places(path: Path) -> impl Iterator<Item = Place> {
+    let roles = if is_per_role(path) { Role::ALL.map(Some).to_vec() } else { vec![None] };
+    roles.into_iter().map(move |role| Place::new(path, role, ""))
 }

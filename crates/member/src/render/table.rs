@@ -56,7 +56,6 @@ pub(super) struct Alias {
     /// What becomes of it.
     pub(super) way: Way,
     /// Why.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for those who read and test the table"))]
     pub(super) why: &'static str,
 }
 
