@@ -349,7 +349,7 @@ impl Dispatcher {
         self.positions.insert(uid, Position { queue, class, rank });
     }
 
-    /// What the last pass made of a job. `None` for a job that never asked.
+    /// What the passes so far made of a job. `None` for a job that never asked.
     pub fn answer(&self, uid: &JobUid) -> Option<Answer> {
         if let Some(decision) = self.decided.get(uid) {
             return Some(Answer::Place(Box::new(decision.clone())));
@@ -364,7 +364,8 @@ impl Dispatcher {
                 }
                 (_, most) => Waits::queue_full(name, most.unwrap_or_default()),
             },
-            Some(class) => line.waiting(class)?.waits.clone()?,
+            // Not asked yet: a pass asks only so many in vain before it goes on with the next.
+            Some(class) => line.waiting(class)?.waits.clone().unwrap_or_else(|| Waits::in_turn(name)),
         };
         Some(Answer::Wait(waits))
     }

@@ -160,7 +160,8 @@ impl Dispatcher {
             let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
             let headroom = |place: usize| {
                 let routed = &line.routed[among[place]];
-                let observed = verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
+                let observed =
+                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
                 let member = self.seats[index(routed.member)].facts.as_ref();
                 let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
                     place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
