@@ -26,7 +26,7 @@ mod view;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -198,7 +198,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Adds or changes a member. Unchanged facts cost nothing.
     pub fn set_member(&mut self, cluster: ClusterName, facts: MemberFacts) {
-        let slot = self.seat(&cluster);
+        let slot = self.seat(cluster);
         let before = self.seats[index(slot)].facts.replace(Arc::new(facts));
         let Some(facts) = &self.seats[index(slot)].facts else { return };
         if before.as_ref().is_some_and(|before| before == facts) {
@@ -376,21 +376,21 @@ impl Dispatcher {
         backoffs.chain(self.lines.iter().filter_map(|line| line.wake_at)).min()
     }
 
-    fn seat(&mut self, cluster: &ClusterName) -> Slot {
-        if let Some(&slot) = self.seat_of.get(cluster) {
-            return slot;
-        }
+    fn seat(&mut self, cluster: ClusterName) -> Slot {
+        let place = match self.seat_of.entry(cluster) {
+            Entry::Occupied(place) => return *place.get(),
+            Entry::Vacant(place) => place,
+        };
         let slot = number(self.seats.len());
         self.seats.push(Seat {
-            name: cluster.clone(),
+            name: place.key().clone(),
             facts: None,
             signals: Arc::default(),
             bucket: Bucket::default(),
             hold: None,
             is_backed_up: false,
         });
-        self.seat_of.insert(cluster.clone(), slot);
-        slot
+        *place.insert(slot)
     }
 
     fn line(&mut self, queue: &QueueName) -> Slot {
