@@ -110,6 +110,8 @@ pub(super) enum Errand {
 pub(super) struct Waiting {
     pub(super) jobs: BTreeMap<Rank, JobUid>,
     pub(super) waits: Option<Waits>,
+    /// What they were told last: the word, and whether all refused them. Kept while it is open what they wait for.
+    pub(super) told: Option<(&'static str, bool)>,
     /// Since when each tier has had no room for them. Kept as long as some of them wait: whatever room appeared since
     /// was taken by those before them.
     pub(super) full_since: BTreeMap<u32, Timestamp>,

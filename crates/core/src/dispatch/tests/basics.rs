@@ -35,6 +35,27 @@ fn a_full_queue_says_so_and_the_job_goes_on_by_itself() {
 }
 
 #[test]
+fn those_left_behind_by_a_placement_are_told_what_they_wait_for_now() {
+    let mut d = dispatcher(&[("a", 1, Some(1))]);
+    d.set_member(ClusterName::from("a"), MemberFacts { cordoned: true, ..member(Some(1)) });
+    for name in ["first", "second"] {
+        assert_eq!(cluster(&place(&mut d, name)), "NoClusterReady");
+    }
+    d.set_member(ClusterName::from("a"), member(Some(1)));
+    let passed = d.pass(now());
+    let names = |jobs: &[(JobUid, JobKey)]| jobs.iter().map(|(uid, _)| uid.to_string()).collect::<Vec<_>>();
+    assert_eq!((names(&passed.decided), names(&passed.rephrased)), (vec!["first".into()], vec!["second".into()]));
+    assert_eq!(outcome(&d, "second"), "NoCapacity");
+    // The next one leaves those behind it with what they know.
+    d.enqueue(applicant("third", "etl", 0));
+    d.pass(now());
+    d.forget(&JobUid::from("first"));
+    let passed = d.pass(now());
+    assert_eq!((names(&passed.decided), names(&passed.rephrased)), (vec!["second".into()], vec![]));
+    assert_eq!(outcome(&d, "third"), "NoCapacity");
+}
+
+#[test]
 fn an_unknown_queue_and_a_foreign_namespace_are_named_and_mend_themselves() {
     let mut d = dispatcher(&[("a", 1, None)]);
     d.enqueue(applicant("lost", "adhoc", 0));
