@@ -345,7 +345,7 @@ async fn a_rate_delays_and_moves_nothing(fleet: &Fleet, installation: &Installat
     // The largest share is what is waited for: all of it but the burst takes a tenth of a second each. Half a second of
     // grace, for the first of them may have been written late.
     let most = u32::try_from(times["m1"].len()).unwrap();
-    let least = Duration::from_secs(60) / PER_MINUTE * (most - BURST);
+    let least = Duration::from_mins(1) / PER_MINUTE * (most - BURST);
     assert!(
         took + Duration::from_millis(500) > least,
         "{most} jobs were placed in {took:?}, sooner than {least:?}"
@@ -369,6 +369,8 @@ fn rates(hub: &Cluster, since: Mark) -> (usize, BTreeMap<String, Vec<Timestamp>>
             waited.insert(call.name);
         }
     }
-    times.values_mut().for_each(|times| times.sort_unstable());
+    for times in times.values_mut() {
+        times.sort_unstable();
+    }
     (waited.len(), times)
 }
