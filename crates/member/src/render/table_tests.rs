@@ -25,6 +25,8 @@ use crate::member::Order;
 const EVIL: &str = "evil";
 /// What is fixed.
 const GOOD: &str = "good";
+/// A Spark whose properties do not tell the roles apart.
+const OLD: &str = "3.2.4";
 /// The key of labels and the like.
 const KEY: &str = "pool";
 
@@ -167,10 +169,15 @@ fn pod(application: &Value, role: Role, webhook: bool) -> Pod {
     let mut pod = base["spec"].as_object().cloned().unwrap_or_default();
     let mut selector: Map<_, _> = entries(&base["spec"]["nodeSelector"]).collect();
     selector.extend(below("spark.kubernetes.node.selector."));
-    selector.extend(below(&format!("spark.kubernetes.{name}.node.selector.")));
+    // Before 3.3 only the executors' scheduler had a property of its own.
+    let is_old = spec["sparkVersion"] == OLD;
+    if !is_old {
+        selector.extend(below(&format!("spark.kubernetes.{name}.node.selector.")));
+    }
     let scheduler = conf
         .get(&format!("spark.kubernetes.{name}.scheduler.name"))
-        .or_else(|| conf.get("spark.kubernetes.scheduler.name"));
+        .filter(|_| !is_old || role == Role::Executor)
+        .or_else(|| conf.get("spark.kubernetes.scheduler.name").filter(|_| !is_old));
     if let Some(scheduler) = scheduler {
         pod.insert("schedulerName".into(), json!(scheduler));
     }
@@ -260,7 +267,10 @@ fn what_is_fixed_holds_against_every_alias_and_says_why() {
     let mut tried = 0;
     for (fact, alias, role) in aliases() {
         assert!(alias.why.len() > 10, "{:?} needs a reason", alias.path);
-        for template in tries(alias, role, &value_of(fact, EVIL)) {
+        let new = tries(alias, role, &value_of(fact, EVIL));
+        let mut old = new.clone();
+        old.iter_mut().for_each(|template| template["spec"]["sparkVersion"] = json!(OLD));
+        for template in new.into_iter().chain(old) {
             let parts = deciding(fact, GOOD);
             let member = MemberParts { fixed: parts.clone(), ..MemberParts::default() };
             let none = ApplicationParts::default();
@@ -291,7 +301,7 @@ fn what_is_fixed_holds_against_every_alias_and_says_why() {
 
 #[test]
 fn what_is_fixed_for_one_role_leaves_the_other_its_own() {
-    for (fact, alias, role) in aliases() {
+    for ((fact, alias, role), version) in aliases().flat_map(|it| [(it, "4.0.1"), (it, OLD)]) {
         if matches!(fact, Fact::Image | Fact::Scheduler) || !is_per_role(alias.path) {
             continue;
         }
@@ -309,6 +319,9 @@ fn what_is_fixed_for_one_role_leaves_the_other_its_own() {
         let mut template = saying(alias.path, role, KEY, &value_of(fact, EVIL));
         template["metadata"]["labels"][KEY] = json!("shared");
         template["spec"]["nodeSelector"] = json!({KEY: "shared", "zone": "a"});
+        if version == OLD {
+            template["spec"]["sparkVersion"] = json!(OLD);
+        }
         let rendered = render(&template, &parts, &MemberParts::default(), None);
         for webhook in [false, true] {
             let (fixed, free) = (pod(&rendered, role, webhook), pod(&rendered, other, webhook));
