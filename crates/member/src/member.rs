@@ -14,8 +14,7 @@ use spark_router_core::{
     signal::Signals,
 };
 
-use crate::render::QueueParts;
-use crate::signals::WantedSignals;
+use crate::{render::QueueParts, signals::WantedSignals};
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
 #[derive(Clone, Debug)]

@@ -1,10 +1,12 @@
-//! The tables of facts as a list, for documentation and for tests against real operators.
+//! The tables as lists, for documentation and for tests against real operators.
 //!
 //! Owns no state.
 
+use std::collections::BTreeSet;
+
 use super::{
-    place::{Role, filled, is_per_role},
-    table::{FACTS, Fact, QUEUE_KEYS},
+    place::{Path, Role, filled, is_per_role},
+    table::{FACTS, Fact, KEYED, QUEUE_KEYS, REFUSED, TWINS, WRITTEN_OUT},
 };
 
 /// One place in which a template can set a fact.
@@ -27,6 +29,24 @@ pub fn all(key: &str) -> Vec<Place> {
         [Fact::Label, Fact::Annotation].into_iter().flat_map(|fact| of(fact, "queue", key))
     });
     facts.chain(queues).collect()
+}
+
+/// Every field of an application that any of the tables speaks of, from the top to the first step below a role: like
+/// `spec.driver.image`.
+pub fn fields() -> BTreeSet<String> {
+    let facts = FACTS.iter().flat_map(|(_, aliases)| aliases.iter().map(|alias| alias.path));
+    let twins = TWINS.iter().map(|twin| twin.path);
+    let refused = REFUSED.iter().map(|refused| refused.path);
+    let all =
+        facts.chain(twins).chain(refused).chain(KEYED.iter().copied()).chain(WRITTEN_OUT.iter().copied());
+    all.flat_map(|path| Role::ALL.map(|role| shortened(path, role))).collect()
+}
+
+fn shortened(path: Path, role: Role) -> String {
+    let length =
+        if path.get(1).is_some_and(|step| ["{role}", "driver", "executor"].contains(step)) { 3 } else { 2 };
+    let steps: Vec<_> = path.iter().take(length).map(|step| filled(step, Some(role), "")).collect();
+    steps.join(".")
 }
 
 fn of(fact: Fact, name: &'static str, key: &str) -> Vec<Place> {
