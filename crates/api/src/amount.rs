@@ -85,6 +85,10 @@ pub struct Capacity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub jobs: Option<u64>,
+    /// Pods at once: a driver and its initial executors each count as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub pods: Option<u64>,
     /// Processor time, as a Kubernetes quantity: `40` or `500m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Quantity>,

@@ -32,6 +32,8 @@ pub mod reason {
     pub const QUEUE_NOT_FOUND: &str = "QueueNotFound";
     /// The queue does not admit the job's namespace.
     pub const NAMESPACE_NOT_ADMITTED: &str = "NamespaceNotAdmitted";
+    /// The job's priority is above what the queue allows.
+    pub const PRIORITY_TOO_HIGH: &str = "PriorityTooHigh";
     /// The spec differs from what was placed first.
     pub const SPEC_DRIFT: &str = "SpecDrift";
 

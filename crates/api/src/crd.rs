@@ -56,6 +56,10 @@ fn tidy_value(value: &mut Value) {
             {
                 *format = json!("int64");
             }
+            // An optional word is one that may be left out, not one that may be null.
+            if let Some(Value::Array(words)) = object.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
             object.values_mut().for_each(tidy_value);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy_value),

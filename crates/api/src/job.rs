@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    ClusterSelector,
+    ClusterSelector, DurationText, Toleration,
     application::{SPARK_APPLICATION_API_VERSION, SPARK_APPLICATION_KIND},
     schema,
 };
@@ -27,7 +27,7 @@ pub use status::{
 pub const LONGEST_NAME: usize = 200;
 
 /// Rules at the root of the object, where the status can be read: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 5] = [
+pub(crate) const ROOT_RULES: [(&str, &str); 7] = [
     ("size(self.metadata.name) <= 200", "metadata.name must have at most 200 characters"),
     (
         "!has(self.status) || !has(self.status.specHash) || self.spec.queue == oldSelf.spec.queue",
@@ -43,6 +43,16 @@ pub(crate) const ROOT_RULES: [(&str, &str); 5] = [
         "!has(self.status) || !has(self.status.specHash) || (has(self.spec.placement) == has(oldSelf.spec.placement) \
          && (!has(self.spec.placement) || self.spec.placement == oldSelf.spec.placement))",
         "spec.placement is immutable once the job has been placed; create a new job to run it elsewhere",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.subQueue) == has(oldSelf.spec.subQueue) && \
+         (!has(self.spec.subQueue) || self.spec.subQueue == oldSelf.spec.subQueue))",
+        "spec.subQueue is immutable once the job has been placed; create a new job for another sub-queue",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.size) == has(oldSelf.spec.size) && \
+         (!has(self.spec.size) || self.spec.size == oldSelf.spec.size))",
+        "spec.size is immutable once the job has been placed; create a new job of another size",
     ),
     (
         "!has(self.status) || !has(self.status.placement) || self.spec.priority == oldSelf.spec.priority",
@@ -147,6 +157,16 @@ pub struct RoutedSparkJobSpec {
     /// Name of the SparkQueue that admits and routes the job.
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
     pub queue: String,
+    /// Dotted path below the queue, like reports.daily: handed to the member's batch scheduler below the queue's own name
+    /// there. Only members with YuniKorn, whose queues have paths, can run such a job. The router itself does not tell
+    /// sub-queues apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200), regex(pattern = schema::DNS_SUBDOMAIN))]
+    pub sub_queue: Option<String>,
+    /// Name of a size class of the queue: cores, memory and number of executors where the template leaves them out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
+    pub size: Option<String>,
     /// Order inside the queue: higher goes first, equal ones by age. May be changed while the job waits.
     #[serde(default)]
     pub priority: i32,
@@ -155,6 +175,10 @@ pub struct RoutedSparkJobSpec {
     /// Which members may run the job. Left out: every member that the queue routes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<PlacementConstraints>,
+    /// How long after its end the job is deleted, in Go's form: 24h, 90m. Left out: as its queue says, and if that says
+    /// nothing the job stays. Mind that a manifest applied again after that runs again. May be changed at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_after_finished: Option<DurationText>,
 }
 
 /// A SparkApplication manifest without name and namespace.
@@ -220,6 +244,10 @@ pub struct PlacementConstraints {
     /// Only members with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_selector: Option<ClusterSelector>,
+    /// Taints of members that the job puts up with; a member with any other taint is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
 }
 
 fn default_api_version() -> String {

@@ -16,6 +16,7 @@ pub mod member;
 pub mod names;
 pub mod parts;
 pub mod queue;
+pub mod taint;
 
 pub use amount::{Capacity, Demand, Quantity};
 pub use application::SparkApplicationView;
@@ -25,6 +26,7 @@ pub use job::{RoutedSparkJob, RoutedSparkJobSpec, RoutedSparkJobStatus};
 pub use member::{MemberCluster, MemberClusterSpec, MemberClusterStatus};
 pub use parts::{ApplicationParts, RoleParts, RoleSize, SizeClass};
 pub use queue::{SparkQueue, SparkQueueSpec, SparkQueueStatus};
+pub use taint::{Taint, TaintEffect, Toleration, TolerationOperator};
 
 use std::collections::BTreeMap;
 

@@ -2,15 +2,20 @@
 //!
 //! Owns no state. Holds no credentials: those are in a Secret in the router's own namespace.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+mod signals;
+mod status;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capacity, Demand, DurationText, schema};
+use crate::{ApplicationParts, Capacity, DurationText, Taint, schema};
 
-/// The most rows that `status.abandoned` keeps; the oldest go first.
-pub const MOST_ABANDONED: usize = 500;
+pub use signals::{Signals, YuniKornService, YuniKornSource};
+pub use status::{
+    AbandonedAttempt, MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, MemberClusterStatus, QueueAtMember,
+    SignalStatus,
+};
 
 /// Rules at the root of the object: rule and message.
 pub(crate) const ROOT_RULES: [(&str, &str); 1] =
@@ -108,7 +113,27 @@ pub struct MemberClusterSpec {
     /// The most that the router may have placed there at once. Left out: not limited by the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// How hard its API server may be worked.
+    /// Images by Spark version and language, for templates that name none. The first entry that matches counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub images: Vec<ImageChoice>,
+    /// Jobs that do not tolerate these go to other members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"])
+    )]
+    pub taints: Vec<Taint>,
+    /// Parts of every application here that neither the job's template nor its queue sets.
+    #[serde(default, skip_serializing_if = "ApplicationParts::is_empty")]
+    pub defaults: ApplicationParts,
+    /// Parts of every application here, whatever template and queue say.
+    #[serde(default, skip_serializing_if = "ApplicationParts::is_empty")]
+    pub fixed: ApplicationParts,
+    /// Where the router sees what the member's own quotas and schedulers have room for, for routes that go by it.
+    #[serde(default)]
+    pub signals: Signals,
+    /// How hard its API server and its operator may be worked.
     #[serde(default)]
     pub limits: Limits,
     /// True: no new jobs; what is placed there goes on. What kubectl cordon is to a node.
@@ -153,10 +178,59 @@ impl Backend {
     }
 }
 
-/// The Kubeflow Spark operator. It has no settings yet.
+/// The Kubeflow Spark operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SparkOperatorBackend {}
+pub struct SparkOperatorBackend {
+    /// Batch scheduler of the member: the pods are scheduled by it, in the queue that the route names. For YuniKorn and
+    /// Volcano the operator must run with --enable-batch-scheduler. Left out: Kubernetes' own scheduler; routes with a
+    /// remoteQueue and jobs with a subQueue do not go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_scheduler: Option<BatchScheduler>,
+}
+
+/// A batch scheduler on a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BatchScheduler {
+    /// Apache YuniKorn: queues are paths below root.
+    YuniKorn,
+    /// Volcano: queues are its Queue objects.
+    Volcano,
+    /// Kueue: queues are LocalQueues of the namespace.
+    Kueue,
+}
+
+schema::words!(BatchScheduler, "BatchScheduler", ["YuniKorn", "Volcano", "Kueue"]);
+
+/// An image for applications whose template names none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageChoice {
+    /// Spark version of the application, or a dotted prefix of it: 4.0 stands for 4.0.1 too.
+    #[schemars(length(min = 1, max = 32), regex(pattern = schema::SPARK_VERSION))]
+    pub spark_version: String,
+    /// Language of the application. Left out: every language.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// The image of driver and executors.
+    #[schemars(length(min = 1, max = 512))]
+    pub image: String,
+}
+
+/// Language of an application, as `type` of its template has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Language {
+    /// Java.
+    Java,
+    /// Scala.
+    Scala,
+    /// Python.
+    Python,
+    /// R.
+    R,
+}
+
+schema::words!(Language, "Language", ["Java", "Scala", "Python", "R"]);
 
 /// How a member is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -220,7 +294,7 @@ impl NamespaceRule {
 #[serde(rename_all = "camelCase")]
 pub struct SameAsJob {}
 
-/// How hard a member's API server may be worked.
+/// How hard a member's API server and its operator may be worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
@@ -230,11 +304,26 @@ pub struct Limits {
     /// Requests in flight at once, watches and probes apart.
     #[schemars(range(min = 1, max = 1_000))]
     pub max_concurrent_requests: u32,
+    /// Applications created there a minute. More are not sent elsewhere: they wait their turn.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub dispatches_per_minute: u32,
+    /// Applications that may be created at once after a quiet time.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub dispatch_burst: u32,
+    /// Applications that its operator has not yet submitted; more are not sent until it catches up.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub submission_backlog: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: 50, max_concurrent_requests: 16 }
+        Self {
+            requests_per_second: 50,
+            max_concurrent_requests: 16,
+            dispatches_per_minute: 60,
+            dispatch_burst: 20,
+            submission_backlog: 100,
+        }
     }
 }
 
@@ -272,63 +361,6 @@ pub struct LinkTemplates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = "^https?://"))]
     pub logs: Option<String>,
-}
-
-/// What the router knows of the member. Written only by the router.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MemberClusterStatus {
-    /// Generation of the spec that this status speaks of; -1 before the router has seen the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Ready: whether it can take jobs, and if not, why and what to do.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// Who the member is: the uid of its kube-system namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<String>,
-    /// State of the link: Connecting, Ready, Suspect or Lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// Since when the state is Suspect or Lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unanswered_since: Option<Time>,
-    /// Last answered probe; written with other changes only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_probe_time: Option<Time>,
-    /// Its Kubernetes version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_version: Option<String>,
-    /// Version of its Spark operator, where it shows one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator_version: Option<String>,
-    /// Jobs placed on it and not finished.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active_jobs: Option<u64>,
-    /// What those jobs reserve.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<Demand>,
-    /// Attempts that were let go of while they may still run there; stopped when they are found.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MOST_ABANDONED))]
-    pub abandoned: Vec<AbandonedAttempt>,
-}
-
-/// An attempt that was let go of while it may still run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AbandonedAttempt {
-    /// The job's uid.
-    pub job_uid: String,
-    /// The attempt, from 1.
-    pub attempt: u32,
-    /// Its namespace on the member.
-    pub namespace: String,
-    /// Its name on the member.
-    pub remote_name: String,
-    /// When it was let go of.
-    pub at: Time,
 }
 
 fn default_retention() -> DurationText {

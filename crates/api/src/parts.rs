@@ -15,6 +15,7 @@ use crate::{Quantity, schema};
 /// Parts that a queue or a member sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::no_reserved_keys_or_properties()))]
 pub struct ApplicationParts {
     /// Container image of driver and executors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +51,7 @@ impl ApplicationParts {
 /// Parts of the driver's or the executors' pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::no_reserved_keys()))]
 pub struct RoleParts {
     /// Service account of the pods, on the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]

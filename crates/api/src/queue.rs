@@ -1,16 +1,24 @@
-//! `SparkQueue`: who may submit, and to which members with which weights and capacity.
+//! `SparkQueue`: who may submit, in what order, and to which members with which weights and capacity.
 //!
 //! Owns no state. The status carries the checkpoint of the queue's credits: exact fractions as text, never floats.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+mod limits;
+mod route;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capacity, ClusterSelector, schema};
+use crate::{ApplicationParts, Capacity, DurationText, SizeClass, schema};
 
-/// The largest weight of a route.
-pub const LARGEST_WEIGHT: u32 = 1_000_000;
+pub use limits::{Allowed, Backfill, QueueLimits};
+pub use route::{
+    KueueSignal, LARGEST_TIER, LARGEST_WEIGHT, ResourceQuotaSignal, Route, RouteClusters, RouteSignal,
+    YuniKornSignal,
+};
 
 /// Rules at the root of the object: rule and message. The name travels as a label value.
 pub(crate) const ROOT_RULES: [(&str, &str); 1] = [(
@@ -18,7 +26,7 @@ pub(crate) const ROOT_RULES: [(&str, &str); 1] = [(
     "metadata.name of a SparkQueue must have at most 63 characters and no dots",
 )];
 
-/// Who may submit to the queue and where its jobs go.
+/// Who may submit to the queue, in what order its jobs go, and where.
 #[expect(clippy::duplicated_attributes, reason = "each printer column repeats the same keys")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -75,41 +83,67 @@ pub struct SparkQueueSpec {
     /// Namespaces of the hub whose jobs may use the queue. Left out: none. Empty ({}): all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
+    /// Order of jobs with equal priority. Fifo: the oldest first. FairShare: the namespace that has least in use by its
+    /// weight first, then the oldest.
+    #[serde(default)]
+    pub order: QueueOrder,
+    /// Weights of namespaces for FairShare: one with 3 gets three times what one with 1 gets. Those not named have 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::namespace_weights")]
+    pub namespace_weights: BTreeMap<String, u32>,
+    /// Order between queues that compete for a member: higher goes first, after those that have less than they are
+    /// guaranteed.
+    #[serde(default)]
+    pub priority: i32,
+    /// What the queue should always be able to have placed, over all members. Queues below it are served first, the one
+    /// that has the smallest part of it before the others. It reserves nothing that nobody asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guaranteed: Option<Capacity>,
+    /// True: no new placements; what is placed goes on, and jobs may still be submitted.
+    #[serde(default)]
+    pub paused: bool,
+    /// How long a job must have found no room in a tier until it goes to the next one, in Go's form: 5m. Left out: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spill_after: Option<DurationText>,
+    /// How smaller jobs pass one that finds no room: for some time they may, then a member is held for the job that waits.
+    #[serde(default)]
+    pub backfill: Backfill,
     /// Members that jobs go to. The first route that names or selects a member counts for it.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub routes: Vec<Route>,
+    /// The most that the queue may hold at once, and what its jobs may ask for.
+    #[serde(default, skip_serializing_if = "QueueLimits::is_empty")]
+    pub limits: QueueLimits,
+    /// Parts of every application of the queue that the job's template does not set.
+    #[serde(default, skip_serializing_if = "ApplicationParts::is_empty")]
+    pub defaults: ApplicationParts,
+    /// Parts of every application of the queue, whatever the job's template says. A member's own fixed parts win.
+    #[serde(default, skip_serializing_if = "ApplicationParts::is_empty")]
+    pub fixed: ApplicationParts,
+    /// Size classes by name: what spec.size of a job stands for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = schema::size_names()))]
+    pub sizes: BTreeMap<String, SizeClass>,
+    /// How long after their end jobs are deleted that say nothing about it, in Go's form: 24h. Left out: they stay.
+    /// Never counts for jobs that Argo CD or Flux own: they would create them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_after_finished: Option<DurationText>,
+    /// What templates may do that is refused otherwise.
+    #[serde(default)]
+    pub allow: Allowed,
 }
 
-/// Members that jobs of the queue go to, with one weight and one capacity for each of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Route {
-    /// The members: by name or by label.
-    pub clusters: RouteClusters,
-    /// Share of each member, relative to the weights of the queue's other members. 0: no new jobs.
-    #[serde(default = "default_weight")]
-    #[schemars(range(min = 0, max = LARGEST_WEIGHT))]
-    pub weight: u32,
-    /// The most that this queue may have placed on each member at once. Left out: not limited by the queue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity: Option<Capacity>,
+/// Order of jobs with equal priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueueOrder {
+    /// The oldest first.
+    #[default]
+    Fifo,
+    /// The namespace that has least in use by its weight first, then the oldest.
+    FairShare,
 }
 
-/// Members by name or by label. Exactly one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
-    &["names", "selector"], "clusters must have exactly one of names and selector",
-)))]
-pub struct RouteClusters {
-    /// Names of MemberClusters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::cluster_names", extend("minItems" = 1))]
-    pub names: Option<Vec<String>>,
-    /// Labels of MemberClusters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<ClusterSelector>,
-}
+schema::words!(QueueOrder, "QueueOrder", ["Fifo", "FairShare"]);
 
 /// What the queue holds. Written only by the router.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -128,6 +162,9 @@ pub struct SparkQueueStatus {
     /// Jobs that are placed and not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<u64>,
+    /// When the job was created that has waited longest. Left out: none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting: Option<Time>,
     /// Number of the last placement from this queue that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
@@ -166,8 +203,4 @@ pub struct MemberShare {
     pub placed: u64,
     /// Jobs that its weight entitles it to in the same time, as a decimal number.
     pub expected: String,
-}
-
-fn default_weight() -> u32 {
-    1
 }

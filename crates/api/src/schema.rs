@@ -5,10 +5,25 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::names;
+
 /// A name without dots: lower case letters, digits and `-`, at most 63.
 pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A name with dots.
 pub(crate) const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// A name with dots that a batch scheduler gives: letters of both cases, digits, `-`, `_` and dots.
+pub(crate) const REMOTE_QUEUE: &str = "^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$";
+/// A version of Spark or a dotted prefix of one.
+pub(crate) const SPARK_VERSION: &str = r"^[0-9]+(\.[0-9A-Za-z_+-]+)*$";
+/// A key of a taint: a label's key.
+pub(crate) const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$";
+/// A key of a taint, or none.
+pub(crate) const OPTIONAL_LABEL_KEY: &str = r"^(([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$";
+/// A label's value.
+pub(crate) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$";
+/// An http or https address without user and password.
+pub(crate) const URL: &str = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$";
 
 /// A size as Spark reads it.
 pub(crate) const SPARK_SIZE: &str = "^[0-9]+([bkmgtpBKMGTP]|[kmgtpKMGTP][bB])?$";
@@ -27,6 +42,107 @@ pub(crate) fn exactly_one(fields: &[&str], message: &str) -> Value {
         format!("[{}].exists_one(set, set)", set.join(", "))
     };
     rules(&[(&rule, message)])
+}
+
+/// Gives an enum of plain words its schema. The derive would make alternatives of variants that have a description, and
+/// an API server takes none.
+macro_rules! words {
+    ($of:ty, $name:literal, $words:expr) => {
+        impl schemars::JsonSchema for $of {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": $words })
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// Labels that Spark sets on its pods itself; with one of them set by somebody else `spark-submit` refuses the application.
+const SPARKS_LABELS: [&str; 5] =
+    ["spark-role", "spark-app-selector", "spark-app-name", "spark-version", "spark-exec-id"];
+/// Spark properties that name objects or places which the router decides.
+const DECIDED_PROPERTIES: [&str; 3] = [
+    "spark.kubernetes.driver.pod.name",
+    "spark.kubernetes.executor.podNamePrefix",
+    "spark.kubernetes.namespace",
+];
+
+/// What an administrator may not set on the labels and annotations of pods, field by field.
+pub(crate) fn no_reserved_keys() -> Value {
+    reserved_in_maps(&["labels", "annotations"]).into_iter().collect()
+}
+
+/// The same for a whole application, whose Spark properties are another way to say it.
+pub(crate) fn no_reserved_keys_or_properties() -> Value {
+    let mut rules = reserved_in_maps(&["labels", "annotations"]);
+    let mut words = DECIDED_PROPERTIES.map(str::to_owned).to_vec();
+    let mut beginnings = Vec::new();
+    for role in ["driver", "executor"] {
+        for kind in ["label", "annotation"] {
+            let property = format!("spark.kubernetes.{role}.{kind}.");
+            words.extend(SPARKS_LABELS.iter().map(|label| format!("{property}{label}")));
+            beginnings.push(format!("!key.startsWith('{property}{}')", names::PREFIX));
+        }
+    }
+    rules.push(json!({
+        "rule": format!(
+            "!has(self.sparkConf) || self.sparkConf.all(key, !(key in {}) && {})",
+            cel_list(&words),
+            beginnings.join(" && "),
+        ),
+        "message": format!(
+            "sparkConf must not set {}, nor labels and annotations that belong to the router or to Spark",
+            DECIDED_PROPERTIES.join(", "),
+        ),
+    }));
+    rules.into_iter().collect()
+}
+
+fn reserved_in_maps(fields: &[&str]) -> Vec<Value> {
+    let sparks = cel_list(&SPARKS_LABELS.map(str::to_owned));
+    let rule = |field: &&str| {
+        json!({
+            "rule": format!(
+                "!has(self.{field}) || self.{field}.all(key, !key.startsWith('{}') && !(key in {sparks}))",
+                names::PREFIX,
+            ),
+            "message": format!(
+                "{field} must not have keys that start with {}, nor any of {}: they belong to the router or to Spark",
+                names::PREFIX,
+                SPARKS_LABELS.join(", "),
+            ),
+        })
+    };
+    fields.iter().map(rule).collect()
+}
+
+fn cel_list(words: &[String]) -> String {
+    format!("['{}']", words.join("', '"))
+}
+
+/// Names of size classes. The key of a map has no schema of its own.
+pub(crate) fn size_names() -> Value {
+    rules(&[(
+        "self.all(name, size(name) <= 63 && name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+        "names of sizes must be lower case letters, digits and -, at most 63 characters",
+    )])
+}
+
+/// Weights of namespaces.
+pub(crate) fn namespace_weights(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 256,
+        "additionalProperties": { "type": "integer", "format": "int32", "minimum": 1, "maximum": 1_000_000 },
+    })
 }
 
 /// The labels of a selector.
@@ -90,7 +206,7 @@ pub(crate) fn spark_versions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": 32,
-        "items": { "type": "string", "maxLength": 32, "pattern": r"^[0-9]+(\.[0-9A-Za-z_+-]+)*$" },
+        "items": { "type": "string", "maxLength": 32, "pattern": SPARK_VERSION },
         "x-kubernetes-list-type": "set",
     })
 }

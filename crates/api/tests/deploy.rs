@@ -18,7 +18,8 @@ const ROUTER: &str = "system:serviceaccount:spark-router:spark-router";
 /// `group/resource/subresource`, namespace, name and the verbs that are granted; no others may be.
 type Grant = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
-const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+const VERBS: [&str; 9] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use"];
 
 const ON_THE_HUB: &[Grant] = &[
     ("sparkrouter.dev/routedsparkjobs", "team", "", &["get", "list", "watch", "patch"]),
@@ -37,6 +38,7 @@ const ON_THE_HUB: &[Grant] = &[
     ("/serviceaccounts/token", "spark-router", "", &[]),
     ("sparkoperator.k8s.io/sparkapplications", "team", "", &[]),
     ("rbac.authorization.k8s.io/clusterroles", "", "", &[]),
+    ("admissionregistration.k8s.io/validatingadmissionpolicies", "", "", &[]),
     ("apiextensions.k8s.io/customresourcedefinitions", "", "", &[]),
 ];
 

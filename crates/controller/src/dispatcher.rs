@@ -9,10 +9,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use spark_router_core::{
     dispatch::{Answer, Applicant, Dispatcher, Withdrawal},
-    id::{ClusterName, JobKey, JobUid, Namespace},
+    id::{JobKey, JobUid, Namespace},
     job::Placement,
     place::Verdict,
-    resources::Resources,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -80,14 +79,24 @@ impl Handle {
         answer.await.map_err(|_| Error::Stopping)
     }
 
-    /// A placement is on the hub's record.
-    pub async fn committed(&self, uid: JobUid, placement: Placement) {
-        self.change(move |dispatcher| dispatcher.committed(&uid, &placement)).await;
+    /// A placement of a job of the namespace `owner` is on the hub's record.
+    pub async fn committed(&self, uid: JobUid, owner: Namespace, placement: Placement) {
+        self.change(move |dispatcher| dispatcher.committed(&uid, &owner, &placement)).await;
     }
 
     /// The application exists.
     pub async fn dispatched(&self, uid: JobUid) {
         self.change(move |dispatcher| dispatcher.dispatched(&uid)).await;
+    }
+
+    /// The member's operator has submitted the job.
+    pub async fn submitted(&self, uid: JobUid) {
+        self.change(move |dispatcher| dispatcher.submitted(&uid)).await;
+    }
+
+    /// All pods of the job have been seen.
+    pub async fn seen(&self, uid: JobUid, at: Timestamp) {
+        self.change(move |dispatcher| dispatcher.seen(&uid, at)).await;
     }
 
     /// Takes a placement back.
@@ -107,14 +116,6 @@ impl Handle {
     /// [`Error::Stopping`] when the task has ended.
     pub async fn weigh(&self, applicant: Applicant) -> Result<Option<Vec<Verdict>>, Error> {
         self.read(move |dispatcher| dispatcher.weigh(&applicant, Timestamp::now())).await
-    }
-
-    /// What a member holds.
-    ///
-    /// # Errors
-    /// [`Error::Stopping`] when the task has ended.
-    pub async fn on_member(&self, cluster: ClusterName) -> Result<Resources, Error> {
-        self.read(move |dispatcher| dispatcher.ledger().on(&cluster)).await
     }
 
     /// Sets or removes a hub namespace's labels.

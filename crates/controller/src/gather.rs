@@ -9,8 +9,9 @@ use spark_router_api::RoutedSparkJob;
 use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
+    id::JobUid,
     job::Placement,
-    observe::{Observation, Remote},
+    observe::{ExecutorCounts, Observation, Remote, RunState},
     step::{Confirmed, DriverSeen, MemberView, Snapshot},
 };
 use spark_router_member::{Member, Order};
@@ -20,7 +21,7 @@ use crate::{
     context::Context,
     convert::{self, Parsed},
     error::Error,
-    memory::Entry,
+    memory::{Entry, Progress},
 };
 
 /// Everything gathered for one step.
@@ -65,6 +66,8 @@ impl Gathered {
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
             template: self.parsed.template.clone(),
+            remote_queue: placement.remote_queue.clone(),
+            parts: self.parsed.parts.clone(),
         }
     }
 
@@ -98,7 +101,8 @@ pub(crate) async fn gather(
     driver: DriverSeen,
     context: &Context,
 ) -> Result<Gathered, Error> {
-    let parsed = convert::job(&object)?;
+    let queue = context.queues.get(&object.spec.queue);
+    let parsed = convert::job(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
@@ -110,7 +114,8 @@ pub(crate) async fn gather(
     match placement {
         // Seen for the first time: by a commit whose answer got lost, or by another process.
         Some(placement) if is_new && parsed.job.record.finished.is_none() => {
-            context.dispatcher.committed(uid.clone(), placement.clone()).await;
+            let owner = parsed.job.key.namespace.clone();
+            context.dispatcher.committed(uid.clone(), owner, placement.clone()).await;
         }
         _ => {}
     }
@@ -141,6 +146,11 @@ pub(crate) async fn gather(
         },
         _ => Remote::Unknown,
     };
+    if let (Remote::Present(seen), Some(placement)) = (&remote, placement)
+        && parsed.job.record.finished.is_none()
+    {
+        tell_progress(uid, seen, placement, entry.told, context).await;
+    }
     let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
     let fleet_in_doubt =
         suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
@@ -159,6 +169,37 @@ pub(crate) async fn gather(
         retention,
         now,
     })
+}
+
+/// Tells the dispatcher once what the ledger needs to know of a job's progress: that its operator has it, and that all
+/// its pods are there, so that the member's own signals show them.
+async fn tell_progress(
+    uid: &JobUid,
+    seen: &Observation,
+    placement: &Placement,
+    told: Progress,
+    context: &Context,
+) {
+    let now = progress(seen, placement.demand.executors());
+    if now <= told {
+        return;
+    }
+    match now {
+        Progress::Placed => {}
+        Progress::Submitted => context.dispatcher.submitted(uid.clone()).await,
+        Progress::Running => context.dispatcher.seen(uid.clone(), Timestamp::now()).await,
+    }
+    context.memory.change(uid, |entry| entry.told = now);
+}
+
+fn progress(seen: &Observation, executors: u64) -> Progress {
+    let ExecutorCounts { pending, running, completed, failed } = seen.executors;
+    let counted = [pending, running, completed, failed].into_iter().map(u64::from).sum::<u64>();
+    match &seen.run {
+        RunState::Accepted => Progress::Placed,
+        RunState::Running if counted >= executors => Progress::Running,
+        _ => Progress::Submitted,
+    }
 }
 
 /// The member that a placement means: the one of that name, as long as it is still the same cluster.

@@ -11,6 +11,7 @@
 //! | [`hub`] | writes to the hub's record of a job |
 //! | [`dispatcher`] | the one task that owns fleet, queues and ledger |
 //! | [`jobs`], [`queues`], [`fleet`], [`members`] | the hub's watches and what they tell |
+//! | [`explain`] | why a job is where it is, or what it waits for, for somebody who asks |
 //! | [`memory`] | what this process remembers between passes |
 //! | [`events`], [`metrics`], [`readiness`] | what people and machines see of it |
 
@@ -20,6 +21,7 @@ pub mod convert;
 pub mod dispatcher;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod fleet;
 mod gather;
 pub mod hub;

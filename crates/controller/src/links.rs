@@ -56,6 +56,8 @@ mod tests {
             remote_name: "daily-abc".into(),
             remote_uid: None,
             queue: "etl".into(),
+            remote_queue: None,
+            tier: None,
             seq: 1,
             excluded: Vec::new(),
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),

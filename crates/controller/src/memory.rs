@@ -37,6 +37,20 @@ pub struct Entry {
     pub ended: bool,
     /// Its application was deleted after its end; the member's view may be behind.
     pub retired: bool,
+    /// What the dispatcher was told of its progress.
+    pub told: Progress,
+}
+
+/// How far a placed job has come, as far as the ledger goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// The member's operator has not submitted it.
+    #[default]
+    Placed,
+    /// It has.
+    Submitted,
+    /// All its pods are there.
+    Running,
 }
 
 impl Entry {
@@ -49,6 +63,7 @@ impl Entry {
             self.retired = false;
             self.released = false;
             self.create_failures = 0;
+            self.told = Progress::Placed;
         }
     }
 }

@@ -120,7 +120,8 @@ impl Next<'_> {
 
     fn waiting(&mut self, waits: &Waits) {
         let Waits { reason: why, message, .. } = waits;
-        if *why == reason::QUEUE_NOT_FOUND || *why == reason::NAMESPACE_NOT_ADMITTED {
+        let words = [reason::QUEUE_NOT_FOUND, reason::NAMESPACE_NOT_ADMITTED, reason::PRIORITY_TOO_HIGH];
+        if words.contains(why) {
             return self.rejected(why, message);
         }
         self.accepted();

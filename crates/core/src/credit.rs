@@ -5,16 +5,19 @@
 //! constant candidate set this is the quota method (Balinski and Young, *The Quota Method of Apportionment*, 1975):
 //! every member stays within one job of its ideal share at every prefix. Members outside C neither gain nor lose, so
 //! nobody gets a burst on its return. Must never use floating point: a tie has to be a tie.
+//!
+//! All credits of a queue are whole numbers of one common part of a job, so that a decision costs one multiplication and
+//! one comparison a candidate. The part is one over a multiple of every sum of weights met so far.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use crate::id::ClusterName;
 
-/// Largest denominator that is kept exactly. Candidate sets of many different sums could make it grow without bound;
-/// past this it is rounded to multiples of 2^-44 job, which a billion placements cannot add up to a thousandth.
-const LARGEST_DENOMINATOR: i128 = 1 << 44;
+/// The finest part of a job that is kept exactly. Candidate sets of many different sums would make it ever finer; past
+/// this the credits are rounded to about 2^-44 job, which a billion placements cannot add up to a thousandth.
+const FINEST: i128 = 1 << 44;
 
-/// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction.
+/// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction, for a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
     numerator: i128,
@@ -26,30 +29,8 @@ impl Credit {
     pub const ZERO: Self = Self { numerator: 0, denominator: 1 };
 
     fn new(numerator: i128, denominator: i128) -> Self {
-        let divisor = gcd(numerator.unsigned_abs(), denominator.unsigned_abs());
-        let divisor = i128::try_from(divisor).unwrap_or(1).max(1);
-        let (numerator, denominator) = (numerator / divisor, denominator / divisor);
-        if denominator <= LARGEST_DENOMINATOR {
-            return Self { numerator, denominator };
-        }
-        let rounded = numerator.saturating_mul(LARGEST_DENOMINATOR).div_euclid(denominator);
-        Self::new(rounded, LARGEST_DENOMINATOR)
-    }
-
-    fn plus(self, numerator: i128, denominator: i128) -> Self {
-        if self.denominator == denominator {
-            return Self::new(self.numerator.saturating_add(numerator), denominator);
-        }
-        Self::new(
-            self.numerator
-                .saturating_mul(denominator)
-                .saturating_add(numerator.saturating_mul(self.denominator)),
-            self.denominator.saturating_mul(denominator),
-        )
-    }
-
-    fn is_positive(self) -> bool {
-        self.numerator > 0
+        let divisor = gcd(numerator.abs(), denominator).max(1);
+        Self { numerator: numerator / divisor, denominator: denominator / divisor }
     }
 
     /// Whether the absolute value is below one job.
@@ -60,16 +41,6 @@ impl Credit {
     /// The credit in thousandths of a job, rounded down. For display.
     pub fn thousandths(self) -> i128 {
         self.numerator.saturating_mul(1000).div_euclid(self.denominator)
-    }
-
-    /// Compares `(1 - credit) / weight` of two candidates.
-    fn compare_need(self, weight: u32, other: Self, other_weight: u32) -> Ordering {
-        let side = |a: Self, b: Self, weight_of_b: u32| {
-            (a.denominator - a.numerator)
-                .saturating_mul(b.denominator)
-                .saturating_mul(i128::from(weight_of_b))
-        };
-        side(self, other, other_weight).cmp(&side(other, self, weight))
     }
 }
 
@@ -99,56 +70,108 @@ impl FromStr for Credit {
     }
 }
 
-/// A member that could take the job.
+/// One queue's credits by member; a member that is not listed has none.
 #[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The member.
-    pub cluster: ClusterName,
-    /// Its weight in the queue, above 0.
-    pub weight: u32,
-    /// What it can still take of the scarcest thing, for ties: more is better.
-    pub headroom: u64,
+pub struct Credits {
+    /// Parts that make one job.
+    parts: i128,
+    /// Parts that each member is owed, by name.
+    owed: Vec<(ClusterName, i128)>,
 }
 
-/// One queue's credits by member; a member that is not listed has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credits(BTreeMap<ClusterName, Credit>);
+impl Default for Credits {
+    fn default() -> Self {
+        Self { parts: 1, owed: Vec::new() }
+    }
+}
+
+impl PartialEq for Credits {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Credits {}
 
 impl Credits {
     /// Credits as they were checkpointed.
     pub fn restore(entries: impl IntoIterator<Item = (ClusterName, Credit)>) -> Self {
-        Self(entries.into_iter().collect())
+        let mut credits = Self::default();
+        for (cluster, credit) in entries {
+            credits.refine(credit.denominator);
+            let owed = credit.numerator.saturating_mul(credits.parts) / credit.denominator;
+            *credits.slot(&cluster) = owed;
+        }
+        credits
     }
 
-    /// All credits, for the checkpoint.
+    /// All credits, for the checkpoint, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, Credit)> {
-        self.0.iter().map(|(cluster, credit)| (cluster, *credit))
+        self.owed.iter().map(|(cluster, owed)| (cluster, Credit::new(*owed, self.parts)))
     }
 
     /// The credit of a member.
     pub fn of(&self, cluster: &ClusterName) -> Credit {
-        self.0.get(cluster).copied().unwrap_or(Credit::ZERO)
+        let owed = self.owed.binary_search_by(|(name, _)| name.cmp(cluster)).ok().map(|n| self.owed[n].1);
+        owed.map_or(Credit::ZERO, |owed| Credit::new(owed, self.parts))
     }
 
     /// Drops members that the queue no longer routes to: one that comes back starts at none.
     pub fn retain(&mut self, keep: impl Fn(&ClusterName) -> bool) {
-        self.0.retain(|cluster, _| keep(cluster));
+        self.owed.retain(|(cluster, _)| keep(cluster));
     }
 
-    /// The candidate whose turn it is; ties go to more headroom, then to the name. `None` without candidates.
-    pub fn pick<'a>(&self, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
-        let sum = sum_of(candidates.iter().map(|c| c.weight));
-        let after = |c: &Candidate| self.of(&c.cluster).plus(i128::from(c.weight), sum);
-        let any_owed = candidates.iter().any(|c| after(c).is_positive());
-        candidates.iter().filter(|c| !any_owed || after(c).is_positive()).min_by(|a, b| {
-            after(a)
-                .compare_need(a.weight, after(b), b.weight)
-                .then_with(|| b.headroom.cmp(&a.headroom))
-                .then_with(|| a.cluster.cmp(&b.cluster))
-        })
+    /// Whose turn it is, as a place among the candidates, which come with their weights in order of their names. Ties go to
+    /// more headroom, what a candidate can still take of the scarcest thing, then to the name; headroom is asked for in
+    /// ties only. `None` without candidates.
+    pub fn pick<'a>(
+        &mut self,
+        candidates: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
+        headroom: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
+        struct Best {
+            place: usize,
+            weight: i128,
+            is_owed: bool,
+            need: i128,
+        }
+        let sum = sum_of(candidates.clone().map(|(_, weight)| weight));
+        self.refine(sum);
+        let share = self.parts / sum;
+        let mut best: Option<Best> = None;
+        let mut from = 0;
+        for (place, (cluster, weight)) in candidates.enumerate() {
+            let owed = if self.find(&mut from, cluster) { self.owed[from].1 } else { 0 };
+            let weight = i128::from(weight);
+            let after = owed + weight * share;
+            let this = Best { place, weight, is_owed: after > 0, need: self.parts - after };
+            let is_better = best.as_ref().is_none_or(|best| {
+                // need / weight < best need / best weight, without a division.
+                let by_need = || (this.need * best.weight).cmp(&(best.need * this.weight));
+                let by_room = || headroom(best.place).cmp(&headroom(this.place));
+                best.is_owed.cmp(&this.is_owed).then_with(by_need).then_with(by_room) == Ordering::Less
+            });
+            if is_better {
+                best = Some(this);
+            }
+        }
+        best.map(|best| best.place)
     }
 
-    /// Books a placement on `picked` among members and their weights.
+    /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
+    fn find(&self, from: &mut usize, cluster: &ClusterName) -> bool {
+        while let Some((name, _)) = self.owed.get(*from) {
+            // The same text in the same place is the rule.
+            match if name.is_same(cluster) { Ordering::Equal } else { name.cmp(cluster) } {
+                Ordering::Less => *from += 1,
+                Ordering::Equal => return true,
+                Ordering::Greater => return false,
+            }
+        }
+        false
+    }
+
+    /// Books a placement on `picked` among members and their weights, in order of their names.
     pub fn book<'a>(
         &mut self,
         among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
@@ -173,13 +196,40 @@ impl Credits {
         sign: i128,
     ) {
         let sum = sum_of(among.clone().map(|(_, weight)| weight));
+        self.refine(sum);
+        let (parts, share) = (self.parts, self.parts / sum);
+        let mut from = 0;
         for (cluster, weight) in among {
-            let mut credit = self.of(cluster).plus(sign * i128::from(weight), sum);
-            if cluster == picked {
-                credit = credit.plus(-sign, 1);
+            if !self.find(&mut from, cluster) {
+                self.owed.insert(from, (cluster.clone(), 0));
             }
-            self.0.insert(cluster.clone(), credit);
+            let paid = if cluster == picked { parts } else { 0 };
+            self.owed[from].1 += sign * (i128::from(weight) * share - paid);
         }
+    }
+
+    /// Makes the parts fine enough to hold a `sum`-th of a job.
+    fn refine(&mut self, sum: i128) {
+        if self.parts % sum == 0 {
+            return;
+        }
+        let exact = self.parts / gcd(self.parts, sum) * sum;
+        let parts = if exact <= FINEST { exact } else { (FINEST / sum).max(1) * sum };
+        for (_, owed) in &mut self.owed {
+            *owed = (*owed * parts).div_euclid(self.parts);
+        }
+        self.parts = parts;
+    }
+
+    fn slot(&mut self, cluster: &ClusterName) -> &mut i128 {
+        let n = match self.owed.binary_search_by(|(name, _)| name.cmp(cluster)) {
+            Ok(n) => n,
+            Err(n) => {
+                self.owed.insert(n, (cluster.clone(), 0));
+                n
+            }
+        };
+        &mut self.owed[n].1
     }
 }
 
@@ -187,7 +237,7 @@ fn sum_of(weights: impl Iterator<Item = u32>) -> i128 {
     weights.map(i128::from).sum::<i128>().max(1)
 }
 
-fn gcd(mut a: u128, mut b: u128) -> u128 {
+fn gcd(mut a: i128, mut b: i128) -> i128 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
@@ -200,21 +250,23 @@ mod tests {
 
     use super::*;
 
+    type Candidate = (ClusterName, u32);
+
     fn candidates(weights: &[u32]) -> Vec<Candidate> {
         weights
             .iter()
             .enumerate()
-            .map(|(n, weight)| Candidate {
-                cluster: ClusterName::new(format!("m{n:03}")),
-                weight: *weight,
-                headroom: 0,
-            })
+            .map(|(n, weight)| (ClusterName::new(format!("m{n:03}")), *weight))
             .collect()
     }
 
+    fn each(among: &[Candidate]) -> impl Iterator<Item = (&ClusterName, u32)> + Clone {
+        among.iter().map(|(cluster, weight)| (cluster, *weight))
+    }
+
     fn place(credits: &mut Credits, among: &[Candidate]) -> ClusterName {
-        let picked = credits.pick(among).unwrap().cluster.clone();
-        credits.book(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
+        let picked = among[credits.pick(each(among), |_| 0).unwrap()].0.clone();
+        credits.book(each(among), &picked);
         picked
     }
 
@@ -226,7 +278,7 @@ mod tests {
             let mut placed = [0; 3];
             for _ in 0..10 {
                 let picked = place(&mut credits, &among);
-                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+                placed[among.iter().position(|c| c.0 == picked).unwrap()] += 1;
             }
             assert_eq!(placed, [5, 3, 2]);
         }
@@ -274,7 +326,7 @@ mod tests {
             let mut placed = vec![0u64; weights.len()];
             for n in 1..=u64::try_from(jobs).unwrap() {
                 let picked = place(&mut credits, &among);
-                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+                placed[among.iter().position(|c| c.0 == picked).unwrap()] += 1;
                 for (placed, weight) in placed.iter().zip(&weights) {
                     let ideal = n * u64::from(*weight);
                     prop_assert!((placed * sum).abs_diff(ideal) < sum, "{placed} of {n} at weight {weight} of {sum}");
@@ -289,10 +341,10 @@ mod tests {
             for _ in 0..jobs {
                 place(&mut credits, &among);
             }
-            let before: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            let before: Vec<_> = among.iter().map(|c| credits.of(&c.0)).collect();
             let picked = place(&mut credits, &among);
-            credits.unbook(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
-            let after: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            credits.unbook(each(&among), &picked);
+            let after: Vec<_> = among.iter().map(|c| credits.of(&c.0)).collect();
             prop_assert_eq!(before, after);
         }
 

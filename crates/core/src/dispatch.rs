@@ -1,38 +1,55 @@
 //! Which waiting job is placed next, and where: the fleet, the queues and the ledger in one hand.
 //!
-//! Owns everything that placement reads, with one writer. Order inside a queue is priority, then age, then name; a job
-//! that finds no room lets others pass it. Waiting jobs that are alike for placement form a class: a pass asks once for
-//! each, so a long queue costs no more than a short one. Must never place a job twice: a decision stays the same until
-//! it is committed, withdrawn or forgotten.
+//! Owns everything that placement reads, with one writer. Inside a queue the order is priority, then age (`Fifo`) or the
+//! namespace with the smallest share (`FairShare`); between queues it is guarantee, then priority, then share. A job that
+//! finds no room lets others pass it for a bounded time. Must never place a job twice: a decision stays the same until it
+//! is committed, withdrawn or forgotten.
 //!
 //! | file | holds |
 //! |---|---|
-//! | here | the facts and the account, and every change of them |
+//! | here | the facts, who asks, what is answered |
 //! | `dispatch/line.rs` | one queue and who waits in it |
-//! | `dispatch/pass.rs` | a pass: who is next, and where |
+//! | `dispatch/order.rs` | who goes before whom |
+//! | `dispatch/pass.rs` | a pass: who is next, until nobody can be placed |
+//! | `dispatch/decide.rs` | one decision: verdicts, tiers, whose turn, how fast |
+//! | `dispatch/hold.rs` | members that are held for a job that waited too long |
+//! | `dispatch/view.rs` | what it holds, for those who show it |
+//! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
 
+mod account;
+mod decide;
+mod hold;
 mod line;
+mod order;
 mod pass;
+mod view;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
-    time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use self::line::{BACKOFF, Backoff, Class, Line, Rank};
+pub use crate::place::Verdict;
+pub use decide::Choice;
+pub use view::{QueueOnMember, SignalOnMember};
+
+use self::{
+    hold::Hold,
+    line::{Backoff, Class, Line, Rank, Routed},
+};
 use crate::{
     credit::Credits,
-    health::LinkState,
     id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
-    job::{Placement, Refused, Request},
-    ledger::Ledger,
-    place::{MemberFacts, QueueFacts, Verdict},
-    resources::Resources,
+    job::{Refused, Request},
+    ledger::{Ledger, Slot},
+    pace::Bucket,
+    place::{MemberFacts, QueueFacts, QueueLimits},
+    resources::{Capacity, Resources},
     selector::Selector,
+    signal::Signals,
     waits::Waits,
 };
 
@@ -56,8 +73,6 @@ pub struct Applicant {
 pub struct Decision {
     /// The job's place on the hub.
     pub key: JobKey,
-    /// What it asked for.
-    pub request: Arc<Request>,
     /// The member.
     pub cluster: ClusterName,
     /// Who that is.
@@ -66,16 +81,16 @@ pub struct Decision {
     pub namespace: Namespace,
     /// The queue.
     pub queue: QueueName,
+    /// The queue of the member's batch scheduler that it is handed to.
+    pub remote_queue: Option<Arc<str>>,
     /// The placement's number in the queue.
     pub seq: u64,
-    /// Members of the queue that were no candidates.
-    pub excluded: Vec<ClusterName>,
     /// What it reserves.
     pub demand: Resources,
     /// When it was decided.
     pub at: Timestamp,
-    /// Why this member, in one line.
-    pub why: String,
+    /// Among whom it was decided, and why not the others.
+    pub choice: Arc<Choice>,
 }
 
 /// What a job that asks for a place is told.
@@ -121,48 +136,118 @@ pub struct Checkpoint {
 pub struct Passed {
     /// Jobs that have a decision now, in order of decision.
     pub decided: Vec<(JobUid, JobKey)>,
-    /// Jobs that wait for something else than before.
+    /// Jobs that wait for something else than before, or may get in line now.
     pub rephrased: Vec<(JobUid, JobKey)>,
 }
 
 /// What a placement was booked with, to take it back exactly.
 #[derive(Debug)]
 struct Booking {
-    queue: QueueName,
-    cluster: ClusterName,
-    among: Vec<(ClusterName, u32)>,
+    queue: Slot,
+    member: Slot,
+    choice: Arc<Choice>,
+    /// What was asked; `None` for a placement from the record.
+    class: Option<Arc<Class>>,
+}
+
+/// A member as the dispatcher keeps it.
+#[derive(Debug)]
+struct Seat {
+    name: ClusterName,
+    /// `None`: registered no more, but something is still placed there.
+    facts: Option<Arc<MemberFacts>>,
+    signals: Arc<Signals>,
+    bucket: Bucket,
+    hold: Option<Hold>,
+    /// A job waits for its operator to submit what it has: a pass is due when it did.
+    is_backed_up: bool,
+}
+
+/// Where a waiting job stands.
+#[derive(Debug)]
+struct Position {
+    queue: Slot,
+    /// `None`: turned away from the line.
+    class: Option<Arc<Class>>,
+    rank: Rank,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Dispatcher {
-    fleet: BTreeMap<ClusterName, MemberFacts>,
+    seats: Vec<Seat>,
+    seat_of: BTreeMap<ClusterName, Slot>,
+    lines: Vec<Line>,
+    line_of: BTreeMap<QueueName, Slot>,
+    names: Vec<QueueName>,
     namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
-    lines: BTreeMap<QueueName, Line>,
+    /// What all members declare together: the whole that shares are parts of.
+    total: Capacity,
     ledger: Ledger,
-    ranks: HashMap<JobUid, (QueueName, Arc<Class>, Rank)>,
+    positions: HashMap<JobUid, Position>,
     decided: HashMap<JobUid, Decision>,
     booked: HashMap<JobUid, Booking>,
-    backoffs: HashMap<(QueueName, ClusterName), Backoff>,
+    backoffs: HashMap<(Slot, Slot), Backoff>,
+    /// Members that are held.
+    holds: usize,
+    /// Jobs that may get in line now.
+    called_in: Vec<(JobUid, JobKey)>,
     replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
 }
 
 impl Dispatcher {
     /// Adds or changes a member. Unchanged facts cost nothing.
     pub fn set_member(&mut self, cluster: ClusterName, facts: MemberFacts) {
-        if self.fleet.get(&cluster) != Some(&facts) {
-            self.fleet.insert(cluster, facts);
-            self.wake_all();
+        let slot = self.seat(cluster);
+        let before = self.seats[index(slot)].facts.replace(Arc::new(facts));
+        let Some(facts) = &self.seats[index(slot)].facts else { return };
+        if before.as_ref().is_some_and(|before| before == facts) {
+            return;
         }
+        let leads_elsewhere = before.as_ref().is_none_or(|before| {
+            before.labels != facts.labels || before.batch_scheduler != facts.batch_scheduler
+        });
+        if before.is_none_or(|before| before.capacity != facts.capacity) {
+            self.sum_up();
+        }
+        if leads_elsewhere {
+            for line in 0..self.lines.len() {
+                self.reroute(line, slot);
+            }
+        }
+        self.wake_routes_to(slot);
+    }
+
+    /// Sets what a member signals.
+    pub fn set_signals(&mut self, cluster: &ClusterName, signals: Arc<Signals>) {
+        let Some(&slot) = self.seat_of.get(cluster) else { return };
+        let seat = &mut self.seats[index(slot)];
+        if *seat.signals == *signals {
+            return;
+        }
+        let read = [
+            signals.quotas.as_ref().map(|seen| seen.at),
+            signals.yunikorn.as_ref().map(|seen| seen.at),
+            signals.kueue.as_ref().map(|seen| seen.at),
+        ];
+        seat.signals = signals;
+        if let Some(earliest) = read.into_iter().flatten().min() {
+            self.ledger.signalled(slot, earliest);
+        }
+        self.wake_routes_to(slot);
     }
 
     /// Forgets a member.
     pub fn remove_member(&mut self, cluster: &ClusterName) {
-        if self.fleet.remove(cluster).is_some() {
-            for line in self.lines.values_mut() {
-                // One that comes back starts anew.
-                line.credits.retain(|owed| owed != cluster);
+        let Some(&slot) = self.seat_of.get(cluster) else { return };
+        let seat = &mut self.seats[index(slot)];
+        self.holds -= usize::from(seat.hold.take().is_some());
+        (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
+        if seat.facts.take().is_some() {
+            for line in 0..self.lines.len() {
+                self.reroute(line, slot);
             }
+            self.sum_up();
             self.wake_all();
         }
     }
@@ -184,267 +269,263 @@ impl Dispatcher {
 
     /// Adds or changes a queue. The first call for a queue takes over its checkpoint.
     pub fn set_queue(&mut self, facts: QueueFacts, admits: Option<Selector>, checkpoint: Checkpoint) {
-        let line = self.lines.entry(facts.name.clone()).or_default();
-        if line.facts.is_none() {
+        let slot = self.line(&facts.name);
+        let line = &mut self.lines[index(slot)];
+        let before = line.facts.replace(Arc::new(facts));
+        let Some(facts) = &line.facts else { return };
+        if before.is_none() {
             line.seq = line.seq.max(checkpoint.seq);
             (line.credits, line.placed) = (checkpoint.credits, checkpoint.placed);
         }
-        if line.facts.as_ref() != Some(&facts) || line.admits != admits {
-            line.dirty = true;
+        if line.admits != admits {
+            (line.admits, line.dirty) = (admits, true);
         }
-        if line.facts.is_some() && line.facts.as_ref() != Some(&facts) {
+        if before.as_ref() == Some(facts) {
+            return;
+        }
+        line.dirty = true;
+        if before.as_ref().is_none_or(|before| before.order != facts.order) {
+            line.regroup();
+        }
+        let known = before.is_some();
+        for member in 0..self.seats.len() {
+            self.reroute(index(slot), number(member));
+        }
+        if known {
             // A member that the queue routes to no more, and again later, starts anew.
-            let fleet = &self.fleet;
-            line.credits.retain(|cluster| {
-                fleet.get(cluster).is_some_and(|member| facts.route_to(cluster, &member.labels).is_some())
-            });
+            let line = &mut self.lines[index(slot)];
+            let routed: HashSet<_> = line.routed.iter().map(|routed| routed.cluster.clone()).collect();
+            line.credits.retain(|cluster| routed.contains(cluster));
         }
-        (line.facts, line.admits) = (Some(facts), admits);
+        self.send_out(slot);
+        self.call_in(slot);
     }
 
     /// A queue is gone: its jobs wait until it comes back or they name another.
     pub fn remove_queue(&mut self, queue: &QueueName) {
-        if let Some(line) = self.lines.get_mut(queue) {
-            line.facts = None;
-            line.dirty = true;
-        }
-    }
-
-    /// Takes a placement from the hub's record into the account, after a start. Call for every job that has one, with
-    /// members and queues set; then [`Self::replay`].
-    pub fn restore(&mut self, job: &JobUid, placement: &Placement, finished: bool) {
-        if !finished {
-            let Placement { cluster, queue, demand, .. } = placement;
-            self.ledger.reserve(job.clone(), cluster.clone(), queue.clone(), *demand);
-        }
-        let Placement { queue, seq, cluster, excluded, .. } = placement;
-        if *seq > self.lines.get(queue).map_or(0, |line| line.seq) {
-            self.replays.push((queue.clone(), *seq, cluster.clone(), excluded.clone()));
-        }
-    }
-
-    /// Books the placements that are younger than their queue's checkpoint.
-    pub fn replay(&mut self) {
-        let mut replays = std::mem::take(&mut self.replays);
-        replays.sort_by_key(|(_, seq, ..)| *seq);
-        for (queue, seq, cluster, excluded) in replays {
-            let among = self.among(&queue, &excluded, &cluster);
-            let line = self.lines.entry(queue).or_default();
-            line.book(&among, &cluster);
-            line.seq = line.seq.max(seq);
+        if let Some(&slot) = self.line_of.get(queue) {
+            let line = &mut self.lines[index(slot)];
+            (line.facts, line.dirty) = (None, true);
+            line.routed.clear();
+            line.tiers.clear();
+            line.regroup();
         }
     }
 
     /// A job asks for a place; asking again replaces what it asked before. The next [`Self::pass`] decides.
     pub fn enqueue(&mut self, applicant: Applicant) {
-        let uid = applicant.uid.clone();
-        match self.decided.get(&uid) {
-            Some(decision) if *decision.request == *applicant.request => return,
-            // Its owner changed it before the decision was committed.
-            Some(_) => self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH),
-            // Its placement was taken back by a write whose answer got lost.
-            None if self.ledger.holds(&uid) => {
-                self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
+        let Applicant { uid, key, created, request, refused } = applicant;
+        let class = Class::of(&key.namespace, &request, &refused);
+        if let Some(decision) = self.decided.get(&uid) {
+            let asked = self.booked.get(&uid).and_then(|booking| booking.class.as_deref());
+            if decision.queue == request.queue && asked == Some(&class) {
+                return;
             }
-            None => {}
         }
-        let queue = applicant.request.queue.clone();
-        let rank = (Reverse(applicant.request.priority), applicant.created, applicant.key.clone());
-        let class = Arc::new(Class::of(&applicant));
+        if self.decided.contains_key(&uid) || self.ledger.holds(&uid) {
+            // Its owner changed it before the decision was committed, or its placement was taken back by a write whose
+            // answer got lost.
+            self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
+        }
+        let queue = self.line(&request.queue);
+        let rank = Rank { priority: Reverse(request.priority), created, key };
+        if let Some(position) = self.positions.get(&uid)
+            && position.queue == queue
+            && position.rank == rank
+            && position.class.as_deref() == Some(&class)
+        {
+            return;
+        }
         self.leave(&uid);
-        let line = self.lines.entry(queue.clone()).or_default();
-        let waiting = line.classes.entry(class.clone()).or_default();
-        waiting.jobs.insert(rank.clone(), applicant);
-        if waiting.waits.is_none() {
-            line.fresh.insert(class.clone());
-        }
-        self.ranks.insert(uid, (queue, class, rank));
+        let line = &mut self.lines[index(queue)];
+        let limits = line.limits();
+        let is_full = limits.queued.is_some_and(|most| line.len() >= most);
+        let class = if is_full || limits.highest_priority.is_some_and(|highest| rank.priority.0 > highest) {
+            line.turned_away.insert(rank.clone(), uid.clone());
+            None
+        } else {
+            Some(line.join(class, rank.clone(), uid.clone()))
+        };
+        self.positions.insert(uid, Position { queue, class, rank });
     }
 
-    /// What the last pass made of a job. `None` for a job that never asked.
+    /// What the passes so far made of a job. `None` for a job that never asked.
     pub fn answer(&self, uid: &JobUid) -> Option<Answer> {
         if let Some(decision) = self.decided.get(uid) {
             return Some(Answer::Place(Box::new(decision.clone())));
         }
-        let (queue, class, _) = self.ranks.get(uid)?;
-        self.lines.get(queue)?.classes.get(class)?.waits.clone().map(Answer::Wait)
-    }
-
-    /// A placement is on the hub's record, by this process's decision or by anybody else's.
-    pub fn committed(&mut self, uid: &JobUid, placement: &Placement) {
-        let ours =
-            self.decided.get(uid).is_some_and(|d| d.cluster == placement.cluster && d.seq == placement.seq);
-        if ours {
-            self.decided.remove(uid);
-            return;
-        }
-        // Another process's, or one whose commit was not answered and then decided anew.
-        let booked = self.booked.get(uid).is_some_and(|b| b.cluster == placement.cluster);
-        if self.decided.contains_key(uid) || !booked {
-            self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
-            self.leave(uid);
-            let Placement { cluster, queue, demand, seq, .. } = placement;
-            self.ledger.reserve(uid.clone(), cluster.clone(), queue.clone(), *demand);
-            let line = self.lines.entry(queue.clone()).or_default();
-            line.seq = line.seq.max(*seq);
-        }
-    }
-
-    /// The application exists: there is nothing to take back any more, and its route works.
-    pub fn dispatched(&mut self, uid: &JobUid) {
-        if let Some(Booking { queue, cluster, .. }) = self.booked.remove(uid)
-            && self.backoffs.remove(&(queue.clone(), cluster)).is_some()
-            && let Some(line) = self.lines.get_mut(&queue)
-        {
-            line.dirty = true;
-        }
-    }
-
-    /// Takes a decided or committed placement back: the reservation goes, the credit step is undone, no attempt is used.
-    pub fn withdraw(&mut self, uid: &JobUid, placement: Option<&Placement>, why: Withdrawal, now: Timestamp) {
-        self.decided.remove(uid);
-        self.release(uid);
-        let booking = self.booked.remove(uid).or_else(|| {
-            let Placement { queue, cluster, excluded, .. } = placement?;
-            let among = self.among(queue, excluded, cluster);
-            Some(Booking { queue: queue.clone(), cluster: cluster.clone(), among })
-        });
-        let Some(Booking { queue, cluster, among }) = booking else { return };
-        if let Some(line) = self.lines.get_mut(&queue) {
-            line.unbook(&among, &cluster);
-        }
-        if why == Withdrawal::Capacity {
-            let route = (queue, cluster);
-            let (delay, grown) = match self.backoffs.get(&route) {
-                None => (BACKOFF.0, now),
-                Some(backoff) if now < later(backoff.grown, backoff.delay) => (backoff.delay, backoff.grown),
-                Some(backoff) => ((backoff.delay * 2).min(BACKOFF.1), now),
-            };
-            self.backoffs.insert(route, Backoff { until: later(now, delay), delay, grown, over: false });
-        }
-    }
-
-    /// The job is over, deleted or cannot be taken: it gives up its place, wherever it is.
-    pub fn forget(&mut self, uid: &JobUid) {
-        // A decision that never got onto the record must not cost its member a share.
-        if self.decided.contains_key(uid) {
-            self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
-        }
-        self.leave(uid);
-        self.booked.remove(uid);
-        self.release(uid);
-    }
-
-    /// Forgets every job that is not kept: after a list that says what there is.
-    pub fn retain(&mut self, keep: impl Fn(&JobUid) -> bool) {
-        let known = self.ledger.jobs().chain(self.ranks.keys()).chain(self.decided.keys());
-        let gone: HashSet<JobUid> = known.filter(|uid| !keep(uid)).cloned().collect();
-        for uid in &gone {
-            self.forget(uid);
-        }
-    }
-
-    /// When a pass is due although nothing happened: the first back-off to end.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until).min()
-    }
-
-    /// The verdicts on a job as they would be now, for explanations. `None` without such a queue.
-    pub fn weigh(&self, applicant: &Applicant, now: Timestamp) -> Option<Vec<Verdict>> {
-        let queue = self.lines.get(&applicant.request.queue)?.facts.as_ref()?;
-        Some(self.verdicts(applicant, queue, now))
-    }
-
-    /// What a queue holds, its account as of now, and the members that it routes to with their weights.
-    pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
-        let Some(line) = self.lines.get(queue) else { return <_>::default() };
-        let queued = line.classes.values().map(|waiting| waiting.jobs.len()).fold(0, u64_sum);
-        let held = Held { active: self.ledger.total_of(queue), queued };
-        let Line { seq, credits, placed, facts, .. } = line;
-        let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
-        let route = |(cluster, member): (&ClusterName, &MemberFacts)| {
-            Some((cluster.clone(), facts.as_ref()?.route_to(cluster, &member.labels)?.weight))
+        let Position { queue, class, rank } = self.positions.get(uid)?;
+        let line = &self.lines[index(*queue)];
+        let name = &self.names[index(*queue)];
+        let waits = match class {
+            None => match (line.limits().highest_priority, line.limits().queued) {
+                (Some(highest), _) if rank.priority.0 > highest => {
+                    Waits::priority_too_high(name, rank.priority.0, highest)
+                }
+                (_, most) => Waits::queue_full(name, most.unwrap_or_default()),
+            },
+            // Not asked yet: a pass asks only so many in vain before it goes on with the next.
+            Some(class) => line.waiting(class)?.waits.clone().unwrap_or_else(|| Waits::in_turn(name)),
         };
-        (held, account, self.fleet.iter().filter_map(route).collect())
+        Some(Answer::Wait(waits))
     }
 
-    /// The account.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    /// When a pass is due although nothing happened.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
+        backoffs.chain(self.lines.iter().filter_map(|line| line.wake_at)).min()
     }
 
-    /// The members.
-    pub fn fleet(&self) -> &BTreeMap<ClusterName, MemberFacts> {
-        &self.fleet
+    fn seat(&mut self, cluster: ClusterName) -> Slot {
+        let place = match self.seat_of.entry(cluster) {
+            Entry::Occupied(place) => return *place.get(),
+            Entry::Vacant(place) => place,
+        };
+        let slot = number(self.seats.len());
+        self.seats.push(Seat {
+            name: place.key().clone(),
+            facts: None,
+            signals: Arc::default(),
+            bucket: Bucket::default(),
+            hold: None,
+            is_backed_up: false,
+        });
+        *place.insert(slot)
     }
 
-    /// Whether most members are Suspect at once: then the router or its own network is at fault, and nothing that is
-    /// placed may be taken back for it.
-    pub fn is_fleet_in_doubt(&self) -> bool {
-        let suspect = self.fleet.values().filter(|m| matches!(m.link, LinkState::Suspect { .. })).count();
-        self.fleet.len() > 1 && suspect * 2 > self.fleet.len()
+    fn line(&mut self, queue: &QueueName) -> Slot {
+        if let Some(&slot) = self.line_of.get(queue) {
+            return slot;
+        }
+        // A place that a mistyped name left behind is used again: users choose these names.
+        let idle = (0..self.lines.len()).map(number).find(|slot| self.is_unused(*slot));
+        let slot = idle.unwrap_or_else(|| {
+            self.lines.push(Line::default());
+            self.names.push(queue.clone());
+            number(self.lines.len() - 1)
+        });
+        self.line_of.remove(&self.names[index(slot)]);
+        self.lines[index(slot)] = Line::default();
+        self.names[index(slot)] = queue.clone();
+        self.line_of.insert(queue.clone(), slot);
+        slot
     }
 
-    /// Members and weights that a recorded placement was booked with, as far as today's routes tell.
-    fn among(
-        &self,
-        queue: &QueueName,
-        excluded: &[ClusterName],
-        picked: &ClusterName,
-    ) -> Vec<(ClusterName, u32)> {
-        let facts = self.lines.get(queue).and_then(|line| line.facts.as_ref());
-        let mut among: Vec<_> = self
-            .fleet
-            .iter()
-            .filter(|(cluster, _)| !excluded.contains(cluster))
-            .filter_map(|(cluster, member)| {
-                let weight = facts?.route_to(cluster, &member.labels)?.weight;
-                (weight > 0).then(|| (cluster.clone(), weight))
+    fn is_unused(&self, slot: Slot) -> bool {
+        let line = &self.lines[index(slot)];
+        line.facts.is_none()
+            && line.is_idle()
+            && line.turned_away.is_empty()
+            && line.seq == 0
+            && self.ledger.total_of(slot).jobs == 0
+    }
+
+    /// Looks up again by which route, if any, a queue leads to a member.
+    fn reroute(&mut self, line: usize, member: Slot) {
+        let Some(line) = self.lines.get_mut(line) else { return };
+        let seat = &self.seats[index(member)];
+        let at = line.routed.binary_search_by(|routed| routed.cluster.cmp(&seat.name));
+        let route = line.facts.as_ref().zip(seat.facts.as_ref()).and_then(|(queue, facts)| {
+            let route = queue.route_to(&seat.name, &facts.labels)?;
+            let route_number = queue.routes.iter().position(|other| std::ptr::eq(other, route))?;
+            Some(Routed {
+                member,
+                cluster: seat.name.clone(),
+                route: route_number,
+                weight: route.weight,
+                tier: route.tier,
+                remote_queue: decide::remote_queue(&queue.name, route, facts, None),
             })
-            .collect();
-        if !among.iter().any(|(cluster, _)| cluster == picked) {
-            among = vec![(picked.clone(), 1)];
+        });
+        match (route, at) {
+            (Some(routed), Ok(n)) => line.routed[n] = routed,
+            (Some(routed), Err(n)) => line.routed.insert(n, routed),
+            (None, Ok(n)) => {
+                line.routed.remove(n);
+                // One that comes back starts anew.
+                line.credits.retain(|owed| *owed != seat.name);
+            }
+            (None, Err(_)) => {}
         }
-        among
+        line.tiers = line.routed.iter().map(|routed| routed.tier).collect();
+        line.tiers.sort_unstable();
+        line.tiers.dedup();
     }
 
-    fn release(&mut self, uid: &JobUid) {
-        if let Some(cluster) = self.ledger.release(uid) {
-            for line in self.lines.values_mut() {
-                let reaches = |facts: &QueueFacts| {
-                    self.fleet.get(&cluster).is_some_and(|m| facts.route_to(&cluster, &m.labels).is_some())
-                };
-                line.dirty |= !line.classes.is_empty() && line.facts.as_ref().is_some_and(reaches);
-            }
-        }
+    fn sum_up(&mut self) {
+        let facts = self.seats.iter().filter_map(|seat| seat.facts.as_ref());
+        self.total =
+            facts.map(|facts| facts.capacity).reduce(|sum, next| sum.plus(&next)).unwrap_or_default();
     }
 
     fn leave(&mut self, uid: &JobUid) {
-        let Some((queue, class, rank)) = self.ranks.remove(uid) else { return };
-        let Some(line) = self.lines.get_mut(&queue) else { return };
-        let Some(waiting) = line.classes.get_mut(&class) else { return };
-        waiting.jobs.remove(&rank);
-        if waiting.jobs.is_empty() {
-            line.classes.remove(&class);
-            line.fresh.remove(&class);
+        let Some(Position { queue, class, rank }) = self.positions.remove(uid) else { return };
+        let line = &mut self.lines[index(queue)];
+        let Some(class) = class else {
+            line.turned_away.remove(&rank);
+            return;
+        };
+        if let Some(held) = line.leave(&class, &rank) {
+            self.let_go(held, uid);
         }
+        self.call_in(queue);
+    }
+
+    /// Takes out of the line whoever may not wait in it any more, and tells them.
+    fn send_out(&mut self, queue: Slot) {
+        let line = &self.lines[index(queue)];
+        let Some(highest) = line.limits().highest_priority else { return };
+        let too_high: Vec<_> = line
+            .each_class()
+            .flat_map(|(_, waiting)| waiting.jobs.iter().take_while(|(rank, _)| rank.priority.0 > highest))
+            .map(|(rank, uid)| (rank.clone(), uid.clone()))
+            .collect();
+        for (rank, uid) in too_high {
+            self.leave(&uid);
+            self.called_in.push((uid.clone(), rank.key.clone()));
+            self.lines[index(queue)].turned_away.insert(rank.clone(), uid.clone());
+            self.positions.insert(uid, Position { queue, class: None, rank });
+        }
+    }
+
+    /// Calls as many of those that were turned away as there is room for in the line.
+    fn call_in(&mut self, queue: Slot) {
+        let line = &self.lines[index(queue)];
+        if line.turned_away.is_empty() {
+            return;
+        }
+        let QueueLimits { queued, highest_priority, .. } = line.limits();
+        let room =
+            usize::try_from(queued.unwrap_or(u64::MAX).saturating_sub(line.len())).unwrap_or(usize::MAX);
+        let may = line
+            .turned_away
+            .iter()
+            .filter(|(rank, _)| highest_priority.is_none_or(|most| rank.priority.0 <= most));
+        let called = may.take(room).map(|(rank, uid)| (uid.clone(), rank.key.clone()));
+        self.called_in.extend(called);
     }
 
     fn wake_all(&mut self) {
-        for line in self.lines.values_mut() {
-            line.dirty = true;
+        for line in &mut self.lines {
+            line.dirty |= !line.is_idle();
+        }
+    }
+
+    fn wake_routes_to(&mut self, member: Slot) {
+        for line in &mut self.lines {
+            line.dirty |= !line.is_idle() && line.routed.iter().any(|routed| routed.member == member);
         }
     }
 }
 
-fn u64_sum(sum: u64, count: usize) -> u64 {
-    sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX))
+fn index(slot: Slot) -> usize {
+    // A number that was given out for a place in memory; `usize` has at least as many bits on every machine that runs it.
+    usize::try_from(slot.0).unwrap_or(usize::MAX)
 }
 
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+fn number(index: usize) -> Slot {
+    Slot(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
-#[path = "dispatch_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Owns no state: a [`Job`] is parsed from the hub's object at the start of each pass and thrown away after it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -10,6 +10,7 @@ use crate::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     phase::Phase,
+    place::Toleration,
     resources::Resources,
 };
 
@@ -44,9 +45,13 @@ pub struct Request {
     /// Where it may run.
     pub constraints: Constraints,
     /// The application's Spark version.
-    pub spark_version: String,
+    pub spark_version: Arc<str>,
+    /// Path below the queue, for the member's batch scheduler.
+    pub sub_queue: Option<Arc<str>>,
     /// What it reserves.
     pub demand: Resources,
+    /// Number of what the queue set on its jobs when this was parsed; see [`crate::place::QueueFacts::parts`].
+    pub parts: u64,
     /// Hash of the template's metadata and spec.
     pub spec_hash: String,
 }
@@ -58,6 +63,8 @@ pub struct Constraints {
     pub names: Vec<ClusterName>,
     /// Only members with these labels.
     pub labels: BTreeMap<String, String>,
+    /// Taints of members that do not keep the job away.
+    pub tolerations: Vec<Toleration>,
 }
 
 /// Why a template cannot be taken. The user edits it in place.
@@ -105,6 +112,8 @@ pub struct Placement {
     pub uid: Option<RemoteUid>,
     /// The queue.
     pub queue: QueueName,
+    /// The queue of the member's batch scheduler that it is handed to.
+    pub remote_queue: Option<Arc<str>>,
     /// The placement's number in the queue.
     pub seq: u64,
     /// Members of the queue that were no candidates.

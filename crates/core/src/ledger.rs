@@ -1,78 +1,325 @@
-//! The ledger: demand that is placed and not finished, by member and by (member, queue).
+//! The ledger: demand that is placed and not finished, on whatever it takes room.
 //!
-//! Owns that account. Everything in it can be rebuilt from the hub's statuses. An entry is made when a placement is
-//! decided and goes when the job ends: never by a member's word that there is room.
+//! Owns that account. Everything in it can be rebuilt from the hub's statuses and the members' views. An entry is made
+//! when a placement is decided and goes when the job ends: never by a member's word that there is room. Beside the sums
+//! it keeps what a member's own signals cannot show yet: demand whose pods were not seen before a signal was read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
 
 use crate::{
-    id::{ClusterName, JobUid, QueueName},
+    id::{JobUid, Namespace},
+    place::Unseen,
     resources::Resources,
 };
 
+/// A member or a queue by its number: what is looked up for every candidate of every decision is not looked up by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// How far a placed job has come, as far as the account goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The member's operator has not submitted it.
+    Placed,
+    /// It has; its pods are not all there.
+    Submitted,
+    /// All its pods have been seen.
+    Seen(Timestamp),
+}
+
+/// What one job holds, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Reservation {
+    pub(crate) member: Slot,
+    pub(crate) queue: Slot,
+    /// The job's namespace on the hub.
+    pub(crate) owner: Namespace,
+    /// Its namespace on the member.
+    pub(crate) target: Namespace,
+    pub(crate) remote_queue: Option<Arc<str>>,
+    pub(crate) cluster_queue: Option<Arc<str>>,
+    pub(crate) demand: Resources,
+}
+
+/// Demand in one place that a signal may not show yet.
+#[derive(Clone, Debug, Default)]
+struct Shadow {
+    /// Of jobs whose pods were not all seen.
+    unseen: Resources,
+    /// Of jobs whose pods were seen a moment ago, by that moment.
+    lately: BTreeMap<(Timestamp, JobUid), Resources>,
+}
+
+impl Shadow {
+    fn since(&self, observed: Timestamp) -> Resources {
+        // A few entries at most: each goes with the next signal.
+        let later = self.lately.iter().rev().take_while(|((seen, _), _)| *seen >= observed);
+        later.fold(self.unseen, |sum, (_, demand)| sum + *demand)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unseen == Resources::default() && self.lately.is_empty()
+    }
+}
+
+/// The places on one member that signals speak of.
+#[derive(Clone, Debug, Default)]
+struct Shadows {
+    namespaces: HashMap<Namespace, Shadow>,
+    remote_queues: HashMap<Arc<str>, Shadow>,
+    cluster_queues: HashMap<Arc<str>, Shadow>,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
-    cluster: ClusterName,
-    queue: QueueName,
-    demand: Resources,
+    reservation: Reservation,
+    stage: Stage,
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     entries: HashMap<JobUid, Entry>,
-    members: BTreeMap<ClusterName, Resources>,
-    routes: BTreeMap<(ClusterName, QueueName), Resources>,
+    members: Vec<OnMember>,
+    queues: Vec<OfQueue>,
+}
+
+/// Sums on one member.
+#[derive(Clone, Debug, Default)]
+struct OnMember {
+    used: Resources,
+    /// Jobs that its operator has not submitted.
+    unsubmitted: u64,
+    shadows: Shadows,
+}
+
+/// Sums of one queue.
+#[derive(Clone, Debug, Default)]
+struct OfQueue {
+    used: Resources,
+    /// By member, in order of their numbers: a decision looks at some of them, which a hash would make dear.
+    routes: Vec<(Slot, Resources)>,
+    owners: HashMap<Namespace, Resources>,
+}
+
+impl OfQueue {
+    fn route(&mut self, member: Slot) -> &mut Resources {
+        let n = match self.routes.binary_search_by_key(&member, |(slot, _)| *slot) {
+            Ok(n) => n,
+            Err(n) => {
+                self.routes.insert(n, (member, Resources::default()));
+                n
+            }
+        };
+        &mut self.routes[n].1
+    }
 }
 
 impl Ledger {
     /// Reserves a job's demand. A job holds one reservation: an earlier one is released first.
-    pub fn reserve(&mut self, job: JobUid, cluster: ClusterName, queue: QueueName, demand: Resources) {
+    pub(crate) fn reserve(&mut self, job: JobUid, reservation: Reservation) {
         self.release(&job);
-        *self.members.entry(cluster.clone()).or_default() += demand;
-        *self.routes.entry((cluster.clone(), queue.clone())).or_default() += demand;
-        self.entries.insert(job, Entry { cluster, queue, demand });
+        let Reservation { member, queue, owner, demand, .. } = &reservation;
+        let on_member = at_mut(&mut self.members, *member);
+        on_member.used += *demand;
+        on_member.unsubmitted += 1;
+        let of_queue = at_mut(&mut self.queues, *queue);
+        of_queue.used += *demand;
+        *of_queue.route(*member) += *demand;
+        match of_queue.owners.get_mut(owner) {
+            Some(held) => *held += *demand,
+            None => drop(of_queue.owners.insert(owner.clone(), *demand)),
+        }
+        self.shade(&reservation, |shadow| shadow.unseen += reservation.demand);
+        self.entries.insert(job, Entry { reservation, stage: Stage::Placed });
     }
 
-    /// Releases a job's demand, if it holds any. Returns the member that has room again.
-    pub fn release(&mut self, job: &JobUid) -> Option<ClusterName> {
-        let Entry { cluster, queue, demand } = self.entries.remove(job)?;
-        if let Some(used) = self.members.get_mut(&cluster) {
-            *used = *used - demand;
+    /// Releases a job's demand, if it holds any. Returns where it was.
+    pub(crate) fn release(&mut self, job: &JobUid) -> Option<Reservation> {
+        let Entry { reservation, stage } = self.entries.remove(job)?;
+        let Reservation { member, queue, owner, demand, .. } = &reservation;
+        let on_member = at_mut(&mut self.members, *member);
+        on_member.used = on_member.used - *demand;
+        on_member.unsubmitted -= u64::from(stage == Stage::Placed);
+        let of_queue = at_mut(&mut self.queues, *queue);
+        of_queue.used = of_queue.used - *demand;
+        let route = of_queue.route(*member);
+        *route = *route - *demand;
+        if let Some(held) = of_queue.owners.get_mut(owner) {
+            *held = *held - *demand;
+            if *held == Resources::default() {
+                of_queue.owners.remove(owner);
+            }
         }
-        let route = (cluster, queue);
-        if let Some(used) = self.routes.get_mut(&route) {
-            *used = *used - demand;
+        match stage {
+            Stage::Placed | Stage::Submitted => {
+                self.shade(&reservation, |shadow| shadow.unseen = shadow.unseen - reservation.demand);
+            }
+            Stage::Seen(at) => {
+                let key = (at, job.clone());
+                self.shade(&reservation, |shadow| {
+                    shadow.lately.remove(&key);
+                });
+            }
         }
-        Some(route.0)
+        Some(reservation)
+    }
+
+    /// The member's operator has submitted the job. Returns the member if that is news.
+    pub(crate) fn submitted(&mut self, job: &JobUid) -> Option<Slot> {
+        let entry = self.entries.get_mut(job).filter(|entry| entry.stage == Stage::Placed)?;
+        entry.stage = Stage::Submitted;
+        let member = entry.reservation.member;
+        at_mut(&mut self.members, member).unsubmitted -= 1;
+        Some(member)
+    }
+
+    /// All pods of the job have been seen. `signalled`: the member's signals are read, so that the next one is waited for.
+    pub(crate) fn seen(&mut self, job: &JobUid, at: Timestamp, signalled: bool) {
+        self.submitted(job);
+        let Some(entry) = self.entries.get_mut(job).filter(|entry| entry.stage == Stage::Submitted) else {
+            return;
+        };
+        entry.stage = Stage::Seen(at);
+        let reservation = entry.reservation.clone();
+        let key = (at, job.clone());
+        self.shade(&reservation, |shadow| {
+            shadow.unseen = shadow.unseen - reservation.demand;
+            if signalled {
+                shadow.lately.insert(key.clone(), reservation.demand);
+            }
+        });
+    }
+
+    /// Signals of a member that were read at `at` or later are all there will be: what was seen before is in them.
+    pub(crate) fn signalled(&mut self, member: Slot, at: Timestamp) {
+        let Some(OnMember { shadows, .. }) = self.members.get_mut(place_of(member)) else { return };
+        let settle = |shadow: &mut Shadow| {
+            shadow.lately.retain(|(seen, _), _| *seen >= at);
+            !shadow.is_empty()
+        };
+        shadows.namespaces.retain(|_, shadow| settle(shadow));
+        shadows.remote_queues.retain(|_, shadow| settle(shadow));
+        shadows.cluster_queues.retain(|_, shadow| settle(shadow));
     }
 
     /// Whether the job holds a reservation.
-    pub fn holds(&self, job: &JobUid) -> bool {
+    pub(crate) fn holds(&self, job: &JobUid) -> bool {
         self.entries.contains_key(job)
     }
 
     /// The jobs that hold a reservation.
-    pub fn jobs(&self) -> impl Iterator<Item = &JobUid> {
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = &JobUid> {
         self.entries.keys()
     }
 
+    /// The member that a job's reservation is on.
+    pub(crate) fn member_of(&self, job: &JobUid) -> Option<Slot> {
+        self.entries.get(job).map(|entry| entry.reservation.member)
+    }
+
     /// All that is placed on a member.
-    pub fn on(&self, cluster: &ClusterName) -> Resources {
-        self.members.get(cluster).copied().unwrap_or_default()
+    pub(crate) fn on(&self, member: Slot) -> Resources {
+        self.members.get(place_of(member)).map(|sums| sums.used).unwrap_or_default()
+    }
+
+    /// Jobs on a member that its operator has not submitted.
+    pub(crate) fn unsubmitted(&self, member: Slot) -> u64 {
+        self.members.get(place_of(member)).map_or(0, |sums| sums.unsubmitted)
     }
 
     /// What one queue has placed on a member.
-    pub fn of(&self, queue: &QueueName, cluster: &ClusterName) -> Resources {
-        self.routes.get(&(cluster.clone(), queue.clone())).copied().unwrap_or_default()
+    pub(crate) fn of(&self, queue: Slot, member: Slot) -> Resources {
+        let routes = self.queues.get(place_of(queue)).map(|sums| sums.routes.as_slice()).unwrap_or_default();
+        let found = routes.binary_search_by_key(&member, |(slot, _)| *slot);
+        found.map(|n| routes[n].1).unwrap_or_default()
     }
 
     /// What one queue has placed anywhere.
-    pub fn total_of(&self, queue: &QueueName) -> Resources {
-        self.routes
-            .iter()
-            .filter(|((_, q), _)| q == queue)
-            .fold(Resources::default(), |sum, (_, used)| sum + *used)
+    pub(crate) fn total_of(&self, queue: Slot) -> Resources {
+        self.queues.get(place_of(queue)).map(|sums| sums.used).unwrap_or_default()
+    }
+
+    /// What one namespace has placed anywhere from a queue.
+    pub(crate) fn of_owner(&self, queue: Slot, owner: &Namespace) -> Resources {
+        let held = self.queues.get(place_of(queue)).and_then(|sums| sums.owners.get(owner));
+        held.copied().unwrap_or_default()
+    }
+
+    /// The part of a member's load that its signals may not show.
+    pub(crate) fn shadow(&self, member: Slot) -> impl Unseen + '_ {
+        MemberShadow(self.members.get(place_of(member)).map(|sums| &sums.shadows))
+    }
+
+    fn shade(&mut self, reservation: &Reservation, change: impl Fn(&mut Shadow)) {
+        let shadows = &mut at_mut(&mut self.members, reservation.member).shadows;
+        touch(&mut shadows.namespaces, &reservation.target, &change);
+        if let Some(path) = &reservation.remote_queue {
+            for (end, _) in path.match_indices('.') {
+                touch(&mut shadows.remote_queues, &Arc::from(&path[..end]), &change);
+            }
+            touch(&mut shadows.remote_queues, path, &change);
+        }
+        if let Some(name) = &reservation.cluster_queue {
+            touch(&mut shadows.cluster_queues, name, &change);
+        }
+    }
+}
+
+fn touch<K: std::hash::Hash + Eq + Clone>(
+    shadows: &mut HashMap<K, Shadow>,
+    key: &K,
+    change: &impl Fn(&mut Shadow),
+) {
+    if let Some(shadow) = shadows.get_mut(key) {
+        change(shadow);
+        if shadow.is_empty() {
+            shadows.remove(key);
+        }
+    } else {
+        let mut shadow = Shadow::default();
+        change(&mut shadow);
+        if !shadow.is_empty() {
+            shadows.insert(key.clone(), shadow);
+        }
+    }
+}
+
+fn place_of(slot: Slot) -> usize {
+    // A number that was given out for a place in memory; `usize` has at least as many bits on every machine that runs it.
+    usize::try_from(slot.0).unwrap_or(usize::MAX)
+}
+
+/// The sums at a slot, which are made when they are first needed.
+fn at_mut<T: Default>(sums: &mut Vec<T>, slot: Slot) -> &mut T {
+    let n = place_of(slot);
+    if n >= sums.len() {
+        sums.resize_with(n + 1, T::default);
+    }
+    &mut sums[n]
+}
+
+struct MemberShadow<'a>(Option<&'a Shadows>);
+
+impl Unseen for MemberShadow<'_> {
+    fn in_namespace(&self, namespace: &Namespace, observed: Timestamp) -> Resources {
+        let shadow = self.0.and_then(|shadows| shadows.namespaces.get(namespace));
+        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
+    }
+
+    fn in_remote_queue(&self, path: &str, observed: Timestamp) -> Resources {
+        let shadow = self.0.and_then(|shadows| shadows.remote_queues.get(path));
+        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
+    }
+
+    fn in_cluster_queue(&self, name: &str, observed: Timestamp) -> Resources {
+        let shadow = self.0.and_then(|shadows| shadows.cluster_queues.get(name));
+        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
     }
 }
 
@@ -82,27 +329,85 @@ mod tests {
 
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn reservation(member: u32, queue: u32, cpu_milli: u64) -> Reservation {
+        Reservation {
+            member: Slot(member),
+            queue: Slot(queue),
+            owner: Namespace::new(format!("team-{}", cpu_milli % 3)),
+            target: Namespace::from("spark"),
+            remote_queue: Some("root.etl.daily".into()),
+            cluster_queue: None,
+            demand: Resources { jobs: 1, pods: 2, cpu_milli, memory_bytes: cpu_milli },
+        }
+    }
+
+    #[test]
+    fn demand_is_unseen_until_a_signal_is_read_after_its_pods_were() {
+        let mut ledger = Ledger::default();
+        let job = JobUid::from("a");
+        ledger.reserve(job.clone(), reservation(0, 0, 500));
+        let unseen = |ledger: &Ledger, second| {
+            let shadow = ledger.shadow(Slot(0));
+            let namespace = shadow.in_namespace(&Namespace::from("spark"), at(second)).cpu_milli;
+            for path in ["root", "root.etl", "root.etl.daily"] {
+                assert_eq!(shadow.in_remote_queue(path, at(second)).cpu_milli, namespace);
+            }
+            assert_eq!(shadow.in_remote_queue("root.other", at(second)).cpu_milli, 0);
+            namespace
+        };
+        assert_eq!(unseen(&ledger, 100), 500);
+        ledger.submitted(&job);
+        assert_eq!(unseen(&ledger, 100), 500);
+        ledger.seen(&job, at(50), true);
+        assert_eq!(unseen(&ledger, 49), 500, "read before");
+        assert_eq!(unseen(&ledger, 50), 500, "read in the same moment");
+        assert_eq!(unseen(&ledger, 51), 0, "read after");
+        ledger.signalled(Slot(0), at(51));
+        assert_eq!(unseen(&ledger, 49), 0, "that signal is gone for good");
+        assert_eq!(ledger.on(Slot(0)).cpu_milli, 500, "the account itself keeps it until the end");
+        ledger.release(&job);
+        assert_eq!(ledger.on(Slot(0)).cpu_milli, 0);
+        assert!(ledger.members[0].shadows.namespaces.is_empty());
+    }
+
     proptest! {
-        /// The running sums are always the sums of the entries.
+        /// The running sums are always the sums of the entries, whatever happens to them in whatever order.
         #[test]
-        fn the_sums_match_the_entries(steps in prop::collection::vec((0u8..12, 0u8..3, 0u8..3, 1u64..100, any::<bool>()), 0..200)) {
+        fn the_sums_match_the_entries(steps in prop::collection::vec((0u8..12, 0u32..3, 0u32..3, 1u64..100, 0u8..5), 0..200)) {
             let mut ledger = Ledger::default();
-            for (job, cluster, queue, cpu_milli, reserve) in steps {
+            for (n, (job, member, queue, cpu_milli, what)) in steps.into_iter().enumerate() {
                 let job = JobUid::new(job.to_string());
-                if reserve {
-                    let demand = Resources { jobs: 1, pods: 2, cpu_milli, memory_bytes: cpu_milli };
-                    ledger.reserve(job, ClusterName::new(cluster.to_string()), QueueName::new(queue.to_string()), demand);
-                } else {
-                    ledger.release(&job);
+                match what {
+                    0 | 1 => ledger.reserve(job, reservation(member, queue, cpu_milli)),
+                    2 => { ledger.submitted(&job); }
+                    3 => ledger.seen(&job, at(i64::try_from(n).unwrap()), cpu_milli % 2 == 0),
+                    _ => { ledger.release(&job); }
                 }
-                for cluster in 0..3 {
-                    let cluster = ClusterName::new(cluster.to_string());
-                    let on = ledger.entries.values().filter(|e| e.cluster == cluster);
-                    prop_assert_eq!(ledger.on(&cluster), on.clone().fold(Resources::default(), |sum, e| sum + e.demand));
-                    for queue in 0..3 {
-                        let queue = QueueName::new(queue.to_string());
-                        let of = on.clone().filter(|e| e.queue == queue);
-                        prop_assert_eq!(ledger.of(&queue, &cluster), of.fold(Resources::default(), |sum, e| sum + e.demand));
+                let sum = |keep: &dyn Fn(&Entry) -> bool| {
+                    ledger.entries.values().filter(|e| keep(e)).fold(Resources::default(), |sum, e| sum + e.reservation.demand)
+                };
+                for member in (0..3).map(Slot) {
+                    let on = |e: &Entry| e.reservation.member == member;
+                    prop_assert_eq!(ledger.on(member), sum(&on));
+                    let placed = ledger.entries.values().filter(|e| on(e) && e.stage == Stage::Placed).count();
+                    prop_assert_eq!(ledger.unsubmitted(member), u64::try_from(placed).unwrap());
+                    let unseen = sum(&|e| on(e) && !matches!(e.stage, Stage::Seen(_)));
+                    let later = at(1_000_000);
+                    prop_assert_eq!(ledger.shadow(member).in_namespace(&Namespace::from("spark"), later), unseen);
+                    prop_assert_eq!(ledger.shadow(member).in_remote_queue("root.etl", later), unseen);
+                    for queue in (0..3).map(Slot) {
+                        prop_assert_eq!(ledger.of(queue, member), sum(&|e| on(e) && e.reservation.queue == queue));
+                    }
+                }
+                for queue in (0..3).map(Slot) {
+                    prop_assert_eq!(ledger.total_of(queue), sum(&|e| e.reservation.queue == queue));
+                    for team in ["team-0", "team-1", "team-2"].map(Namespace::from) {
+                        let of = sum(&|e| e.reservation.queue == queue && e.reservation.owner == team);
+                        prop_assert_eq!(ledger.of_owner(queue, &team), of);
                     }
                 }
             }

@@ -14,7 +14,7 @@
 //! | [`health`] | whether a member may be trusted with new work |
 //! | [`credit`], [`place`] | which member takes a job, and why not the others |
 //! | [`signal`] | what a member's own quota or scheduler says there is room for |
-//! | [`ledger`], [`dispatch`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
+//! | [`dispatch`], [`pace`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
 //! | [`job`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
 pub mod application;
@@ -24,8 +24,9 @@ pub mod dispatch;
 pub mod health;
 pub mod id;
 pub mod job;
-pub mod ledger;
+mod ledger;
 pub mod observe;
+pub mod pace;
 pub mod phase;
 pub mod place;
 pub mod refusal;

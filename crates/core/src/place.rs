@@ -2,247 +2,36 @@
 //!
 //! Owns no state: facts come in, verdicts go out. Every exclusion has a typed reason that the waiting user gets to read.
 //! Must never widen the choice on trouble: a member whose facts are unknown takes nothing.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the filter, in its order |
+//! | `place/facts.rs` | what is known of members and queues |
+//! | `place/exclusion.rs` | the reasons, as values and in words |
+//! | `place/room.rs` | whether a job fits: declared numbers, the ledger, the member's own signals |
 
-use std::{collections::BTreeMap, fmt};
+mod exclusion;
+mod facts;
+mod room;
 
 use jiff::Timestamp;
 
-use crate::{
-    credit::Candidate,
-    health::LinkState,
-    id::{ClusterName, MemberIdentity, Namespace, QueueName},
-    job::{Constraints, Refused, Request},
-    ledger::Ledger,
-    resources::{Capacity, Dimension, Resources, Shortage},
+pub use exclusion::{Exclusion, Whose};
+pub(crate) use facts::carries;
+pub use facts::{
+    Backfill, BatchScheduler, Inexpressible, MemberFacts, NamespaceRule, Order, QueueFacts, QueueLimits,
+    Route, RouteClusters, RouteSignal, Taint, Toleration,
 };
+pub use room::Unseen;
 
-/// A member as placement sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MemberFacts {
-    /// Who it is; `None` until it was reached once.
-    pub identity: Option<MemberIdentity>,
-    /// Its link.
-    pub link: LinkState,
-    /// Why it takes nothing although it may answer: (reason, message).
-    pub fault: Option<(String, String)>,
-    /// Cordoned: takes nothing new.
-    pub cordoned: bool,
-    /// Labels for selectors.
-    pub labels: BTreeMap<String, String>,
-    /// Spark versions that it runs, each also as a dotted prefix; empty means any.
-    pub spark_versions: Vec<String>,
-    /// Declared capacity.
-    pub capacity: Capacity,
-    /// The namespace rule.
-    pub namespace: NamespaceRule,
-    /// Target namespaces that refuse everything: (namespace, reason, until).
-    pub blocked: Vec<(Namespace, String, Timestamp)>,
-}
-
-/// Which namespace a job runs in on the member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamespaceRule {
-    /// All jobs in this one.
-    Fixed(Namespace),
-    /// Each in the namespace of the same name as the job's.
-    SameAsJob,
-}
-
-impl NamespaceRule {
-    /// The target namespace of a job of `namespace`.
-    pub fn target<'a>(&'a self, namespace: &'a Namespace) -> &'a Namespace {
-        match self {
-            Self::Fixed(fixed) => fixed,
-            Self::SameAsJob => namespace,
-        }
-    }
-}
-
-/// A queue as placement sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueFacts {
-    /// Its name.
-    pub name: QueueName,
-    /// Where its jobs may go; the first route that matches a member holds.
-    pub routes: Vec<Route>,
-}
-
-/// One route of a queue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Which members it means.
-    pub clusters: RouteClusters,
-    /// The share; 0 takes nothing new.
-    pub weight: u32,
-    /// What this queue may hold on each of them.
-    pub capacity: Capacity,
-}
-
-/// Members by name or by label.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RouteClusters {
-    /// These.
-    Names(Vec<ClusterName>),
-    /// Those that carry all these labels.
-    Labels(BTreeMap<String, String>),
-}
-
-impl QueueFacts {
-    /// The route that leads to a member.
-    pub fn route_to(&self, cluster: &ClusterName, labels: &BTreeMap<String, String>) -> Option<&Route> {
-        self.routes.iter().find(|route| match &route.clusters {
-            RouteClusters::Names(names) => names.contains(cluster),
-            RouteClusters::Labels(wanted) => carries(labels, wanted),
-        })
-    }
-}
-
-fn carries(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-}
-
-/// Why a member does not take a job now.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Exclusion {
-    /// The queue has no route to it.
-    NoRoute,
-    /// The job names other members.
-    NotNamed,
-    /// The job's selector does not match it.
-    SelectorMismatch,
-    /// It does not run this Spark version.
-    SparkVersion {
-        /// The job's.
-        wanted: String,
-        /// The member's.
-        offered: Vec<String>,
-    },
-    /// The job does not fit: the member's own capacity or the queue's share on it.
-    NoRoom {
-        /// The limit belongs to the queue's route, not to the member as a whole.
-        in_route: bool,
-        /// What is short.
-        shortage: Shortage,
-    },
-    /// It refused this very job.
-    RefusedThisJob {
-        /// Its reason.
-        reason: String,
-    },
-    /// Its weight in the queue is 0.
-    WeightZero,
-    /// Cordoned.
-    Cordoned,
-    /// Not connected yet, or it cannot take anything: reason and message.
-    NotReady {
-        /// One word.
-        reason: String,
-        /// A sentence.
-        message: String,
-    },
-    /// Missed a probe a moment ago.
-    Suspect,
-    /// Unreachable.
-    Lost {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// The target namespace refuses everything.
-    NamespaceBlocked {
-        /// Which.
-        namespace: Namespace,
-        /// Why.
-        reason: String,
-    },
-    /// A quota there was full a moment ago.
-    BackingOff,
-}
-
-impl Exclusion {
-    /// One word for metric, status and table.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoRoute => "NoRoute",
-            Self::NotNamed => "NotNamed",
-            Self::SelectorMismatch => "SelectorMismatch",
-            Self::SparkVersion { .. } => "SparkVersion",
-            Self::NoRoom { shortage, .. } if shortage.is_for_ever() => "NeverFits",
-            Self::NoRoom { .. } => "NoCapacity",
-            Self::RefusedThisJob { .. } => "RefusedThisJob",
-            Self::WeightZero => "WeightZero",
-            Self::Cordoned => "Cordoned",
-            Self::NotReady { .. } => "NotReady",
-            Self::Suspect => "Suspect",
-            Self::Lost { .. } => "Lost",
-            Self::NamespaceBlocked { .. } => "NamespaceBlocked",
-            Self::BackingOff => "BackingOff",
-        }
-    }
-
-    /// Whether only a change of the job, the queue or the member can lift it: waiting alone does not.
-    pub fn needs_a_change(&self) -> bool {
-        match self {
-            Self::NoRoute
-            | Self::NotNamed
-            | Self::SelectorMismatch
-            | Self::SparkVersion { .. }
-            | Self::RefusedThisJob { .. }
-            | Self::WeightZero => true,
-            Self::NoRoom { shortage, .. } => shortage.is_for_ever(),
-            Self::Cordoned
-            | Self::NotReady { .. }
-            | Self::Suspect
-            | Self::Lost { .. }
-            | Self::NamespaceBlocked { .. }
-            | Self::BackingOff => false,
-        }
-    }
-}
-
-impl fmt::Display for Exclusion {
-    /// Without amounts that change from minute to minute: the text goes into a condition.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRoute => f.write_str("the queue has no route to it"),
-            Self::NotNamed => f.write_str("not among the job's clusterNames"),
-            Self::SelectorMismatch => f.write_str("the job's clusterSelector does not match its labels"),
-            Self::SparkVersion { wanted, offered } => {
-                write!(f, "runs Spark {}, not {wanted}", offered.join(", "))
-            }
-            Self::NoRoom { in_route, shortage } => {
-                let whose = if *in_route { "the queue's share there" } else { "its capacity" };
-                let Shortage { dimension, needed, limit, .. } = *shortage;
-                let (needed, limit) = (amount(dimension, needed), amount(dimension, limit));
-                if shortage.is_for_ever() {
-                    write!(f, "the job needs {needed}, and {whose} is only {limit}")
-                } else {
-                    write!(f, "{whose} of {limit} is in use")
-                }
-            }
-            Self::RefusedThisJob { reason } => write!(f, "refused this job ({reason})"),
-            Self::WeightZero => f.write_str("its weight in the queue is 0"),
-            Self::Cordoned => f.write_str("cordoned"),
-            Self::NotReady { reason, message } => write!(f, "not ready ({reason}): {message}"),
-            Self::Suspect => f.write_str("does not answer right now"),
-            Self::Lost { since } => write!(f, "unreachable since {since}"),
-            Self::NamespaceBlocked { namespace, reason } => {
-                write!(f, "namespace {namespace} there takes nothing ({reason})")
-            }
-            Self::BackingOff => f.write_str("a quota there is full"),
-        }
-    }
-}
-
-fn amount(dimension: Dimension, amount: u64) -> String {
-    use crate::resources::{Cpu, Memory};
-    match dimension {
-        Dimension::Jobs => format!("{amount} jobs"),
-        Dimension::Pods => format!("{amount} pods"),
-        Dimension::Executors => format!("{amount} executors"),
-        Dimension::Cpu => format!("{} cpu", Cpu(amount)),
-        Dimension::Memory => format!("{} memory", Memory(amount)),
-    }
-}
+use crate::{
+    health::LinkState,
+    id::{ClusterName, JobKey, Namespace},
+    job::Constraints,
+    resources::{Capacity, Resources, Shortage},
+    signal::Signals,
+};
+use std::sync::Arc;
 
 /// What placement says of one member.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,159 +40,195 @@ pub struct Verdict {
     pub cluster: ClusterName,
     /// Its weight in the queue; 0 without a route.
     pub weight: u32,
+    /// Its tier in the queue.
+    pub tier: u32,
     /// `None`: it could take the job.
     pub exclusion: Option<Exclusion>,
-    /// What its scarcest declared thing has free, in thousandths of what there is; undeclared counts as all free.
+    /// What its scarcest thing has free, in thousandths of what there is; what nobody limits counts as all free.
     pub headroom: u64,
 }
 
 /// What is asked of placement, beside the facts.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// What the job wants.
-    pub request: &'a Request,
+    /// Where the job may run.
+    pub constraints: &'a Constraints,
+    /// The application's Spark version.
+    pub spark_version: &'a Arc<str>,
+    /// What it reserves.
+    pub demand: Resources,
     /// The job's namespace on the hub.
     pub namespace: &'a Namespace,
-    /// Members that refused it.
-    pub refused: &'a [Refused],
+    /// Members that refused it, and their reasons.
+    pub refused: &'a [(ClusterName, Arc<str>)],
     /// The time of the decision.
     pub now: Timestamp,
 }
 
-/// A verdict for each member of the fleet, by name. What the job itself rules out comes before what its member lacks,
-/// so that the reason shown is the one that its owner can act on.
-pub fn weigh(
-    question: Question<'_>,
-    queue: &QueueFacts,
-    fleet: &BTreeMap<ClusterName, MemberFacts>,
-    ledger: &Ledger,
-    backing_off: impl Fn(&ClusterName) -> bool,
-) -> Vec<Verdict> {
-    fleet
-        .iter()
-        .map(|(cluster, member)| {
-            let route = queue.route_to(cluster, &member.labels);
-            let (exclusion, headroom) = match route {
-                None => (Some(Exclusion::NoRoute), 0),
-                Some(route) => {
-                    let on_member = (member.capacity, ledger.on(cluster));
-                    let on_route = (route.capacity, ledger.of(&queue.name, cluster));
-                    let exclusion =
-                        exclude(question, cluster, member, route, [on_member, on_route], &backing_off);
-                    (exclusion, headroom([on_member, on_route]))
-                }
-            };
-            Verdict { cluster: cluster.clone(), weight: route.map_or(0, |r| r.weight), exclusion, headroom }
-        })
-        .collect()
+/// One member as one queue sees it: everything that a verdict is made from.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Its name.
+    pub cluster: &'a ClusterName,
+    /// Its facts.
+    pub member: &'a MemberFacts,
+    /// What it signals.
+    pub signals: &'a Signals,
+    /// The queue's route to it.
+    pub route: &'a Route,
+    /// The queue is paused.
+    pub paused: bool,
+    /// The queue that the job would be handed to there.
+    pub remote_queue: &'a Result<Option<Arc<str>>, Inexpressible>,
+    /// Declared limits and what is taken of them.
+    pub limits: [(Whose, &'a Capacity, Resources); 3],
+    /// Our own demand that its signals cannot show yet.
+    pub unseen: &'a dyn Unseen,
+    /// A quota there was full a moment ago.
+    pub backing_off: bool,
+    /// It is held for this other job.
+    pub held_by: Option<&'a JobKey>,
 }
 
-fn exclude(
-    Question { request, namespace, refused, now }: Question<'_>,
-    cluster: &ClusterName,
-    member: &MemberFacts,
-    route: &Route,
-    limits: [(Capacity, Resources); 2],
-    backing_off: &impl Fn(&ClusterName) -> bool,
-) -> Option<Exclusion> {
-    let Constraints { names, labels } = &request.constraints;
-    if !names.is_empty() && !names.contains(cluster) {
-        return Some(Exclusion::NotNamed);
+/// Whether a member could take the job: what the scarcest thing that it signals has free, or the reason why not. What the
+/// job itself rules out comes before what the member lacks, so that the reason shown is the one that its owner can act
+/// on.
+///
+/// # Errors
+/// The first reason that holds.
+pub fn judge(question: &Question<'_>, site: &Site<'_>) -> Result<u64, Exclusion> {
+    rule_out(question, site)?;
+    let is_short = site.limits.iter().any(|(_, capacity, used)| !capacity.has_room(*used, question.demand));
+    let shortage = if is_short { shortage(question, site) } else { None };
+    if let Some((whose, shortage)) = shortage.filter(|(_, shortage)| shortage.is_for_ever()) {
+        return Err(Exclusion::NoRoom { whose, shortage });
+    }
+    if site.paused {
+        return Err(Exclusion::Paused);
+    }
+    let target = site.member.namespace.target(question.namespace);
+    unavailable(site, target, question.now)?;
+    if let Some((whose, shortage)) = shortage {
+        return Err(Exclusion::NoRoom { whose, shortage });
+    }
+    let observed = room::observed(question.demand, site, target, question.now)?;
+    if let Some(by) = site.held_by {
+        return Err(Exclusion::Held { by: by.clone() });
+    }
+    Ok(observed)
+}
+
+/// The first shortage that no waiting helps against, else the first.
+fn shortage(question: &Question<'_>, site: &Site<'_>) -> Option<(Whose, Shortage)> {
+    let mut first = None;
+    for (whose, capacity, used) in site.limits {
+        if let Err(shortage) = capacity.fits(used, question.demand) {
+            if shortage.is_for_ever() {
+                return Some((whose, shortage));
+            }
+            first.get_or_insert((whose, shortage));
+        }
+    }
+    first
+}
+
+/// What only a change of the job, the queue or the member lifts.
+fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), Exclusion> {
+    let Question { constraints: Constraints { names, labels, tolerations }, spark_version, .. } = question;
+    let member = site.member;
+    if !names.is_empty() && !names.contains(site.cluster) {
+        return Err(Exclusion::NotNamed);
     }
     if !carries(&member.labels, labels) {
-        return Some(Exclusion::SelectorMismatch);
+        return Err(Exclusion::SelectorMismatch);
     }
-    if !runs(&member.spark_versions, &request.spark_version) {
-        let (wanted, offered) = (request.spark_version.clone(), member.spark_versions.clone());
-        return Some(Exclusion::SparkVersion { wanted, offered });
+    if let Some(Taint { key, value }) =
+        member.taints.iter().find(|taint| !tolerations.iter().any(|toleration| toleration.covers(taint)))
+    {
+        return Err(Exclusion::Taint { key: key.clone(), value: value.clone() });
     }
-    if let Some(refusal) = refused.iter().find(|r| r.cluster == *cluster) {
-        return Some(Exclusion::RefusedThisJob { reason: refusal.reason.clone() });
+    if !runs(&member.spark_versions, spark_version) {
+        let (wanted, offered) = (Arc::clone(spark_version), member.spark_versions.clone());
+        return Err(Exclusion::SparkVersion { wanted, offered });
     }
-    if route.weight == 0 {
-        return Some(Exclusion::WeightZero);
+    if let Err(inexpressible) = site.remote_queue {
+        return Err(Exclusion::Inexpressible(inexpressible.clone()));
     }
-    let fits =
-        |n: usize| limits.get(n).and_then(|(capacity, used)| capacity.fits(*used, request.demand).err());
-    let (of_member, of_route) = (fits(0), fits(1));
-    let for_ever = |shortage: &Option<Shortage>| shortage.as_ref().is_some_and(Shortage::is_for_ever);
-    if for_ever(&of_member) || for_ever(&of_route) {
-        let in_route = !for_ever(&of_member);
-        let shortage = if in_route { of_route } else { of_member };
-        return shortage.map(|shortage| Exclusion::NoRoom { in_route, shortage });
+    if let Some((_, reason)) = question.refused.iter().find(|(cluster, _)| cluster == site.cluster) {
+        return Err(Exclusion::RefusedThisJob { reason: reason.clone() });
     }
+    if site.route.weight == 0 {
+        return Err(Exclusion::WeightZero);
+    }
+    Ok(())
+}
+
+/// Whether the member takes anything at all now.
+fn unavailable(site: &Site<'_>, target: &Namespace, now: Timestamp) -> Result<(), Exclusion> {
+    let member = site.member;
     if member.cordoned {
-        return Some(Exclusion::Cordoned);
+        return Err(Exclusion::Cordoned);
     }
     match member.link {
-        LinkState::Lost { since } => return Some(Exclusion::Lost { since }),
-        LinkState::Suspect { .. } => return Some(Exclusion::Suspect),
+        LinkState::Lost { since } => return Err(Exclusion::Lost { since }),
+        LinkState::Suspect { .. } => return Err(Exclusion::Suspect),
         LinkState::Connecting | LinkState::Ready => {}
     }
     if let Some((reason, message)) = &member.fault {
-        return Some(Exclusion::NotReady { reason: reason.clone(), message: message.clone() });
+        return Err(Exclusion::NotReady { reason: reason.clone(), message: message.clone() });
     }
     if member.link == LinkState::Connecting || member.identity.is_none() {
-        let message = "the router is still connecting to it".to_owned();
-        return Some(Exclusion::NotReady { reason: "Connecting".to_owned(), message });
+        let message = "the router is still connecting to it".into();
+        return Err(Exclusion::NotReady { reason: "Connecting".into(), message });
     }
-    let target = member.namespace.target(namespace);
     if let Some((_, reason, _)) =
         member.blocked.iter().find(|(blocked, _, until)| blocked == target && *until > now)
     {
-        return Some(Exclusion::NamespaceBlocked { namespace: target.clone(), reason: reason.clone() });
+        return Err(Exclusion::NamespaceBlocked { namespace: target.clone(), reason: reason.clone() });
     }
-    if backing_off(cluster) {
-        return Some(Exclusion::BackingOff);
+    if site.backing_off {
+        return Err(Exclusion::BackingOff);
     }
-    match (of_member, of_route) {
-        (Some(shortage), _) => Some(Exclusion::NoRoom { in_route: false, shortage }),
-        (None, Some(shortage)) => Some(Exclusion::NoRoom { in_route: true, shortage }),
-        (None, None) => None,
-    }
+    Ok(())
 }
 
 /// An entry matches when it is the version or a dotted prefix of it.
-fn runs(offered: &[String], wanted: &str) -> bool {
+pub fn runs(offered: &[String], wanted: &str) -> bool {
     offered.is_empty()
         || offered.iter().any(|entry| {
             wanted.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
 }
 
-fn headroom(limits: [(Capacity, Resources); 2]) -> u64 {
+/// What the scarcest of the declared limits has free, in thousandths of it.
+pub(crate) fn headroom(limits: &[(Whose, &Capacity, Resources); 3]) -> u64 {
     let part = |limit: Option<u64>, used: u64| {
         let limit = limit?;
-        Some(u128::from(limit.saturating_sub(used)) * 1000 / u128::from(limit.max(1)))
+        // Thousandths of at most one, in a type that cannot overflow on the way.
+        u64::try_from(u128::from(limit.saturating_sub(used)) * 1000 / u128::from(limit.max(1))).ok()
     };
-    let scarcest = limits
-        .into_iter()
-        .flat_map(|(capacity, used)| {
+    limits
+        .iter()
+        .flat_map(|(_, capacity, used)| {
             [
                 part(capacity.jobs, used.jobs),
+                part(capacity.pods, used.pods),
+                part(capacity.executors, used.executors()),
                 part(capacity.cpu_milli, used.cpu_milli),
                 part(capacity.memory_bytes, used.memory_bytes),
             ]
         })
         .flatten()
         .min()
-        .unwrap_or(1000);
-    u64::try_from(scarcest).unwrap_or(1000)
+        .unwrap_or(1000)
 }
 
-/// The candidates among verdicts.
-pub fn candidates(verdicts: &[Verdict]) -> Vec<Candidate> {
-    verdicts
-        .iter()
-        .filter(|verdict| verdict.exclusion.is_none())
-        .map(|verdict| Candidate {
-            cluster: verdict.cluster.clone(),
-            weight: verdict.weight,
-            headroom: verdict.headroom,
-        })
-        .collect()
+/// The shortage of a job in some free room, beside our own demand that is not seen in it yet.
+fn shortage_in(free: &Capacity, most: &Capacity, unseen: Resources, demand: Resources) -> Option<Shortage> {
+    let mut shortage = free.fits(unseen, demand).err()?;
+    shortage.limit = shortage.dimension.of(most).unwrap_or(u64::MAX);
+    Some(shortage)
 }
 
 #[cfg(test)]
-#[path = "place_tests.rs"]
 mod tests;

@@ -77,6 +77,19 @@ pub enum Dimension {
     Memory,
 }
 
+impl Dimension {
+    /// This dimension of a capacity.
+    pub fn of(self, capacity: &Capacity) -> Option<u64> {
+        match self {
+            Self::Jobs => capacity.jobs,
+            Self::Pods => capacity.pods,
+            Self::Executors => capacity.executors,
+            Self::Cpu => capacity.cpu_milli,
+            Self::Memory => capacity.memory_bytes,
+        }
+    }
+}
+
 impl fmt::Display for Dimension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,7 +126,7 @@ pub struct Shortage {
     pub needed: u64,
     /// What is free.
     pub free: u64,
-    /// What there is at all: where `needed` is above it, waiting does not help.
+    /// What there is at all: where `needed` is above it, waiting does not help. `u64::MAX` where nobody knows.
     pub limit: u64,
 }
 
@@ -133,6 +146,8 @@ impl fmt::Display for Shortage {
         };
         if self.is_for_ever() {
             write!(f, "needs {} {}, has {} at all", show(self.needed), self.dimension, show(self.limit))
+        } else if self.limit == u64::MAX {
+            write!(f, "needs {} {}, {} free", show(self.needed), self.dimension, show(self.free))
         } else {
             write!(
                 f,
@@ -147,6 +162,55 @@ impl fmt::Display for Shortage {
 }
 
 impl Capacity {
+    /// Whether nothing is limited.
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The largest part of what is limited here that is taken, in 2^-20ths; `None` where nothing is limited. A limit of
+    /// 0 that is touched counts as far overdrawn.
+    pub fn taken(&self, used: Resources) -> Option<u64> {
+        let part = |limit: Option<u64>, used: u64| {
+            let part = (u128::from(used) << 20) / u128::from(limit?.max(1));
+            Some(u64::try_from(part).unwrap_or(u64::MAX))
+        };
+        [
+            part(self.jobs, used.jobs),
+            part(self.pods, used.pods),
+            part(self.executors, used.executors()),
+            part(self.cpu_milli, used.cpu_milli),
+            part(self.memory_bytes, used.memory_bytes),
+        ]
+        .into_iter()
+        .flatten()
+        .max()
+    }
+
+    /// The sum, dimension by dimension; what one side does not limit, the sum does not either.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        Self {
+            jobs: sum(self.jobs, other.jobs),
+            pods: sum(self.pods, other.pods),
+            executors: sum(self.executors, other.executors),
+            cpu_milli: sum(self.cpu_milli, other.cpu_milli),
+            memory_bytes: sum(self.memory_bytes, other.memory_bytes),
+        }
+    }
+
+    /// Whether `demand` fits beside what is `used`: [`Self::fits`] without a reason.
+    pub fn has_room(&self, used: Resources, demand: Resources) -> bool {
+        let has = |limit: Option<u64>, used: u64, needed: u64| {
+            limit.is_none_or(|limit| needed <= limit.saturating_sub(used))
+        };
+        has(self.jobs, used.jobs, demand.jobs)
+            && has(self.pods, used.pods, demand.pods)
+            && has(self.executors, used.executors(), demand.executors())
+            && has(self.cpu_milli, used.cpu_milli, demand.cpu_milli)
+            && has(self.memory_bytes, used.memory_bytes, demand.memory_bytes)
+    }
+
     /// Whether `demand` fits beside what is `used`.
     ///
     /// # Errors

@@ -91,7 +91,10 @@ mod tests {
         let after = |seconds: i64| Timestamp::from_second(1000 + seconds).unwrap();
         assert!(!seen.is_stale(Duration::from_secs(30), after(30)));
         assert!(seen.is_stale(Duration::from_secs(30), after(31)));
-        assert!(!seen.is_stale(Duration::from_secs(30), after(-5)), "a clock that went back makes nothing old");
+        assert!(
+            !seen.is_stale(Duration::from_secs(30), after(-5)),
+            "a clock that went back makes nothing old"
+        );
         assert!(!seen.is_stale(Duration::MAX, after(1_000_000)));
     }
 }

@@ -21,6 +21,7 @@ fn placement() -> Placement {
         name: RemoteName::from("daily-abc"),
         uid: None,
         queue: QueueName::from("etl"),
+        remote_queue: None,
         seq: 7,
         excluded: Vec::new(),
         at: at(0),
@@ -78,6 +79,8 @@ impl World {
             priority: 0,
             constraints: Constraints::default(),
             spark_version: "3.5".into(),
+            sub_queue: None,
+            parts: 0,
             demand: Resources::default(),
             spec_hash: String::new(),
         };

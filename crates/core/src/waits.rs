@@ -4,8 +4,8 @@
 //! is written only when it changes.
 
 use crate::{
-    id::{Namespace, QueueName},
-    place::{Exclusion, Verdict},
+    id::{ClusterName, Namespace, QueueName},
+    place::Exclusion,
 };
 
 /// Why a job is not placed.
@@ -25,61 +25,150 @@ pub struct Waits {
 const LISTED: usize = 10;
 
 impl Waits {
+    /// The reason of a job that has to be parsed again, with what its queue sets now, and asked for again.
+    pub const QUEUE_CHANGED: &'static str = "QueueChanged";
+
+    fn change(reason: &'static str, message: String) -> Self {
+        Self { reason, message, refused_by_all: false, needs_a_change: true }
+    }
+
+    fn time(reason: &'static str, message: String) -> Self {
+        Self { reason, message, refused_by_all: false, needs_a_change: false }
+    }
+
     pub(crate) fn unknown_queue(queue: &QueueName) -> Self {
-        Self {
-            reason: "QueueNotFound",
-            message: format!(
+        Self::change(
+            "QueueNotFound",
+            format!(
                 "SparkQueue {queue} does not exist; create it, or change spec.queue. The job goes on by itself then"
             ),
-            refused_by_all: false,
-            needs_a_change: true,
-        }
+        )
     }
 
     pub(crate) fn not_admitted(queue: &QueueName, namespace: &Namespace) -> Self {
-        Self {
-            reason: "NamespaceNotAdmitted",
-            message: format!(
+        Self::change(
+            "NamespaceNotAdmitted",
+            format!(
                 "SparkQueue {queue} does not admit namespace {namespace}: its namespaceSelector does not match the \
                  namespace's labels (a queue without a selector admits nobody, an empty one everybody)"
             ),
-            refused_by_all: false,
-            needs_a_change: true,
-        }
+        )
     }
 
-    pub(crate) fn for_verdicts(queue: &QueueName, verdicts: &[Verdict]) -> Self {
-        let excluded: Vec<_> =
-            verdicts.iter().filter_map(|v| Some((&v.cluster, v.exclusion.as_ref()?))).collect();
-        if excluded.iter().all(|(_, exclusion)| **exclusion == Exclusion::NoRoute) {
-            let message = if verdicts.is_empty() {
+    pub(crate) fn priority_too_high(queue: &QueueName, priority: i32, highest: i32) -> Self {
+        Self::change(
+            "PriorityTooHigh",
+            format!(
+                "spec.priority is {priority}, and SparkQueue {queue} allows at most {highest}; lower it. The job goes \
+                 on by itself then"
+            ),
+        )
+    }
+
+    pub(crate) fn queue_full(queue: &QueueName, most: u64) -> Self {
+        Self::time(
+            "QueueFull",
+            format!(
+                "SparkQueue {queue} takes at most {most} waiting jobs; this one gets in line when there are fewer"
+            ),
+        )
+    }
+
+    pub(crate) fn in_turn(queue: &QueueName) -> Self {
+        Self::time("InLine", format!("in line in SparkQueue {queue}; it is looked at in its turn"))
+    }
+
+    pub(crate) fn queue_changed(queue: &QueueName) -> Self {
+        Self::time(
+            Self::QUEUE_CHANGED,
+            format!("what SparkQueue {queue} sets on its jobs has changed; this one is looked at again"),
+        )
+    }
+
+    pub(crate) fn queue_pace(queue: &QueueName, per_minute: u32) -> Self {
+        Self::time(
+            "DispatchRate",
+            format!(
+                "SparkQueue {queue} starts at most {per_minute} jobs a minute; this one is next in its turn"
+            ),
+        )
+    }
+
+    pub(crate) fn member_pace(cluster: &ClusterName, per_minute: u32) -> Self {
+        Self::time(
+            "DispatchRate",
+            format!(
+                "goes to {cluster} by its share, and {cluster} is sent at most {per_minute} jobs a minute"
+            ),
+        )
+    }
+
+    pub(crate) fn member_backlog(cluster: &ClusterName, most: u64) -> Self {
+        Self::time(
+            "SubmissionBacklog",
+            format!(
+                "goes to {cluster} by its share, and the operator there has {most} applications yet to submit: no more \
+                 are sent until it has fewer"
+            ),
+        )
+    }
+
+    /// `excluded` are the members that the queue routes to, each with its reason; `fleet` counts all members.
+    pub(crate) fn for_exclusions(
+        queue: &QueueName,
+        fleet: usize,
+        excluded: &[(&ClusterName, &Exclusion)],
+    ) -> Self {
+        if excluded.is_empty() {
+            let message = if fleet == 0 {
                 format!("SparkQueue {queue} has no member to go to: no MemberCluster is registered")
             } else {
-                format!("SparkQueue {queue} has no route to any of the {} members", verdicts.len())
+                format!("SparkQueue {queue} has no route to any of the {fleet} members")
             };
-            return Self { reason: "NoRoute", message, refused_by_all: false, needs_a_change: true };
+            return Self::change("NoRoute", message);
         }
-        let has = |reason: &str| excluded.iter().any(|(_, exclusion)| exclusion.reason() == reason);
-        let only_a_change_helps = excluded.iter().all(|(_, exclusion)| exclusion.needs_a_change());
-        let (reason, lead) = if only_a_change_helps && has("NeverFits") {
-            ("NeverFits", "no member can ever take this job")
-        } else if only_a_change_helps {
-            ("NoClusterMatches", "no member can take this job")
-        } else if has("NoCapacity") || has("BackingOff") {
-            ("NoCapacity", "no member has room now")
-        } else {
-            ("NoClusterReady", "no member can take the job now")
-        };
-        let routed: Vec<_> =
-            excluded.iter().filter(|(_, exclusion)| **exclusion != Exclusion::NoRoute).collect();
+        let (reason, lead, only_a_change_helps) =
+            Self::sum_up(excluded.iter().map(|(_, exclusion)| *exclusion));
         let mut message = format!("{lead}: ");
+        let told: Vec<_> =
+            excluded.iter().filter(|(_, exclusion)| **exclusion != Exclusion::OtherTier).collect();
         let listed: Vec<_> =
-            routed.iter().take(LISTED).map(|(cluster, why)| format!("{cluster}: {why}")).collect();
+            told.iter().take(LISTED).map(|(cluster, why)| format!("{cluster}: {why}")).collect();
         message.push_str(&listed.join("; "));
-        if routed.len() > LISTED {
-            message.push_str(&format!("; and {} more", routed.len() - LISTED));
+        if told.len() > LISTED {
+            message.push_str(&format!("; and {} more", told.len() - LISTED));
         }
-        let refused_by_all = only_a_change_helps && has("RefusedThisJob");
+        let refused_by_all = only_a_change_helps
+            && excluded.iter().any(|(_, exclusion)| matches!(exclusion, Exclusion::RefusedThisJob { .. }));
         Self { reason, message, refused_by_all, needs_a_change: only_a_change_helps }
+    }
+
+    /// The word for all of them together, how to begin the sentence, and whether waiting alone does not help.
+    pub(crate) fn sum_up<'a>(
+        exclusions: impl Iterator<Item = &'a Exclusion>,
+    ) -> (&'static str, &'static str, bool) {
+        let mut only_a_change_helps = true;
+        let (mut never, mut full, mut limit, mut paused, mut stale) = (false, false, false, false, false);
+        for exclusion in exclusions {
+            only_a_change_helps &= exclusion.needs_a_change();
+            match exclusion.reason() {
+                "NeverFits" => never = true,
+                "NoCapacity" | "BackingOff" | "Held" => full = true,
+                "QueueLimit" => limit = true,
+                "QueuePaused" => paused = true,
+                "SignalStale" => stale = true,
+                _ => {}
+            }
+        }
+        let (reason, lead) = match () {
+            () if only_a_change_helps && never => ("NeverFits", "no member can ever take this job"),
+            () if only_a_change_helps => ("NoClusterMatches", "no member can take this job"),
+            () if paused => ("QueuePaused", "the queue is paused; its jobs wait until it is not"),
+            () if limit => ("QueueLimit", "the queue has all that it may have"),
+            () if full => ("NoCapacity", "no member has room now"),
+            () if stale => ("SignalStale", "no member is known to have room now"),
+            () => ("NoClusterReady", "no member can take the job now"),
+        };
+        (reason, lead, only_a_change_helps)
     }
 }

@@ -26,6 +26,49 @@ pub(crate) enum Command {
     /// Finds the hub as kubectl does: KUBECONFIG, ~/.kube/config, or the service account inside a pod. Stops on SIGTERM
     /// or Ctrl-C; running Spark jobs go on without it and are picked up again at the next start.
     Run(Box<Run>),
+    /// Say why a job runs where it runs, or what it waits for and where it could go.
+    ///
+    /// Reads jobs, queues, members and namespaces of the hub with your own rights (get and list on all of them) and asks
+    /// the router's own rules. Nothing is created or changed: a manifest given with -f is sent as a server-side dry run,
+    /// so that the hub's own checks are made too. Not known here, because only the router's memory has it: the tokens of
+    /// rate limits, and a quota that was full a second ago.
+    Explain(Explain),
+}
+
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  spark-router explain team-a/daily-report\n  spark-router explain daily-report -n team-a -o json\n  spark-router explain -f job.yaml"
+)]
+pub(crate) struct Explain {
+    /// The job: its name, or namespace/name.
+    #[arg(value_name = "[NAMESPACE/]NAME", required_unless_present = "file", conflicts_with = "file")]
+    pub job: Option<String>,
+
+    /// A RoutedSparkJob manifest that is not on the hub yet, YAML or JSON; - reads standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<std::path::PathBuf>,
+
+    /// Namespace of the job. Default: that of the manifest, else that of the kubeconfig's context.
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Context of the kubeconfig that leads to the hub. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
 }
 
 /// Flags of `run`.
@@ -94,7 +137,7 @@ mod tests {
     #[test]
     fn durations_are_read_and_refused_in_words() {
         let cli = Cli::try_parse_from(["spark-router", "run", "--retention-floor", "1s"]).unwrap();
-        let Command::Run(run) = cli.command;
+        let Command::Run(run) = cli.command else { panic!("it is run") };
         assert_eq!(run.retention_floor, Duration::from_secs(1));
         let error =
             Cli::try_parse_from(["spark-router", "run", "--retention-floor", "1d"]).unwrap_err().to_string();

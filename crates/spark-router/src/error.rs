@@ -39,6 +39,52 @@ pub(crate) enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The kubeconfig's context leads nowhere.
+    #[error("cannot use context {context:?} of the kubeconfig")]
+    Context {
+        /// As given.
+        context: String,
+        /// Why.
+        #[source]
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// The manifest cannot be read.
+    #[error("cannot read {file}")]
+    File {
+        /// As given.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The manifest is no RoutedSparkJob.
+    #[error("{file} is no RoutedSparkJob: {why}")]
+    Manifest {
+        /// As given.
+        file: String,
+        /// Which field, and what is wrong.
+        why: String,
+    },
+    /// The hub would refuse the manifest.
+    #[error("the hub would refuse it")]
+    Refused(#[source] Box<kube::Error>),
+    /// The hub could not be read.
+    #[error("cannot list {what} on the hub; explain needs get and list on {what}")]
+    List {
+        /// The resource.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No such job.
+    #[error("there is no RoutedSparkJob {name} in namespace {namespace}")]
+    NoJob {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// The hub loop ended by itself.
     #[error("the hub loop ended")]
     Controller(#[from] spark_router_controller::Error),

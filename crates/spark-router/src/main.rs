@@ -5,6 +5,7 @@
 mod admin;
 mod args;
 mod error;
+mod explain;
 mod telemetry;
 
 use std::{process::ExitCode, sync::Arc};
@@ -26,22 +27,30 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
-    let result = telemetry::start(&run.log, run.log_format).and_then(|()| {
-        // Both kube and the admin server use rustls; one provider for the process.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-        runtime.block_on(serve(*run))
-    });
+    // Both kube and the admin server use rustls; one provider for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let result = match Cli::parse().command {
+        Command::Run(run) => telemetry::start(&run.log, run.log_format).and_then(|()| {
+            let result = on_runtime(serve(*run));
+            if let Err(error) = &result {
+                tracing::error!(error = error as &dyn std::error::Error, "spark-router stops");
+            }
+            result
+        }),
+        Command::Explain(explain) => on_runtime(explain::explain(explain)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "spark-router stops");
             report(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(work)
 }
 
 /// The error and its causes on one line of stderr, also where logging could not be started.

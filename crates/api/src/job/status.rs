@@ -79,6 +79,12 @@ pub struct PlacementRecord {
     pub remote_uid: Option<String>,
     /// The queue that it was placed from.
     pub queue: String,
+    /// The queue that the member's batch scheduler was handed, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_queue: Option<String>,
+    /// Tier of the route that was taken. Left out in placements older than tiers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u32>,
     /// Number of the placement in the queue, from 1.
     pub seq: u64,
     /// Members of the queue that were no candidates: credits are replayed from it.

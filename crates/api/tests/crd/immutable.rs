@@ -52,6 +52,16 @@ fn before_the_first_placement_everything_can_be_changed() {
         }
         edit("open", json!({ "spec": { "queue": "other", "priority": 3 } })).await.unwrap();
         edit("open", json!({ "spec": { "placement": { "clusterNames": ["eu-1"] } } })).await.unwrap();
+        let tolerations = json!([{ "key": "phi" }]);
+        for placement in [json!({ "tolerations": tolerations }), json!({ "tolerations": null }), json!(null)]
+        {
+            edit("open", json!({ "spec": { "placement": placement } })).await.unwrap();
+        }
+        for (field, value) in [("subQueue", "a.b"), ("size", "large"), ("ttlAfterFinished", "1h")] {
+            for value in [json!(value), json!(null)] {
+                edit("open", json!({ "spec": { field: value } })).await.unwrap();
+            }
+        }
     });
 }
 
@@ -71,6 +81,10 @@ fn from_the_first_placement_the_spec_is_immutable() {
         let placement =
             edit("frozen", json!({ "spec": { "placement": { "clusterNames": ["eu-1"] } } })).await;
         frozen(placement.unwrap_err(), "placement added", "spec.placement");
+        for (field, value) in [("subQueue", "a.b"), ("size", "large")] {
+            let added = edit("frozen", json!({ "spec": { field: value } })).await;
+            frozen(added.unwrap_err(), "added", &format!("spec.{field}"));
+        }
         let priority = edit("frozen", json!({ "spec": { "priority": 9 } })).await;
         frozen(priority.unwrap_err(), "priority", "spec.priority");
 
@@ -97,6 +111,58 @@ fn a_placement_constraint_cannot_be_changed_or_dropped_either() {
         for placement in [json!(null), json!({ "clusterNames": ["eu-2"] }), json!({ "clusterNames": null })] {
             let message = edit("pinned", json!({ "spec": { "placement": placement } })).await.unwrap_err();
             assert!(message.contains("spec.placement is immutable"), "{message}");
+        }
+    });
+}
+
+#[test]
+fn tolerations_sub_queue_and_size_cannot_be_changed_or_dropped_either() {
+    run(async {
+        let mut spec = job();
+        let tolerations = json!([{ "key": "phi", "value": "yes" }]);
+        merge(
+            &mut spec,
+            &json!({ "placement": { "tolerations": tolerations }, "subQueue": "a.b", "size": "large" }),
+        );
+        create::<RoutedSparkJob>("tolerant", &spec).await.unwrap();
+        set_status("tolerant", placed()).await;
+        for tolerations in [
+            json!(null),
+            json!([]),
+            json!([{ "key": "phi", "value": "no" }]),
+            json!([{ "key": "phi", "operator": "Exists" }]),
+            json!([{ "key": "phi", "value": "yes", "effect": "NoSchedule" }]),
+            json!([{ "key": "phi", "value": "yes" }, { "operator": "Exists" }]),
+        ] {
+            let patch = json!({ "spec": { "placement": { "tolerations": tolerations } } });
+            let message = edit("tolerant", patch).await.expect_err(&tolerations.to_string());
+            assert!(message.contains("spec.placement is immutable"), "{message}");
+        }
+        // One field renamed to another must not pass for the same.
+        let renamed = json!({ "spec": { "placement": { "tolerations": null, "clusterNames": ["eu-1"] } } });
+        let message = edit("tolerant", renamed).await.unwrap_err();
+        assert!(message.contains("spec.placement is immutable"), "{message}");
+        for (field, value) in [("subQueue", "a.c"), ("size", "small")] {
+            for value in [json!(value), json!(null)] {
+                let message = edit("tolerant", json!({ "spec": { field: value } })).await.unwrap_err();
+                assert!(message.contains(&format!("spec.{field} is immutable")), "{message}");
+            }
+        }
+        // The same written out is no change.
+        let same = json!([{ "key": "phi", "operator": "Equal", "value": "yes" }]);
+        edit("tolerant", json!({ "spec": { "placement": { "tolerations": same } } })).await.unwrap();
+    });
+}
+
+#[test]
+fn the_time_to_live_can_be_changed_at_any_time() {
+    run(async {
+        create::<RoutedSparkJob>("mortal", &job()).await.unwrap();
+        set_status("mortal", placed()).await;
+        for ttl in [json!("1h"), json!("0s"), json!(null)] {
+            edit("mortal", json!({ "spec": { "ttlAfterFinished": ttl } })).await.unwrap();
+            let stored = api::<RoutedSparkJob>().await.get("mortal").await.unwrap().data;
+            assert_eq!(stored["spec"]["ttlAfterFinished"], ttl);
         }
     });
 }

@@ -18,6 +18,20 @@ fn a_job_is_kept_as_written_and_gets_its_defaults() {
 }
 
 #[test]
+fn a_toleration_gets_its_operator() {
+    run(async {
+        let mut spec = job();
+        merge(&mut spec, &json!({ "placement": { "tolerations": [{ "key": "phi" }] } }));
+        create::<RoutedSparkJob>("tolerates", &spec).await.unwrap();
+        let stored = api::<RoutedSparkJob>().await.get("tolerates").await.unwrap().data["spec"].clone();
+        assert_eq!(stored["placement"], json!({ "tolerations": [{ "key": "phi", "operator": "Equal" }] }));
+        // The type fills in the same.
+        let typed: RoutedSparkJobSpec = serde_json::from_value(spec).unwrap();
+        assert_eq!(serde_json::to_value(typed).unwrap()["placement"], stored["placement"]);
+    });
+}
+
+#[test]
 fn a_status_in_a_manifest_does_not_place_a_job() {
     run(async {
         let object = json!({
@@ -35,6 +49,7 @@ fn what_a_job_may_say() {
     let template = |patch: Value| json!({ "template": patch });
     let spec = |patch: Value| json!({ "template": { "spec": patch } });
     let metadata = |patch: Value| json!({ "template": { "metadata": patch } });
+    let tolerating = |toleration: Value| json!({ "placement": { "tolerations": [toleration] } });
     let cases = [
         (json!({}), None),
         (json!({ "priority": -5 }), None),
@@ -74,6 +89,54 @@ fn what_a_job_may_say() {
         (
             metadata(json!({ "labels": { "long": "l".repeat(64) } })),
             Some("template.metadata.labels.long: Too long"),
+        ),
+        (json!({ "subQueue": "reports.daily", "size": "large", "ttlAfterFinished": "24h" }), None),
+        (json!({ "subQueue": "" }), Some("spec.subQueue: Invalid value")),
+        (json!({ "subQueue": "reports..daily" }), Some("spec.subQueue: Invalid value")),
+        (json!({ "subQueue": "Reports" }), Some("spec.subQueue: Invalid value")),
+        (json!({ "subQueue": "q".repeat(200) }), None),
+        (json!({ "subQueue": "q".repeat(201) }), Some("spec.subQueue: Too long")),
+        (json!({ "size": "x.large" }), Some("spec.size: Invalid value")),
+        (json!({ "size": "l".repeat(64) }), Some("spec.size: Too long")),
+        (json!({ "ttlAfterFinished": "1d" }), Some("spec.ttlAfterFinished: Invalid value")),
+        (tolerating(json!({ "key": "phi" })), None),
+        (
+            tolerating(json!({ "key": "phi", "operator": "Equal", "value": "yes", "effect": "NoSchedule" })),
+            None,
+        ),
+        (tolerating(json!({ "key": "example.com/phi", "operator": "Exists" })), None),
+        (tolerating(json!({ "operator": "Exists" })), None),
+        (tolerating(json!({ "key": "", "operator": "Exists", "value": "" })), None),
+        (
+            tolerating(json!({ "value": "yes" })),
+            Some("a toleration without key must have the operator Exists: it then tolerates every taint"),
+        ),
+        (
+            tolerating(json!({ "key": "", "value": "yes" })),
+            Some("a toleration without key must have the operator Exists: it then tolerates every taint"),
+        ),
+        (
+            tolerating(json!({ "key": "phi", "operator": "Exists", "value": "yes" })),
+            Some(
+                "a toleration with the operator Exists must have no value: it tolerates every value of the key",
+            ),
+        ),
+        (
+            tolerating(json!({ "key": "phi", "operator": "In" })),
+            Some(r#"supported values: "Equal", "Exists""#),
+        ),
+        (
+            tolerating(json!({ "key": "phi", "effect": "NoExecute" })),
+            Some(r#"supported values: "NoSchedule""#),
+        ),
+        (tolerating(json!({ "key": "a b" })), Some("spec.placement.tolerations[0].key: Invalid value")),
+        (
+            tolerating(json!({ "key": "phi", "value": "a b" })),
+            Some("spec.placement.tolerations[0].value: Invalid value"),
+        ),
+        (
+            json!({ "placement": { "tolerations": vec![json!({ "key": "a" }); 33] } }),
+            Some("spec.placement.tolerations: Too many: 33: must have at most 32 items"),
         ),
         (json!({ "placement": { "clusterNames": ["a", "a"] } }), Some("Duplicate value")),
         (

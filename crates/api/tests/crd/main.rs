@@ -5,9 +5,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+mod documented;
 mod immutable;
 mod job;
-mod platform;
+mod member;
+mod parts;
+mod queue;
 mod shown;
 mod status;
 
@@ -19,8 +22,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 use spark_router_api::{
-    MemberCluster, MemberClusterSpec, MemberClusterStatus, RoutedSparkJob, RoutedSparkJobStatus, SparkQueue,
-    SparkQueueStatus, condition, names,
+    MemberCluster, MemberClusterSpec, MemberClusterStatus, RoutedSparkJob, RoutedSparkJobSpec,
+    RoutedSparkJobStatus, SparkQueue, SparkQueueSpec, SparkQueueStatus, condition, names,
 };
 use spark_router_testkit::{Cluster, Fleet, chain, manifest};
 use tokio::{runtime::Runtime, sync::OnceCell};

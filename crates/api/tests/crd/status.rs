@@ -62,6 +62,13 @@ fn the_statuses_of_members_and_queues_are_kept_whole() {
             "unansweredSince": "2026-01-01T00:00:00Z", "lastProbeTime": "2026-01-01T00:00:00Z",
             "serverVersion": "v1.36.3", "operatorVersion": "2.5.2", "activeJobs": 3,
             "ledger": { "jobs": 3, "pods": 9, "cpuMilli": 9000, "memoryBytes": 1 },
+            "queues": [
+                { "name": "etl", "placed": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1 }, "signal": {
+                    "source": "YuniKorn", "freeCpuMilli": 500, "freeMemoryBytes": 2, "freePods": 3, "freeJobs": 4,
+                    "observedAt": "2026-01-01T00:00:00Z", "stale": true, "message": "503",
+                } },
+                { "name": "adhoc", "placed": { "jobs": 2, "pods": 6, "cpuMilli": 6000, "memoryBytes": 0 } },
+            ],
             "abandoned": [{ "jobUid": "u", "attempt": 1, "namespace": "n", "remoteName": "r", "at": "2026-01-01T00:00:00Z" }],
         });
         let typed: MemberClusterStatus = serde_json::from_value(member.clone()).unwrap();
@@ -93,7 +100,7 @@ fn full_status() -> RoutedSparkJobStatus {
         "specHash": "abc", "cluster": "eu-1", "attempt": 2,
         "placement": {
             "cluster": "eu-1", "memberIdentity": "id", "attempt": 2, "namespace": "default", "remoteName": "r", "remoteUid": "u",
-            "queue": "etl", "seq": 9_007_199_254_740_993_i64, "excluded": ["us-1"], "at": "2026-01-01T00:00:00Z",
+            "queue": "etl", "remoteQueue": "root.etl", "tier": 1, "seq": 9_007_199_254_740_993_i64, "excluded": ["us-1"], "at": "2026-01-01T00:00:00Z",
             "demand": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1_099_511_627_776_i64 },
             "renderHash": "def", "why": "least served",
         },

@@ -10,6 +10,7 @@ use spark_router_core::{
     job::Request,
     refusal::RefusalClass,
     step::{Cause, refused_by_all},
+    waits::Waits,
 };
 use tracing::info;
 
@@ -30,6 +31,8 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
     let Ok(request) = &job.request else { return Ok(Next::Again) };
     match context.dispatcher.ask(applicant(job, request)).await? {
         Answer::Place(decision) => commit(at, context, request, *decision).await,
+        // It was parsed with what the queue set before.
+        Answer::Wait(waits) if waits.reason == Waits::QUEUE_CHANGED => Ok(Next::Again),
         Answer::Wait(waits) if waits.refused_by_all => {
             finish::finish(at, context, refused_by_all(&job.record)).await
         }
@@ -69,12 +72,14 @@ async fn commit(
         remote_name: name.as_str().to_owned(),
         remote_uid: None,
         queue: decision.queue.as_str().to_owned(),
+        remote_queue: decision.remote_queue.as_deref().map(str::to_owned),
+        tier: Some(decision.choice.tier),
         seq: decision.seq,
-        excluded: decision.excluded.iter().map(|cluster| cluster.as_str().to_owned()).collect(),
+        excluded: decision.choice.excluded().map(|cluster| cluster.as_str().to_owned()).collect(),
         at: Time(convert::to_the_second(at.now)),
         demand: convert::demand(decision.demand),
         render_hash: None,
-        why: Some(decision.why),
+        why: Some(decision.choice.why(&decision.cluster)),
     };
     record.render_hash = Some(member.render_hash(&at.order(&convert::placement(&record))));
     let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
@@ -89,7 +94,7 @@ async fn commit(
         entry.turn_to(Some(turned));
         entry.sends.placed_here = true;
     });
-    context.dispatcher.committed(job.uid.clone(), placement).await;
+    context.dispatcher.committed(job.uid.clone(), job.key.namespace.clone(), placement).await;
     context.metrics.placements.get_or_create(&labels).inc();
     let latency = &context.metrics.placement_latency;
     latency.get_or_create(&QueueLabels { queue: labels.queue }).observe(seconds_since(job.created));

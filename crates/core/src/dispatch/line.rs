@@ -1,22 +1,27 @@
-//! One queue: its facts, its credits, and who waits in it.
+//! One queue: its facts, its credits, and who waits in it in which order.
 //!
-//! Owns the parts of the dispatcher's state that belong to one queue.
+//! Owns the parts of the dispatcher's state that belong to one queue. Waiting jobs that are alike for placement form a
+//! class, and each class is represented by its first job: a pass asks once for each class, so that a long queue costs no
+//! more than a short one.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
 
-use super::Applicant;
+use super::Choice;
 use crate::{
     credit::Credits,
-    id::{ClusterName, JobKey, Namespace},
-    job::Constraints,
-    place::QueueFacts,
+    id::{ClusterName, JobKey, JobUid, Namespace},
+    job::{Constraints, Refused, Request},
+    ledger::Slot,
+    pace::Bucket,
+    place::{Inexpressible, Order, QueueFacts, QueueLimits},
     resources::Resources,
     selector::Selector,
     waits::Waits,
@@ -25,28 +30,91 @@ use crate::{
 /// The shortest and the longest time that a route backs off after a full quota.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-pub(super) type Rank = (Reverse<i32>, Timestamp, JobKey);
+/// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Rank {
+    pub(super) priority: Reverse<i32>,
+    pub(super) created: Timestamp,
+    pub(super) key: JobKey,
+}
+
+/// Jobs that are ordered among themselves by rank alone: all of a `Fifo` queue, one namespace of a `FairShare` one.
+pub(super) type Group = Option<Namespace>;
 
 /// One queue: its facts, its credits and who waits in it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    pub(super) facts: Option<QueueFacts>,
+    pub(super) facts: Option<Arc<QueueFacts>>,
     pub(super) admits: Option<Selector>,
     pub(super) credits: Credits,
     pub(super) placed: BTreeMap<ClusterName, u64>,
     pub(super) seq: u64,
-    pub(super) classes: HashMap<Arc<Class>, Waiting>,
+    /// Members that it routes to, by name.
+    pub(super) routed: Vec<Routed>,
+    /// Its tiers, lowest first.
+    pub(super) tiers: Vec<u32>,
+    pub(super) bucket: Bucket,
+    classes: HashMap<Arc<Class>, Waiting>,
+    /// The first job of each class.
+    heads: BTreeMap<Group, BTreeMap<Rank, Arc<Class>>>,
+    waiting: u64,
+    /// Jobs that may not wait in line: beyond the queue's limit, or of too high a priority. They are called when they may.
+    pub(super) turned_away: BTreeMap<Rank, JobUid>,
     /// Classes that nobody was asked for yet.
     pub(super) fresh: HashSet<Arc<Class>>,
     /// Room may have appeared since the last pass.
     pub(super) dirty: bool,
+    /// Where the last pass over everybody stopped: whoever comes behind was not asked yet.
+    resume: Option<(Group, Rank)>,
+    /// The next pass goes on there, whatever happened since: else those behind would never be asked in a busy queue.
+    is_resume_due: bool,
+    /// The last choice made, for the next one that is the same.
+    pub(super) last_choice: Option<Arc<Choice>>,
+    /// A pass is due then although nothing happens.
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+/// A member that the queue routes to.
+#[derive(Clone, Debug)]
+pub(super) struct Routed {
+    pub(super) member: Slot,
+    pub(super) cluster: ClusterName,
+    /// Which of the queue's routes it is.
+    pub(super) route: usize,
+    pub(super) weight: u32,
+    pub(super) tier: u32,
+    /// The queue of its batch scheduler, for jobs that name none below it.
+    pub(super) remote_queue: Result<Option<Arc<str>>, Inexpressible>,
+}
+
+/// The first job of a class, which finds no room.
+#[derive(Clone, Debug)]
+pub(super) struct Blocked {
+    pub(super) job: JobUid,
+    /// Since when smaller jobs pass it, or since when a member is held for it.
+    pub(super) since: Timestamp,
+    /// The member that is held for it.
+    pub(super) holds: Option<Slot>,
+}
+
+/// Whom a pass asks beside the new classes.
+pub(super) enum Errand {
+    Everybody,
+    /// In this group those behind this job, in the other groups everybody.
+    Behind(Group, Rank),
+    Nobody,
 }
 
 /// The waiting jobs of one class, and what they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    pub(super) jobs: BTreeMap<Rank, Applicant>,
+    pub(super) jobs: BTreeMap<Rank, JobUid>,
     pub(super) waits: Option<Waits>,
+    /// Since when each tier has had no room for them. Kept as long as some of them wait: whatever room appeared since
+    /// was taken by those before them.
+    pub(super) full_since: BTreeMap<u32, Timestamp>,
+    /// Its first job finds no room while others may.
+    pub(super) blocked: Option<Blocked>,
 }
 
 /// A route that met a full quota.
@@ -60,38 +128,195 @@ pub(super) struct Backoff {
     pub(super) over: bool,
 }
 
+/// What makes two applicants of a queue equal for placement.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Class {
+    pub(super) namespace: Namespace,
+    pub(super) constraints: Constraints,
+    pub(super) spark_version: Arc<str>,
+    pub(super) sub_queue: Option<Arc<str>>,
+    pub(super) demand: Resources,
+    pub(super) parts: u64,
+    /// Members that refused it, and their reasons.
+    pub(super) refused: Vec<(ClusterName, Arc<str>)>,
+}
+
+impl Class {
+    pub(super) fn of(namespace: &Namespace, request: &Request, refused: &[Refused]) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            constraints: request.constraints.clone(),
+            spark_version: request.spark_version.clone(),
+            sub_queue: request.sub_queue.clone(),
+            demand: request.demand,
+            parts: request.parts,
+            refused: refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect(),
+        }
+    }
+}
+
 impl Line {
+    /// Adds a waiting job. Returns its class.
+    pub(super) fn join(&mut self, class: Class, rank: Rank, uid: JobUid) -> Arc<Class> {
+        let known = self.classes.get_key_value(&class).map(|(class, _)| class.clone());
+        let class = known.unwrap_or_else(|| Arc::new(class));
+        let group = self.group(&class);
+        let waiting = self.classes.entry(class.clone()).or_default();
+        let head = waiting.jobs.first_key_value().map(|(rank, _)| rank.clone());
+        if waiting.waits.is_none() {
+            self.fresh.insert(class.clone());
+        }
+        if head.as_ref().is_none_or(|head| rank < *head) {
+            let heads = self.heads.entry(group).or_default();
+            if let Some(head) = head {
+                heads.remove(&head);
+            }
+            heads.insert(rank.clone(), class.clone());
+        }
+        waiting.jobs.insert(rank, uid);
+        self.waiting += 1;
+        class
+    }
+
+    /// Takes a waiting job out. Returns the member that was held for it.
+    pub(super) fn leave(&mut self, class: &Arc<Class>, rank: &Rank) -> Option<Slot> {
+        let group = self.group(class);
+        let waiting = self.classes.get_mut(class)?;
+        let was_head = waiting.jobs.first_key_value().is_some_and(|(head, _)| head == rank);
+        let uid = waiting.jobs.remove(rank)?;
+        self.waiting -= 1;
+        let next = waiting.jobs.first_key_value().map(|(rank, _)| rank.clone());
+        if was_head {
+            let heads = self.heads.entry(group.clone()).or_default();
+            heads.remove(rank);
+            if let Some(next) = &next {
+                heads.insert(next.clone(), class.clone());
+            }
+            if heads.is_empty() {
+                self.heads.remove(&group);
+            }
+        }
+        let held = waiting.blocked.take_if(|blocked| blocked.job == uid).and_then(|blocked| blocked.holds);
+        if next.is_none() {
+            self.classes.remove(class);
+            self.fresh.remove(class);
+        }
+        held
+    }
+
+    /// The last pass stopped behind `rank`, because too many were asked in vain.
+    pub(super) fn stop_at(&mut self, group: Group, rank: Rank, now: Timestamp) {
+        self.resume.get_or_insert((group, rank));
+        self.wake_at(now);
+    }
+
+    /// Whether somebody has to be asked.
+    pub(super) fn is_due(&self) -> bool {
+        self.dirty || self.resume.is_some() || !self.fresh.is_empty()
+    }
+
+    /// Whom a pass has to ask beside the new classes: everybody, everybody behind some job, or nobody.
+    pub(super) fn take_errand(&mut self) -> Errand {
+        if let Some((group, rank)) = self.resume.take_if(|_| self.is_resume_due || !self.dirty) {
+            self.is_resume_due = false;
+            return Errand::Behind(group, rank);
+        }
+        if std::mem::take(&mut self.dirty) {
+            self.is_resume_due = self.resume.is_some();
+            return Errand::Everybody;
+        }
+        Errand::Nobody
+    }
+
+    /// The group that a class is ordered in.
+    pub(super) fn group(&self, class: &Class) -> Group {
+        match self.facts.as_ref().map(|facts| &facts.order) {
+            Some(Order::FairShare { .. }) => Some(class.namespace.clone()),
+            Some(Order::Fifo) | None => None,
+        }
+    }
+
+    /// Orders everybody anew, after the queue's order changed.
+    pub(super) fn regroup(&mut self) {
+        self.heads.clear();
+        let heads: Vec<_> = self
+            .classes
+            .iter()
+            .filter_map(|(class, waiting)| {
+                let (rank, _) = waiting.jobs.first_key_value()?;
+                Some((self.group(class), rank.clone(), class.clone()))
+            })
+            .collect();
+        for (group, rank, class) in heads {
+            self.heads.entry(group).or_default().insert(rank, class);
+        }
+    }
+
+    /// The groups in which somebody waits.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.heads.keys()
+    }
+
+    /// The first job of a class in a group, after `rank` if one is given, with its class.
+    pub(super) fn next_head(&self, group: &Group, after: Option<&Rank>) -> Option<(&Rank, &Arc<Class>)> {
+        let heads = self.heads.get(group)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        heads.range((from, Bound::Unbounded)).next()
+    }
+
+    /// The first job of a class.
+    pub(super) fn head_of(&self, class: &Class) -> Option<(&Rank, &JobUid)> {
+        self.classes.get(class)?.jobs.first_key_value()
+    }
+
+    pub(super) fn waiting(&self, class: &Class) -> Option<&Waiting> {
+        self.classes.get(class)
+    }
+
+    pub(super) fn waiting_mut(&mut self, class: &Class) -> Option<&mut Waiting> {
+        self.classes.get_mut(class)
+    }
+
+    pub(super) fn classes(&self) -> impl Iterator<Item = &Waiting> {
+        self.classes.values()
+    }
+
+    pub(super) fn each_class(&self) -> impl Iterator<Item = (&Arc<Class>, &Waiting)> {
+        self.classes.iter()
+    }
+
+    /// What it may hold; nothing is limited where its facts are not known.
+    pub(super) fn limits(&self) -> QueueLimits {
+        self.facts.as_ref().map(|facts| facts.limits).unwrap_or_default()
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Whether anybody waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting == 0
+    }
+
     pub(super) fn book(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
         self.credits.book(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
-        let placed = self.placed.entry(picked.clone()).or_default();
-        *placed = placed.saturating_add(1);
+        match self.placed.get_mut(picked) {
+            Some(placed) => *placed = placed.saturating_add(1),
+            None => drop(self.placed.insert(picked.clone(), 1)),
+        }
     }
 
     pub(super) fn unbook(&mut self, among: &[(ClusterName, u32)], picked: &ClusterName) {
         self.credits.unbook(among.iter().map(|(cluster, weight)| (cluster, *weight)), picked);
-        let placed = self.placed.entry(picked.clone()).or_default();
-        *placed = placed.saturating_sub(1);
-    }
-}
-
-/// What makes two applicants of a queue equal for placement.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Class {
-    pub(super) namespace: Namespace,
-    pub(super) constraints: Constraints,
-    pub(super) spark_version: String,
-    pub(super) demand: Resources,
-    pub(super) refused: Vec<ClusterName>,
-}
-
-impl Class {
-    pub(super) fn of(applicant: &Applicant) -> Self {
-        Self {
-            namespace: applicant.key.namespace.clone(),
-            constraints: applicant.request.constraints.clone(),
-            spark_version: applicant.request.spark_version.clone(),
-            demand: applicant.request.demand,
-            refused: applicant.refused.iter().map(|r| r.cluster.clone()).collect(),
+        if let Some(placed) = self.placed.get_mut(picked) {
+            *placed = placed.saturating_sub(1);
         }
+    }
+
+    /// A pass is due at `at`, or earlier if one is due earlier already.
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |wake| wake.min(at)));
     }
 }

@@ -1,182 +1,202 @@
-//! A pass over the waiting jobs: who is next, and where.
+//! A pass over the waiting jobs: who is next, until nobody can be placed.
 //!
-//! Owns no state of its own. Looks only at what changed: new classes by themselves, whole queues when room appears.
+//! Owns no state of its own. Looks only at what changed: new classes by themselves, a whole queue when room may have
+//! appeared. Queues take turns after every single placement, so that none takes what another is entitled to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
 use super::{
-    Applicant, Booking, Decision, Dispatcher, Passed, later,
-    line::{Backoff, Class, Line, Rank},
+    Dispatcher, Passed,
+    decide::Miss,
+    index,
+    line::{Class, Errand, Group, Rank},
+    order::Turn,
 };
-use crate::{
-    credit::Candidate,
-    id::{ClusterName, QueueName},
-    place::{self, Question, QueueFacts, Verdict},
-    waits::Waits,
-};
+use crate::{ledger::Slot, waits::Waits};
+
+/// Classes of one queue that are asked in vain before the queue rests; the next pass goes on behind them. Bounds what one
+/// event costs, however many jobs of different shapes wait.
+const ASKED_IN_VAIN: u32 = 256;
+
+/// What a pass still has to ask of one queue.
+#[derive(Default)]
+struct Agenda {
+    /// The next class of each group by its turn.
+    next: BTreeMap<Turn, (Option<Group>, Rank, Arc<Class>)>,
+    in_vain: u32,
+}
 
 impl Dispatcher {
     /// Places what can be placed.
     pub fn pass(&mut self, now: Timestamp) -> Passed {
-        for ((queue, _), backoff) in self.backoffs.iter_mut().filter(|(_, b)| !b.over && b.until <= now) {
-            backoff.over = true;
-            if let Some(line) = self.lines.get_mut(queue) {
-                line.dirty = true;
+        let mut passed = Passed { rephrased: std::mem::take(&mut self.called_in), ..Passed::default() };
+        self.wake_up(now);
+        let mut agendas: BTreeMap<Slot, Agenda> = BTreeMap::new();
+        let mut due = BTreeSet::new();
+        for queue in (0..self.lines.len()).map(super::number) {
+            if self.lines[index(queue)].is_due() {
+                agendas.insert(queue, self.agenda(queue));
+                due.insert((self.queue_turn(queue), queue));
             }
         }
-        let due = self.lines.iter().filter(|(_, line)| line.dirty || !line.fresh.is_empty());
-        let queues: Vec<_> = due.map(|(queue, _)| queue.clone()).collect();
-        let mut passed = Passed::default();
-        for queue in queues {
-            self.pass_queue(&queue, now, &mut passed);
+        while let Some((_, queue)) = due.pop_first() {
+            let Some(agenda) = agendas.get_mut(&queue) else { continue };
+            if self.place_next(queue, agenda, now, &mut passed) {
+                due.insert((self.queue_turn(queue), queue));
+            }
         }
+        passed.rephrased.append(&mut self.called_in);
         passed
     }
 
-    fn pass_queue(&mut self, queue: &QueueName, now: Timestamp, passed: &mut Passed) {
-        let Some(line) = self.lines.get_mut(queue) else { return };
-        let fresh = std::mem::take(&mut line.fresh);
-        let classes: Vec<Arc<Class>> = if std::mem::take(&mut line.dirty) {
-            line.classes.keys().cloned().collect()
-        } else {
-            fresh.into_iter().collect()
+    /// Marks what time alone has changed.
+    fn wake_up(&mut self, now: Timestamp) {
+        for ((queue, _), backoff) in self.backoffs.iter_mut().filter(|(_, b)| !b.over && b.until <= now) {
+            backoff.over = true;
+            self.lines[index(*queue)].dirty = true;
+        }
+        for line in self.lines.iter_mut().filter(|line| line.wake_at.is_some_and(|at| at <= now)) {
+            line.wake_at = None;
+            line.dirty = true;
+        }
+    }
+
+    fn agenda(&mut self, queue: Slot) -> Agenda {
+        let line = &mut self.lines[index(queue)];
+        let (fresh, errand) = (std::mem::take(&mut line.fresh), line.take_errand());
+        let mut agenda = Agenda::default();
+        for class in fresh {
+            self.go_on_in_class(queue, &mut agenda, &class);
+        }
+        let stopped = match errand {
+            Errand::Nobody => return agenda,
+            Errand::Everybody => None,
+            Errand::Behind(group, rank) => Some((group, rank)),
         };
-        let first = |line: &Line, class: &Arc<Class>| {
-            let (rank, _) = line.classes.get(class)?.jobs.first_key_value()?;
-            Some((rank.clone(), class.clone()))
-        };
-        // The head of each class, best first. Reserving only takes room away: where the head finds none, nobody behind
-        // it does.
-        let mut heads: BTreeMap<Rank, Arc<Class>> =
-            classes.iter().filter_map(|class| first(line, class)).collect();
-        while let Some((rank, class)) = heads.pop_first() {
-            let head =
-                self.lines.get(queue).and_then(|line| line.classes.get(&class)?.jobs.get(&rank).cloned());
-            let Some(applicant) = head else { continue };
-            match self.decide(&applicant, now) {
-                Ok(decision) => {
-                    passed.decided.push((applicant.uid.clone(), applicant.key));
-                    if let Some(waiting) =
-                        self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(&class))
-                    {
+        let line = &self.lines[index(queue)];
+        for group in line.groups() {
+            let after = stopped.as_ref().filter(|(stopped, _)| stopped == group).map(|(_, rank)| rank);
+            if let Some((rank, class)) = line.next_head(group, after) {
+                let turn = self.turn(queue, class, rank);
+                agenda.next.insert(turn, (Some(group.clone()), rank.clone(), class.clone()));
+            }
+        }
+        agenda
+    }
+
+    /// Places one job of a queue. Whether it did: then the queue may have another turn.
+    fn place_next(&mut self, queue: Slot, agenda: &mut Agenda, now: Timestamp, passed: &mut Passed) -> bool {
+        while let Some((turn, (group, rank, class))) = agenda.next.pop_first() {
+            let line = &self.lines[index(queue)];
+            let Some((head, job)) = line.head_of(&class) else {
+                self.go_on(queue, agenda, group, &rank);
+                continue;
+            };
+            if *head != rank {
+                // It was placed or left meanwhile; the next of its class has its own turn.
+                self.go_on(queue, agenda, group, &rank);
+                continue;
+            }
+            let is_turn = self.turn(queue, &class, &rank);
+            if is_turn != turn {
+                // Its namespace got more since.
+                agenda.next.insert(is_turn, (group, rank, class));
+                continue;
+            }
+            let job = job.clone();
+            match self.decide(queue, &class, &rank, &job, now) {
+                Ok(()) => {
+                    passed.decided.push((job.clone(), rank.key.clone()));
+                    if let Some(waiting) = self.lines[index(queue)].waiting_mut(&class) {
                         // Those behind it are asked next: what they waited for is not known any more.
                         waiting.waits = None;
                     }
-                    self.leave(&applicant.uid);
-                    self.decided.insert(applicant.uid, decision);
-                    heads.extend(self.lines.get(queue).and_then(|line| first(line, &class)));
+                    self.leave(&job);
+                    match group {
+                        Some(_) => self.go_on(queue, agenda, group, &rank),
+                        None => self.go_on_in_class(queue, agenda, &class),
+                    }
+                    return true;
                 }
-                Err(waits) => self.rephrase(queue, &class, waits, passed),
+                Err(miss) => {
+                    let stop = self.missed(queue, &class, miss, passed);
+                    if stop {
+                        return false;
+                    }
+                    agenda.in_vain += u32::from(group.is_some());
+                    if agenda.in_vain == ASKED_IN_VAIN
+                        && let Some(group) = &group
+                    {
+                        self.lines[index(queue)].stop_at(group.clone(), rank.clone(), now);
+                        // New classes are asked in any case, once each.
+                        agenda.next.retain(|_, (group, ..)| group.is_none());
+                    }
+                    self.go_on(queue, agenda, group, &rank);
+                }
             }
         }
+        false
     }
 
-    /// Notes what a class waits for, and whom that is news to.
-    fn rephrase(&mut self, queue: &QueueName, class: &Arc<Class>, waits: Waits, passed: &mut Passed) {
-        let Some(waiting) = self.lines.get_mut(queue).and_then(|line| line.classes.get_mut(class)) else {
-            return;
+    /// Puts the next class of a group on the agenda.
+    fn go_on(&self, queue: Slot, agenda: &mut Agenda, group: Option<Group>, after: &Rank) {
+        let Some(group) = group.filter(|_| agenda.in_vain < ASKED_IN_VAIN) else { return };
+        if let Some((rank, class)) = self.lines[index(queue)].next_head(&group, Some(after)) {
+            let turn = self.turn(queue, class, rank);
+            agenda.next.insert(turn, (Some(group), rank.clone(), class.clone()));
+        }
+    }
+
+    /// Puts the next job of a class on the agenda.
+    fn go_on_in_class(&self, queue: Slot, agenda: &mut Agenda, class: &Arc<Class>) {
+        if let Some((rank, _)) = self.lines[index(queue)].head_of(class) {
+            let turn = self.turn(queue, class, rank);
+            // Where its group has it on the agenda, the group goes on from there.
+            agenda.next.entry(turn).or_insert_with(|| (None, rank.clone(), class.clone()));
+        }
+    }
+
+    /// Notes what a class waits for, and whom that is news to. Whether its whole queue has to wait.
+    fn missed(&mut self, queue: Slot, class: &Arc<Class>, miss: Miss, passed: &mut Passed) -> bool {
+        let (waits, stop) = match miss {
+            Miss::AsBefore => return false,
+            Miss::Waits(waits) => (waits, false),
+            Miss::Queue(waits) => (waits, true),
+            Miss::Outdated(waits) => {
+                if let Some(waiting) = self.lines[index(queue)].waiting_mut(class)
+                    && waiting.waits.as_ref() != Some(&waits)
+                {
+                    let jobs = waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone()));
+                    passed.rephrased.extend(jobs);
+                    waiting.waits = Some(*waits);
+                }
+                return false;
+            }
         };
-        let said = waiting.waits.as_ref().map(|before| (before.reason, before.refused_by_all));
+        if stop {
+            // Nobody else is asked: what they wait for is the same.
+            let classes: Vec<_> =
+                self.lines[index(queue)].each_class().map(|(class, _)| class.clone()).collect();
+            for class in classes {
+                self.rephrase(queue, &class, &waits, passed);
+            }
+        } else {
+            self.rephrase(queue, class, &waits, passed);
+        }
+        stop
+    }
+
+    fn rephrase(&mut self, queue: Slot, class: &Arc<Class>, waits: &Waits, passed: &mut Passed) {
+        let Some(waiting) = self.lines[index(queue)].waiting_mut(class) else { return };
+        let before = waiting.waits.replace(waits.clone());
+        let said = before.as_ref().map(|before| (before.reason, before.refused_by_all));
         if said.is_some_and(|said| said != (waits.reason, waits.refused_by_all)) {
-            passed.rephrased.extend(waiting.jobs.values().map(|job| (job.uid.clone(), job.key.clone())));
+            passed.rephrased.extend(waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone())));
         }
-        waiting.waits = Some(waits);
     }
-
-    fn decide(&mut self, applicant: &Applicant, now: Timestamp) -> Result<Decision, Waits> {
-        let name = &applicant.request.queue;
-        let Some(line) = self.lines.get(name) else { return Err(Waits::unknown_queue(name)) };
-        let Some(queue) = &line.facts else { return Err(Waits::unknown_queue(name)) };
-        let namespace = &applicant.key.namespace;
-        let labels = self.namespaces.get(namespace);
-        if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
-            return Err(Waits::not_admitted(name, namespace));
-        }
-        let verdicts = self.verdicts(applicant, queue, now);
-        let candidates = place::candidates(&verdicts);
-        let Some(picked) = line.credits.pick(&candidates).cloned() else {
-            return Err(Waits::for_verdicts(name, &verdicts));
-        };
-        let member = self.fleet.get(&picked.cluster);
-        let (Some(member), Some(identity)) = (member, member.and_then(|m| m.identity.clone())) else {
-            return Err(Waits::for_verdicts(name, &verdicts));
-        };
-        let excluded: Vec<_> = verdicts
-            .iter()
-            .filter(|v| v.exclusion.is_some() && v.weight > 0)
-            .map(|v| v.cluster.clone())
-            .collect();
-        let decision = Decision {
-            key: applicant.key.clone(),
-            request: applicant.request.clone(),
-            cluster: picked.cluster.clone(),
-            identity,
-            namespace: member.namespace.target(namespace).clone(),
-            queue: name.clone(),
-            seq: line.seq.saturating_add(1),
-            excluded,
-            demand: applicant.request.demand,
-            at: now,
-            why: why(&picked.cluster, &candidates, &verdicts),
-        };
-        if let Some(backoff) = self.backoffs.get_mut(&(name.clone(), picked.cluster.clone())) {
-            // Half open: one goes through and shows whether there is room again; the others wait for its answer.
-            *backoff = Backoff { until: later(now, backoff.delay), over: false, ..*backoff };
-        }
-        let among: Vec<_> = candidates.into_iter().map(|c| (c.cluster, c.weight)).collect();
-        if let Some(line) = self.lines.get_mut(name) {
-            line.seq = decision.seq;
-            line.book(&among, &picked.cluster);
-        }
-        self.ledger.reserve(applicant.uid.clone(), picked.cluster.clone(), name.clone(), decision.demand);
-        let booking = Booking { queue: name.clone(), cluster: picked.cluster, among };
-        self.booked.insert(applicant.uid.clone(), booking);
-        Ok(decision)
-    }
-
-    pub(super) fn verdicts(&self, applicant: &Applicant, queue: &QueueFacts, now: Timestamp) -> Vec<Verdict> {
-        let question = Question {
-            request: &applicant.request,
-            namespace: &applicant.key.namespace,
-            refused: &applicant.refused,
-            now,
-        };
-        place::weigh(question, queue, &self.fleet, &self.ledger, |cluster| {
-            let route = (queue.name.clone(), cluster.clone());
-            self.backoffs.get(&route).is_some_and(|backoff| backoff.until > now)
-        })
-    }
-}
-
-/// `weight 50 of 100 among a, b, c; not d (Cordoned)`.
-fn why(picked: &ClusterName, candidates: &[Candidate], verdicts: &[Verdict]) -> String {
-    let sum: u64 = candidates.iter().map(|c| u64::from(c.weight)).sum();
-    let weight = candidates.iter().find(|c| c.cluster == *picked).map_or(0, |c| c.weight);
-    let list = |names: Vec<String>| {
-        const SHOWN: usize = 8;
-        let more = names.len().saturating_sub(SHOWN);
-        let mut text = names.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            text.push_str(&format!(" and {more} more"));
-        }
-        text
-    };
-    let mut text = format!("weight {weight} of {sum}");
-    if candidates.len() > 1 {
-        text.push_str(&format!(
-            " among {}",
-            list(candidates.iter().map(|c| c.cluster.to_string()).collect())
-        ));
-    }
-    let not: Vec<_> = verdicts
-        .iter()
-        .filter(|v| v.weight > 0)
-        .filter_map(|v| Some(format!("{} ({})", v.cluster, v.exclusion.as_ref()?.reason())))
-        .collect();
-    if !not.is_empty() {
-        text.push_str(&format!("; not {}", list(not)));
-    }
-    text
 }

@@ -29,7 +29,8 @@ pub struct Installation<'a> {
 }
 
 impl<'a> Installation<'a> {
-    /// Applies `deploy/kustomize/hub` to the hub, without the Deployment.
+    /// Applies `deploy/kustomize/hub` to the hub, without the Deployment. Of its admission policy jobs of the admin see
+    /// nothing: the group `system:masters` has every verb.
     pub async fn new(fleet: &'a Fleet) -> Result<Self, Error> {
         apply(fleet.hub(), "hub").await?;
         Ok(Self { fleet, members: Mutex::default() })

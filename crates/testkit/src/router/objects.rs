@@ -6,9 +6,13 @@
 use serde_json::{Value, json};
 use spark_router_api::API_VERSION;
 
-/// A MemberCluster that refers to the Secret of the same name; `overrides` is merged into its spec (a null removes).
+/// A MemberCluster that refers to the Secret of the same name, and that may be fed as fast as it takes; `overrides` is
+/// merged into its spec (a null removes).
 pub fn member_cluster(name: &str, overrides: Value) -> Value {
-    let mut spec = json!({"connection": {"kubeconfigSecret": {"name": name}}});
+    // Tests send more in a second than an operator is trusted with in a minute.
+    let limits =
+        json!({"dispatchesPerMinute": 1_000_000, "dispatchBurst": 10_000, "submissionBacklog": 100_000});
+    let mut spec = json!({"connection": {"kubeconfigSecret": {"name": name}}, "limits": limits});
     merge(&mut spec, overrides);
     json!({"apiVersion": API_VERSION, "kind": "MemberCluster", "metadata": {"name": name}, "spec": spec})
 }

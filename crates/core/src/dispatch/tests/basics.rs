@@ -1,114 +1,14 @@
-use proptest::prelude::*;
+//! Decisions, withdrawals and restarts of one simple queue.
 
 use super::*;
-use crate::{
-    job::Constraints,
-    place::{NamespaceRule, Route, RouteClusters},
-    resources::Capacity,
-};
-
-fn now() -> Timestamp {
-    Timestamp::from_second(1_000_000).unwrap()
-}
-
-fn member(jobs: Option<u64>) -> MemberFacts {
-    MemberFacts {
-        identity: Some(MemberIdentity::from("id")),
-        link: LinkState::Ready,
-        fault: None,
-        cordoned: false,
-        labels: BTreeMap::new(),
-        spark_versions: Vec::new(),
-        capacity: Capacity { jobs, ..Capacity::default() },
-        namespace: NamespaceRule::SameAsJob,
-        blocked: Vec::new(),
-    }
-}
-
-fn queue(name: &str, weights: &[(&str, u32)]) -> QueueFacts {
-    let routes = weights.iter().map(|(cluster, weight)| Route {
-        clusters: RouteClusters::Names(vec![ClusterName::from(*cluster)]),
-        weight: *weight,
-        capacity: Capacity::default(),
-    });
-    QueueFacts { name: QueueName::from(name), routes: routes.collect() }
-}
-
-fn applicant(name: &str, queue: &str, priority: i32) -> Applicant {
-    Applicant {
-        uid: JobUid::from(name),
-        key: JobKey { namespace: Namespace::from("team-a"), name: name.to_owned() },
-        created: now(),
-        request: Arc::new(Request {
-            queue: QueueName::from(queue),
-            priority,
-            constraints: Constraints::default(),
-            spark_version: "3.5.4".to_owned(),
-            demand: Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: 1 },
-            spec_hash: String::new(),
-        }),
-        refused: Vec::new(),
-    }
-}
-
-/// Members with room for that many jobs each, one queue `etl` over all of them with the given weights.
-fn dispatcher(members: &[(&str, u32, Option<u64>)]) -> Dispatcher {
-    let mut dispatcher = Dispatcher::default();
-    dispatcher.set_namespace(Namespace::from("team-a"), Some(BTreeMap::new()));
-    for (name, _, jobs) in members {
-        dispatcher.set_member(ClusterName::from(*name), member(*jobs));
-    }
-    let weights: Vec<_> = members.iter().map(|(name, weight, _)| (*name, *weight)).collect();
-    dispatcher.set_queue(queue("etl", &weights), Some(Selector::default()), Checkpoint::default());
-    dispatcher
-}
-
-fn place(dispatcher: &mut Dispatcher, name: &str) -> Answer {
-    dispatcher.enqueue(applicant(name, "etl", 0));
-    dispatcher.pass(now());
-    dispatcher.answer(&JobUid::from(name)).unwrap()
-}
-
-/// Puts a decision on record.
-fn commit(dispatcher: &mut Dispatcher, uid: &JobUid) {
-    let Some(Answer::Place(decision)) = dispatcher.answer(uid) else { panic!("{uid} is not decided") };
-    dispatcher.committed(uid, &placement(&decision));
-}
-
-/// The jobs that a pass decides.
-fn decided(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<JobUid> {
-    dispatcher.pass(now).decided.into_iter().map(|(uid, _)| uid).collect()
-}
-
-fn cluster(answer: &Answer) -> &str {
-    match answer {
-        Answer::Place(decision) => decision.cluster.as_str(),
-        Answer::Wait(waits) => waits.reason,
-    }
-}
-
-fn placement(decision: &Decision) -> Placement {
-    Placement {
-        cluster: decision.cluster.clone(),
-        identity: decision.identity.clone(),
-        attempt: crate::id::Attempt::FIRST,
-        namespace: decision.namespace.clone(),
-        name: crate::id::RemoteName::from("x"),
-        uid: None,
-        queue: decision.queue.clone(),
-        seq: decision.seq,
-        excluded: decision.excluded.clone(),
-        at: decision.at,
-        demand: decision.demand,
-    }
-}
+use crate::health::LinkState;
 
 #[test]
 fn a_decision_stays_until_it_is_committed() {
     let mut d = dispatcher(&[("a", 1, None), ("b", 1, None)]);
     let first = place(&mut d, "one");
     assert_eq!(place(&mut d, "one"), first);
-    assert_eq!(d.ledger().total_of(&QueueName::from("etl")).jobs, 1);
+    assert_eq!(d.of_queue(&QueueName::from("etl")).jobs, 1);
 }
 
 #[test]
@@ -173,9 +73,8 @@ fn a_withdrawn_placement_costs_no_share_and_no_room() {
             d.withdraw(&uid, Some(&placement(&decision)), Withdrawal::Other, now());
         }
     }
-    let etl = QueueName::from("etl");
-    assert_eq!(d.ledger().of(&etl, &ClusterName::from("a")).jobs, 5);
-    assert_eq!(d.ledger().of(&etl, &ClusterName::from("b")).jobs, 5);
+    assert_eq!(d.on_member(&ClusterName::from("a")).jobs, 5);
+    assert_eq!(d.on_member(&ClusterName::from("b")).jobs, 5);
 }
 
 #[test]
@@ -213,10 +112,10 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
     let weights: Vec<_> = members.iter().map(|(name, weight, _)| (*name, *weight)).collect();
     restarted.set_queue(queue("etl", &weights), Some(Selector::default()), checkpoint);
     for (uid, placement) in placements.iter().rev() {
-        restarted.restore(uid, placement, false);
+        restarted.restore(uid, &Namespace::from("team-a"), placement, false);
     }
     restarted.replay();
-    assert_eq!(restarted.ledger().total_of(&QueueName::from("etl")).jobs, 7);
+    assert_eq!(restarted.of_queue(&QueueName::from("etl")).jobs, 7);
     for n in 7..30 {
         let name = format!("job-{n}");
         assert_eq!(place(&mut d, &name), place(&mut restarted, &name));
@@ -265,9 +164,9 @@ fn a_placement_by_another_process_moves_the_reservation_there() {
     let Answer::Place(decision) = place(&mut d, "one") else { panic!("there is room") };
     assert_eq!(decision.cluster.as_str(), "a");
     let elsewhere = Placement { cluster: ClusterName::from("b"), ..placement(&decision) };
-    d.committed(&JobUid::from("one"), &elsewhere);
-    assert_eq!(d.ledger().on(&ClusterName::from("a")).jobs, 0);
-    assert_eq!(d.ledger().on(&ClusterName::from("b")).jobs, 1);
+    d.committed(&JobUid::from("one"), &Namespace::from("team-a"), &elsewhere);
+    assert_eq!(d.on_member(&ClusterName::from("a")).jobs, 0);
+    assert_eq!(d.on_member(&ClusterName::from("b")).jobs, 1);
     assert_eq!(cluster(&place(&mut d, "two")), "a");
 }
 
@@ -291,46 +190,4 @@ fn most_members_suspect_at_once_is_our_own_fault() {
     d.set_member(ClusterName::from("b"), suspect);
     assert!(d.is_fleet_in_doubt());
     assert_eq!(cluster(&place(&mut d, "one")), "c", "it still places where probes answer");
-}
-
-proptest! {
-    /// Jobs come, end and are withdrawn in any order: no member ever holds more than it declares, every job is in at
-    /// most one place, and the books balance when all is over.
-    #[test]
-    fn capacity_is_never_overrun(
-        caps in prop::collection::vec(0u64..4, 1..5),
-        steps in prop::collection::vec((0u8..20, 0u8..4), 1..200),
-    ) {
-        let names: Vec<_> = (0..caps.len()).map(|n| format!("m{n}")).collect();
-        let members: Vec<_> = names.iter().zip(&caps).map(|(n, c)| (n.as_str(), 1, Some(*c))).collect();
-        let mut d = dispatcher(&members);
-        let mut placed: BTreeMap<String, Placement> = BTreeMap::new();
-        for (job, action) in steps {
-            let name = format!("job-{job}");
-            let uid = JobUid::new(name.clone());
-            match action {
-                0 | 1 if !placed.contains_key(&name) => d.enqueue(applicant(&name, "etl", i32::from(job % 3))),
-                2 => {
-                    placed.remove(&name);
-                    d.forget(&uid);
-                }
-                3 => if let Some(placement) = placed.remove(&name) {
-                    d.withdraw(&uid, Some(&placement), Withdrawal::Other, now());
-                },
-                _ => {}
-            }
-            for uid in decided(&mut d, now()) {
-                let Some(Answer::Place(decision)) = d.answer(&uid) else { panic!("a decided job has a decision") };
-                commit(&mut d, &uid);
-                prop_assert!(placed.insert(uid.to_string(), placement(&decision)).is_none(), "placed twice");
-            }
-            for (name, _, cap) in &members {
-                prop_assert!(d.ledger().on(&ClusterName::from(*name)).jobs <= cap.unwrap());
-            }
-            let total = u64::try_from(placed.len()).unwrap();
-            prop_assert_eq!(d.ledger().total_of(&QueueName::from("etl")).jobs, total);
-            let room: u64 = caps.iter().sum();
-            prop_assert!(d.standing(&QueueName::from("etl")).0.queued == 0 || total == room, "nobody waits beside room");
-        }
-    }
 }

@@ -1,0 +1,89 @@
+//! Everything of the hub that decisions rest on, as lists.
+//!
+//! Owns copies of what was read. The dispatcher made from it is what the router itself would make after a start.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace as HubNamespace;
+use kube::{ResourceExt, core::PartialObjectMeta};
+use spark_router_api::{MemberCluster, RoutedSparkJob, SparkQueue, condition};
+use spark_router_core::{
+    dispatch::Dispatcher,
+    id::{ClusterName, JobUid, Namespace},
+};
+
+use super::applicant;
+use crate::convert;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    /// The jobs of all namespaces.
+    pub jobs: Vec<RoutedSparkJob>,
+    /// The queues.
+    pub queues: Vec<SparkQueue>,
+    /// The members.
+    pub members: Vec<MemberCluster>,
+    /// The hub's namespaces.
+    pub namespaces: Vec<PartialObjectMeta<HubNamespace>>,
+}
+
+impl Picture {
+    /// The dispatcher that a start from this picture makes, with every waiting job in its line.
+    pub fn dispatcher(&self, now: Timestamp) -> Dispatcher {
+        let mut dispatcher = Dispatcher::default();
+        for namespace in &self.namespaces {
+            let labels = namespace.metadata.labels.clone().unwrap_or_default();
+            dispatcher.set_namespace(Namespace::new(namespace.name_any()), Some(labels));
+        }
+        for object in &self.members {
+            let cluster = ClusterName::new(object.name_any());
+            dispatcher.set_member(cluster.clone(), convert::member_on_record(object));
+            dispatcher.set_signals(&cluster, convert::signals_on_record(object, now).into());
+        }
+        // One that cannot be read takes nothing, as in the router.
+        for (facts, admits, checkpoint) in self.queues.iter().filter_map(|queue| convert::queue(queue).ok()) {
+            dispatcher.set_queue(facts, admits, checkpoint);
+        }
+        for job in &self.jobs {
+            let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };
+            let Some(placement) = &status.placement else { continue };
+            let finished = condition::is_true(&status.conditions, condition::FINISHED);
+            let owner = Namespace::new(job.namespace().unwrap_or_default());
+            dispatcher.restore(&JobUid::new(&uid), &owner, &convert::placement(placement), finished);
+            if status.application.as_ref().is_some_and(|application| application.submission_id.is_some()) {
+                dispatcher.submitted(&JobUid::new(&uid));
+            }
+        }
+        dispatcher.replay();
+        let parse = |job: &RoutedSparkJob| convert::job(job, self.queue(&job.spec.queue)).ok();
+        for job in self.jobs.iter().filter_map(parse).map(|parsed| parsed.job) {
+            let waits =
+                job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
+            if let (true, Ok(request)) = (waits, &job.request) {
+                dispatcher.enqueue(applicant(&job, request));
+            }
+        }
+        dispatcher
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &str) -> Option<&SparkQueue> {
+        self.queues.iter().find(|queue| queue.name_any() == name)
+    }
+
+    /// The job of that name.
+    pub fn job(&self, namespace: &str, name: &str) -> Option<&RoutedSparkJob> {
+        self.jobs.iter().find(|job| job.namespace().as_deref() == Some(namespace) && job.name_any() == name)
+    }
+
+    /// A manifest as if it had been created just now.
+    pub fn as_created(mut object: RoutedSparkJob, now: Timestamp) -> RoutedSparkJob {
+        let metadata = &mut object.metadata;
+        metadata.uid.get_or_insert_with(|| "not-on-the-hub".to_owned());
+        metadata.creation_timestamp.get_or_insert(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+        metadata.namespace.get_or_insert_with(|| "default".to_owned());
+        metadata.name.get_or_insert_with(|| "unnamed".to_owned());
+        object.status = None;
+        object
+    }
+}

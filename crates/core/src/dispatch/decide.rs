@@ -1,0 +1,487 @@
+//! One decision: the verdict on each member, the lowest tier with room, whose turn it is, and how fast it may go.
+//!
+//! Owns no state of its own. Limits of speed delay and never exclude: the member whose turn it is is waited for, or the
+//! shares would turn into thirds under every burst.
+
+use std::{fmt, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{
+    Booking, Decision, Dispatcher, Verdict,
+    hold::Asker,
+    index,
+    line::{Backoff, Class, Line, Rank, Routed},
+};
+use crate::{
+    id::{ClusterName, JobUid, QueueName},
+    ledger::{Ledger, Reservation, Slot},
+    pace::after,
+    place::{
+        self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
+        RouteSignal, Site, Whose,
+    },
+    resources::{Capacity, Resources},
+    waits::Waits,
+};
+
+/// Among whom a placement was decided, and why not the others. Shared by all decisions that were made alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The tier that had room.
+    pub tier: u32,
+    /// Whether the queue has more than one.
+    pub tiered: bool,
+    /// The candidates and their weights, by name.
+    pub among: Vec<(ClusterName, u32)>,
+    /// The other members of the queue with a weight, each with its reason.
+    pub not: Vec<(ClusterName, &'static str)>,
+}
+
+impl Choice {
+    /// The members of the queue that were no candidates: what credits are replayed from.
+    pub fn excluded(&self) -> impl Iterator<Item = &ClusterName> {
+        self.not.iter().map(|(cluster, _)| cluster)
+    }
+
+    /// `weight 50 of 100 among a, b, c; not d (Cordoned)`.
+    pub fn why(&self, picked: &ClusterName) -> String {
+        struct List<'a, T>(&'a [T], fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result);
+        impl<T> fmt::Display for List<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                const SHOWN: usize = 8;
+                for (n, item) in self.0.iter().take(SHOWN).enumerate() {
+                    f.write_str(if n == 0 { "" } else { ", " })?;
+                    self.1(item, f)?;
+                }
+                match self.0.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
+        }
+        let sum: u64 = self.among.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let weight =
+            self.among.iter().find(|(cluster, _)| cluster == picked).map_or(0, |(_, weight)| *weight);
+        let mut text = format!("weight {weight} of {sum}");
+        if self.among.len() > 1 {
+            text.push_str(&format!(" among {}", List(&self.among, |(cluster, _), f| write!(f, "{cluster}"))));
+        }
+        if self.tiered {
+            text.push_str(&format!(" in tier {}", self.tier));
+        }
+        if !self.not.is_empty() {
+            let not = List(&self.not, |(cluster, reason), f| write!(f, "{cluster} ({reason})"));
+            text.push_str(&format!("; not {not}"));
+        }
+        text
+    }
+}
+
+/// Why the first job of a class was not placed.
+pub(super) enum Miss {
+    /// It waits for this; others of its queue may still be placed.
+    Waits(Box<Waits>),
+    /// The same as the class was told before.
+    AsBefore,
+    /// Nobody of this queue is placed before that.
+    Queue(Box<Waits>),
+    /// What its queue sets has changed since it asked: it has to ask again.
+    Outdated(Box<Waits>),
+}
+
+/// A verdict on each member of a queue, in the order of its routes.
+struct Verdicts {
+    /// Those that could take it, and what the scarcest thing that they signal has free.
+    open: Vec<(usize, u64)>,
+    /// Why the others do not.
+    excluded: Vec<(usize, Exclusion)>,
+}
+
+impl Dispatcher {
+    /// Decides for the first job of a class, and reserves.
+    pub(super) fn decide(
+        &mut self,
+        queue: Slot,
+        class: &Arc<Class>,
+        rank: &Rank,
+        job: &JobUid,
+        now: Timestamp,
+    ) -> Result<(), Miss> {
+        let name = &self.names[index(queue)];
+        let line = &self.lines[index(queue)];
+        let Some(facts) = line.facts.clone() else {
+            return Err(Miss::Waits(Box::new(Waits::unknown_queue(name))));
+        };
+        let labels = self.namespaces.get(&class.namespace);
+        if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
+            return Err(Miss::Waits(Box::new(Waits::not_admitted(name, &class.namespace))));
+        }
+        if class.parts != facts.parts {
+            return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
+        }
+        if let Some(pace) = facts.limits.pace {
+            let ready = line.bucket.ready_at(pace, now);
+            if ready > now {
+                let waits = Waits::queue_pace(name, pace.per_minute);
+                self.lines[index(queue)].wake_at(ready);
+                return Err(Miss::Queue(Box::new(waits)));
+            }
+        }
+        let mut verdicts = self.weigh_routed(queue, &facts, class, rank, job, now);
+        let (tier, among, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
+        let Some(picked) = picked else {
+            let miss = self.miss(queue, class, &verdicts.excluded);
+            self.blocked(queue, class, (rank, job), &verdicts.excluded, now);
+            return Err(miss);
+        };
+        self.reserve(queue, &facts, class, rank, job, (tier, &among, picked), &verdicts.excluded, now);
+        Ok(())
+    }
+
+    /// The lowest tier with room, its candidates, and which of them has its turn, as places among the routed ones.
+    fn choose(
+        &mut self,
+        queue: Slot,
+        facts: &QueueFacts,
+        class: &Class,
+        verdicts: &mut Verdicts,
+        now: Timestamp,
+    ) -> Result<(u32, Vec<usize>, Option<usize>), Miss> {
+        let mut among = Vec::with_capacity(verdicts.open.len());
+        let line = &mut self.lines[index(queue)];
+        for n in 0..line.tiers.len() {
+            let tier = line.tiers[n];
+            among.clear();
+            let is_here = |n: &usize| line.routed.get(*n).is_some_and(|routed| routed.tier == tier);
+            among.extend(verdicts.open.iter().map(|(n, _)| *n).filter(is_here));
+            let last = n + 1 == line.tiers.len();
+            let mut delayed = None;
+            let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+            let headroom = |place: usize| {
+                let routed = &line.routed[among[place]];
+                let observed =
+                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
+                let member = self.seats[index(routed.member)].facts.as_ref();
+                let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
+                    place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
+                });
+                declared.unwrap_or_default().min(observed)
+            };
+            if let Some(picked) = line.credits.pick(candidates, headroom) {
+                let routed = among[picked];
+                let cluster = &line.routed[routed].cluster;
+                let seat = &mut self.seats[index(line.routed[routed].member)];
+                let Some(member) = &seat.facts else { continue };
+                let (pace, most) = (member.pace, member.backlog);
+                let ready = seat.bucket.ready_at(pace, now);
+                if self.ledger.unsubmitted(line.routed[routed].member) >= most {
+                    seat.is_backed_up = true;
+                    delayed = Some((None, Waits::member_backlog(cluster, most)));
+                } else if ready > now {
+                    delayed = Some((Some(ready), Waits::member_pace(cluster, pace.per_minute)));
+                } else {
+                    // Whatever else could take it is in another tier.
+                    let others = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier != tier);
+                    verdicts.excluded.extend(others.map(|(n, _)| (*n, Exclusion::OtherTier)));
+                    return Ok((tier, among, Some(routed)));
+                }
+            } else if !verdicts
+                .excluded
+                .iter()
+                .any(|(n, exclusion)| line.routed[*n].tier == tier && !exclusion.needs_a_change())
+            {
+                // Nobody here could ever take it: there is nothing to wait for.
+                continue;
+            }
+            let spills_at = facts.spill_after.filter(|_| !last).map(|spill_after| {
+                let since =
+                    line.waiting_mut(class).map(|waiting| *waiting.full_since.entry(tier).or_insert(now));
+                after(since.unwrap_or(now), spill_after)
+            });
+            let spills = match (&delayed, spills_at) {
+                (None, None) => true,
+                (Some(_), None) => false,
+                (_, Some(at)) => at <= now,
+            };
+            if let Some(at) = spills_at.filter(|at| *at > now) {
+                line.wake_at(at);
+            }
+            if spills && !last {
+                continue;
+            }
+            if let Some((ready, waits)) = delayed {
+                if let Some(ready) = ready {
+                    line.wake_at(ready);
+                }
+                return Err(Miss::Waits(Box::new(waits)));
+            }
+            if !last {
+                let higher = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier > tier);
+                verdicts.excluded.extend(higher.map(|(n, _)| (*n, Exclusion::OtherTier)));
+            }
+            break;
+        }
+        Ok((0, among, None))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what one decision is made of, used once")]
+    fn reserve(
+        &mut self,
+        queue: Slot,
+        facts: &QueueFacts,
+        class: &Arc<Class>,
+        rank: &Rank,
+        job: &JobUid,
+        (tier, among, picked): (u32, &[usize], usize),
+        excluded: &[(usize, Exclusion)],
+        now: Timestamp,
+    ) {
+        let line = &self.lines[index(queue)];
+        let routed = line.routed[picked].clone();
+        let route = &facts.routes[routed.route];
+        let choice = choice(line, tier, among, excluded);
+        let seat = &mut self.seats[index(routed.member)];
+        let Some((member, identity)) =
+            seat.facts.as_ref().and_then(|member| Some((member.clone(), member.identity.clone()?)))
+        else {
+            return;
+        };
+        seat.bucket.take(member.pace, now);
+        let below = class.sub_queue.as_deref();
+        let remote_queue = remote_queue(&facts.name, route, &member, below).ok().flatten();
+        let target = member.namespace.target(&class.namespace).clone();
+        let cluster_queue = match &route.signal {
+            Some(RouteSignal::Kueue { cluster_queue }) => Some(cluster_queue.clone()),
+            Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
+        };
+        if let Some(backoff) = self.backoffs.get_mut(&(queue, routed.member)) {
+            // Half open: one goes through and shows whether there is room again; the others wait for its answer.
+            *backoff = Backoff { until: after(now, backoff.delay), over: false, ..*backoff };
+        }
+        let line = &mut self.lines[index(queue)];
+        if let Some(pace) = facts.limits.pace {
+            line.bucket.take(pace, now);
+        }
+        line.seq = line.seq.saturating_add(1);
+        line.book(&choice.among, &routed.cluster);
+        line.last_choice = Some(choice.clone());
+        let decision = Decision {
+            key: rank.key.clone(),
+            cluster: routed.cluster,
+            identity,
+            namespace: target.clone(),
+            queue: self.names[index(queue)].clone(),
+            remote_queue: remote_queue.clone(),
+            seq: line.seq,
+            demand: class.demand,
+            at: now,
+            choice: choice.clone(),
+        };
+        let reservation = Reservation {
+            member: routed.member,
+            queue,
+            owner: class.namespace.clone(),
+            target,
+            remote_queue,
+            cluster_queue,
+            demand: class.demand,
+        };
+        self.ledger.reserve(job.clone(), reservation);
+        let booking = Booking { queue, member: routed.member, choice, class: Some(class.clone()) };
+        self.booked.insert(job.clone(), booking);
+        self.decided.insert(job.clone(), decision);
+    }
+
+    /// What a class that finds no member is told. A text is only made where it says something new.
+    fn miss(&self, queue: Slot, class: &Class, excluded: &[(usize, Exclusion)]) -> Miss {
+        let line = &self.lines[index(queue)];
+        let (reason, _, needs_a_change) = Waits::sum_up(excluded.iter().map(|(_, exclusion)| exclusion));
+        let said = line.waiting(class).and_then(|waiting| waiting.waits.as_ref());
+        if !excluded.is_empty()
+            && said.is_some_and(|said| (said.reason, said.needs_a_change) == (reason, needs_a_change))
+        {
+            return Miss::AsBefore;
+        }
+        let told: Vec<_> =
+            excluded.iter().map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion)).collect();
+        Miss::Waits(Box::new(Waits::for_exclusions(&self.names[index(queue)], self.fleet_size(), &told)))
+    }
+
+    fn weigh_routed(
+        &self,
+        queue: Slot,
+        facts: &QueueFacts,
+        class: &Class,
+        rank: &Rank,
+        job: &JobUid,
+        now: Timestamp,
+    ) -> Verdicts {
+        let line = &self.lines[index(queue)];
+        let question = question(class, now);
+        let asker = (self.holds > 0).then(|| Asker {
+            job,
+            queue,
+            turn: self.turn(queue, class, rank),
+            queue_turn: self.queue_turn(queue),
+        });
+        let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
+        for (n, routed) in line.routed.iter().enumerate() {
+            match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
+                Some(Ok(free)) => verdicts.open.push((n, free)),
+                Some(Err(exclusion)) => verdicts.excluded.push((n, exclusion)),
+                None => {}
+            }
+        }
+        verdicts
+    }
+
+    fn judge(
+        &self,
+        queue: Slot,
+        facts: &QueueFacts,
+        routed: &Routed,
+        class: &Class,
+        question: &Question<'_>,
+        asker: Option<&Asker<'_>>,
+    ) -> Option<Result<u64, Exclusion>> {
+        let seat = &self.seats[index(routed.member)];
+        let member = seat.facts.as_ref()?;
+        let route = facts.routes.get(routed.route)?;
+        let of_class;
+        let remote_queue = if class.sub_queue.is_some() {
+            of_class = remote_queue(&facts.name, route, member, class.sub_queue.as_deref());
+            &of_class
+        } else {
+            &routed.remote_queue
+        };
+        let shadow = self.ledger.shadow(routed.member);
+        let backing_off = !self.backoffs.is_empty()
+            && self.backoffs.get(&(queue, routed.member)).is_some_and(|backoff| backoff.until > question.now);
+        Some(place::judge(
+            question,
+            &Site {
+                cluster: &routed.cluster,
+                member,
+                signals: &seat.signals,
+                route,
+                paused: facts.paused,
+                remote_queue,
+                limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
+                unseen: &shadow,
+                backing_off,
+                held_by: asker.and_then(|asker| self.held_from(routed.member, asker)),
+            },
+        ))
+    }
+
+    /// The verdict on every member of the fleet for a job as it would be now, by name, for explanations. `None` without
+    /// such a queue.
+    pub fn weigh(&self, applicant: &super::Applicant, now: Timestamp) -> Option<Vec<Verdict>> {
+        let &queue = self.line_of.get(&applicant.request.queue)?;
+        let line = &self.lines[index(queue)];
+        let facts = line.facts.clone()?;
+        let class = Class::of(&applicant.key.namespace, &applicant.request, &applicant.refused);
+        let rank = Rank {
+            priority: std::cmp::Reverse(applicant.request.priority),
+            created: applicant.created,
+            key: applicant.key.clone(),
+        };
+        let asker = Asker {
+            job: &applicant.uid,
+            queue,
+            turn: self.turn(queue, &class, &rank),
+            queue_turn: self.queue_turn(queue),
+        };
+        let question = question(&class, now);
+        let verdict = |seat: &super::Seat| {
+            seat.facts.as_ref()?;
+            let cluster = seat.name.clone();
+            let Ok(n) = line.routed.binary_search_by(|routed| routed.cluster.cmp(&cluster)) else {
+                let exclusion = Some(Exclusion::NoRoute);
+                return Some(Verdict { cluster, weight: 0, tier: 0, exclusion, headroom: 0 });
+            };
+            let routed = &line.routed[n];
+            let Routed { weight, tier, .. } = *routed;
+            let judged = self.judge(queue, &facts, routed, &class, &question, Some(&asker))?;
+            let (exclusion, headroom) = match judged {
+                Ok(observed) => {
+                    let (member, route) = (seat.facts.as_ref()?, facts.routes.get(routed.route)?);
+                    let limits = limits(&self.ledger, (queue, &facts), (routed.member, member), route);
+                    (None, place::headroom(&limits).min(observed))
+                }
+                Err(exclusion) => (Some(exclusion), 0),
+            };
+            Some(Verdict { cluster, weight, tier, exclusion, headroom })
+        };
+        let mut verdicts: Vec<_> = self.seats.iter().filter_map(verdict).collect();
+        verdicts.sort_by(|a, b| a.cluster.cmp(&b.cluster));
+        Some(verdicts)
+    }
+
+    fn fleet_size(&self) -> usize {
+        self.seats.iter().filter(|seat| seat.facts.is_some()).count()
+    }
+}
+
+/// What is declared for a member as a queue's route sees it, and what is taken of it.
+fn limits<'a>(
+    ledger: &Ledger,
+    (queue, facts): (Slot, &'a QueueFacts),
+    (slot, member): (Slot, &'a MemberFacts),
+    route: &'a Route,
+) -> [(Whose, &'a Capacity, Resources); 3] {
+    [
+        (Whose::Queue, &facts.limits.held, ledger.total_of(queue)),
+        (Whose::Member, &member.capacity, ledger.on(slot)),
+        (Whose::Route, &route.capacity, ledger.of(queue, slot)),
+    ]
+}
+
+/// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
+fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion)]) -> Arc<Choice> {
+    let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+    let not = || {
+        let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
+        weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
+    };
+    if let Some(last) = &line.last_choice
+        && last.tier == tier
+        && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
+        && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
+    {
+        return last.clone();
+    }
+    Arc::new(Choice {
+        tier,
+        tiered: line.tiers.len() > 1,
+        among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
+        not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
+    })
+}
+
+fn question(class: &Class, now: Timestamp) -> Question<'_> {
+    Question {
+        constraints: &class.constraints,
+        spark_version: &class.spark_version,
+        demand: class.demand,
+        namespace: &class.namespace,
+        refused: &class.refused,
+        now,
+    }
+}
+
+/// The queue of the member's batch scheduler that a job is handed to over a route.
+pub(super) fn remote_queue(
+    queue: &QueueName,
+    route: &Route,
+    member: &MemberFacts,
+    below: Option<&str>,
+) -> Result<Option<Arc<str>>, Inexpressible> {
+    let by_yunikorn = matches!(route.signal, Some(RouteSignal::YuniKorn));
+    if by_yunikorn && member.batch_scheduler != Some(BatchScheduler::YuniKorn) {
+        let why = "its MemberCluster does not name YuniKorn as its batchScheduler";
+        return Err(Inexpressible { field: "signal of the route", why });
+    }
+    BatchScheduler::remote_queue(member.batch_scheduler, queue, route.remote_queue.as_ref(), below)
+}
