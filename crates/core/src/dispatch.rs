@@ -46,7 +46,7 @@ use crate::{
     job::{Refused, Request},
     ledger::{Ledger, Slot},
     pace::Bucket,
-    place::{MemberFacts, QueueFacts, QueueLimits},
+    place::{MemberFacts, QueueFacts, QueueLimits, SETTLES},
     resources::{Capacity, Resources},
     selector::Selector,
     signal::Signals,
@@ -232,7 +232,7 @@ impl Dispatcher {
         ];
         seat.signals = signals;
         if let Some(earliest) = read.into_iter().flatten().min() {
-            self.ledger.signalled(slot, earliest);
+            self.ledger.signalled(slot, earliest.checked_sub(SETTLES).unwrap_or(earliest));
         }
         self.wake_routes_to(slot);
     }
