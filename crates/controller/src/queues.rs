@@ -123,8 +123,10 @@ async fn keep_status(
     dispatcher: &dispatcher::Handle,
 ) -> Result<(), Error> {
     let name = QueueName::new(object.name_any());
-    let (held, account, routed) = dispatcher.read(move |d| d.standing(&name)).await?;
-    let next = status(object, held, &account, &routed);
+    let (standing, oldest) = dispatcher.read(move |d| (d.standing(&name), d.oldest_waiting(&name))).await?;
+    let (held, account, routed) = standing;
+    let mut next = status(object, held, &account, &routed);
+    next.oldest_waiting = oldest.map(|created| Time(convert::to_the_second(created)));
     if object.status.as_ref() == Some(&next) {
         return Ok(());
     }

@@ -26,7 +26,7 @@ mod view;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -198,7 +198,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Adds or changes a member. Unchanged facts cost nothing.
     pub fn set_member(&mut self, cluster: ClusterName, facts: MemberFacts) {
-        let slot = self.seat(&cluster);
+        let slot = self.seat(cluster);
         let before = self.seats[index(slot)].facts.replace(Arc::new(facts));
         let Some(facts) = &self.seats[index(slot)].facts else { return };
         if before.as_ref().is_some_and(|before| before == facts) {
@@ -349,7 +349,7 @@ impl Dispatcher {
         self.positions.insert(uid, Position { queue, class, rank });
     }
 
-    /// What the last pass made of a job. `None` for a job that never asked.
+    /// What the passes so far made of a job. `None` for a job that never asked.
     pub fn answer(&self, uid: &JobUid) -> Option<Answer> {
         if let Some(decision) = self.decided.get(uid) {
             return Some(Answer::Place(Box::new(decision.clone())));
@@ -364,7 +364,8 @@ impl Dispatcher {
                 }
                 (_, most) => Waits::queue_full(name, most.unwrap_or_default()),
             },
-            Some(class) => line.waiting(class)?.waits.clone()?,
+            // Not asked yet: a pass asks only so many in vain before it goes on with the next.
+            Some(class) => line.waiting(class)?.waits.clone().unwrap_or_else(|| Waits::in_turn(name)),
         };
         Some(Answer::Wait(waits))
     }
@@ -375,21 +376,21 @@ impl Dispatcher {
         backoffs.chain(self.lines.iter().filter_map(|line| line.wake_at)).min()
     }
 
-    fn seat(&mut self, cluster: &ClusterName) -> Slot {
-        if let Some(&slot) = self.seat_of.get(cluster) {
-            return slot;
-        }
+    fn seat(&mut self, cluster: ClusterName) -> Slot {
+        let place = match self.seat_of.entry(cluster) {
+            Entry::Occupied(place) => return *place.get(),
+            Entry::Vacant(place) => place,
+        };
         let slot = number(self.seats.len());
         self.seats.push(Seat {
-            name: cluster.clone(),
+            name: place.key().clone(),
             facts: None,
             signals: Arc::default(),
             bucket: Bucket::default(),
             hold: None,
             is_backed_up: false,
         });
-        self.seat_of.insert(cluster.clone(), slot);
-        slot
+        *place.insert(slot)
     }
 
     fn line(&mut self, queue: &QueueName) -> Slot {

@@ -199,6 +199,18 @@ impl Capacity {
         }
     }
 
+    /// Whether `demand` fits beside what is `used`: [`Self::fits`] without a reason.
+    pub fn has_room(&self, used: Resources, demand: Resources) -> bool {
+        let has = |limit: Option<u64>, used: u64, needed: u64| {
+            limit.is_none_or(|limit| needed <= limit.saturating_sub(used))
+        };
+        has(self.jobs, used.jobs, demand.jobs)
+            && has(self.pods, used.pods, demand.pods)
+            && has(self.executors, used.executors(), demand.executors())
+            && has(self.cpu_milli, used.cpu_milli, demand.cpu_milli)
+            && has(self.memory_bytes, used.memory_bytes, demand.memory_bytes)
+    }
+
     /// Whether `demand` fits beside what is `used`.
     ///
     /// # Errors

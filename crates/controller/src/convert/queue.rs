@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(spec: Value) -> Result<QueueFacts, String> {
+    fn parse(spec: &Value) -> Result<QueueFacts, String> {
         let object = json!({
             "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue", "metadata": {"name": "etl"}, "spec": spec,
         });
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_rule_of_a_queue_is_read() {
-        let facts = parse(json!({
+        let facts = parse(&json!({
             "order": "FairShare", "namespaceWeights": {"team-a": 3}, "priority": 7, "paused": true,
             "guaranteed": {"cpu": "10"}, "spillAfter": "5m", "backfill": {"passFor": "1m"},
             "limits": {
@@ -190,7 +190,7 @@ mod tests {
             (json!({"routes": route, "guaranteed": {"cpu": "much"}}), "spec.guaranteed.cpu: \"much\" is not"),
             (json!({"routes": route, "limits": {"memory": "1X"}}), "spec.limits.memory: \"1X\" is not"),
         ] {
-            let why = parse(spec).unwrap_err();
+            let why = parse(&spec).unwrap_err();
             assert!(why.starts_with(expected), "{why}");
         }
     }

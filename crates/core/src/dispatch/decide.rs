@@ -14,14 +14,14 @@ use super::{
     line::{Backoff, Class, Line, Rank, Routed},
 };
 use crate::{
-    credit::Candidate,
     id::{ClusterName, JobUid, QueueName},
-    ledger::{Reservation, Slot},
+    ledger::{Ledger, Reservation, Slot},
     pace::after,
     place::{
         self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
         RouteSignal, Site, Whose,
     },
+    resources::{Capacity, Resources},
     waits::Waits,
 };
 
@@ -92,8 +92,8 @@ pub(super) enum Miss {
 
 /// A verdict on each member of a queue, in the order of its routes.
 struct Verdicts {
-    /// What is free on those that could take it.
-    headroom: Vec<(usize, u64)>,
+    /// Those that could take it, and what the scarcest thing that they signal has free.
+    open: Vec<(usize, u64)>,
     /// Why the others do not.
     excluded: Vec<(usize, Exclusion)>,
 }
@@ -129,17 +129,17 @@ impl Dispatcher {
             }
         }
         let mut verdicts = self.weigh_routed(queue, &facts, class, rank, job, now);
-        let (tier, candidates, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
+        let (tier, among, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
         let Some(picked) = picked else {
             let miss = self.miss(queue, class, &verdicts.excluded);
             self.blocked(queue, class, (rank, job), &verdicts.excluded, now);
             return Err(miss);
         };
-        self.reserve(queue, &facts, class, rank, job, (tier, &candidates, picked), &verdicts.excluded, now);
+        self.reserve(queue, &facts, class, rank, job, (tier, &among, picked), &verdicts.excluded, now);
         Ok(())
     }
 
-    /// The lowest tier with room, its candidates, and which of them has its turn, as its place among the routed ones.
+    /// The lowest tier with room, its candidates, and which of them has its turn, as places among the routed ones.
     fn choose(
         &mut self,
         queue: Slot,
@@ -147,25 +147,30 @@ impl Dispatcher {
         class: &Class,
         verdicts: &mut Verdicts,
         now: Timestamp,
-    ) -> Result<(u32, Vec<Candidate>, Option<usize>), Miss> {
-        let mut candidates = Vec::with_capacity(verdicts.headroom.len());
+    ) -> Result<(u32, Vec<usize>, Option<usize>), Miss> {
+        let mut among = Vec::with_capacity(verdicts.open.len());
         let line = &mut self.lines[index(queue)];
         for n in 0..line.tiers.len() {
             let tier = line.tiers[n];
-            candidates.clear();
-            let of_tier = |(n, headroom): &(usize, u64)| {
-                let routed = line.routed.get(*n).filter(|routed| routed.tier == tier)?;
-                let Routed { cluster, weight, .. } = routed;
-                Some(Candidate { cluster: cluster.clone(), weight: *weight, headroom: *headroom })
-            };
-            candidates.extend(verdicts.headroom.iter().filter_map(of_tier));
+            among.clear();
+            let is_here = |n: &usize| line.routed.get(*n).is_some_and(|routed| routed.tier == tier);
+            among.extend(verdicts.open.iter().map(|(n, _)| *n).filter(is_here));
             let last = n + 1 == line.tiers.len();
             let mut delayed = None;
-            if let Some(picked) = line.credits.pick(&candidates) {
-                let cluster = &candidates[picked].cluster;
-                let Ok(routed) = line.routed.binary_search_by(|routed| routed.cluster.cmp(cluster)) else {
-                    continue;
-                };
+            let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+            let headroom = |place: usize| {
+                let routed = &line.routed[among[place]];
+                let observed =
+                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
+                let member = self.seats[index(routed.member)].facts.as_ref();
+                let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
+                    place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
+                });
+                declared.unwrap_or_default().min(observed)
+            };
+            if let Some(picked) = line.credits.pick(candidates, headroom) {
+                let routed = among[picked];
+                let cluster = &line.routed[routed].cluster;
                 let seat = &mut self.seats[index(line.routed[routed].member)];
                 let Some(member) = &seat.facts else { continue };
                 let (pace, most) = (member.pace, member.backlog);
@@ -177,9 +182,9 @@ impl Dispatcher {
                     delayed = Some((Some(ready), Waits::member_pace(cluster, pace.per_minute)));
                 } else {
                     // Whatever else could take it is in another tier.
-                    let others = verdicts.headroom.iter().filter(|(n, _)| line.routed[*n].tier != tier);
+                    let others = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier != tier);
                     verdicts.excluded.extend(others.map(|(n, _)| (*n, Exclusion::OtherTier)));
-                    return Ok((tier, candidates, Some(routed)));
+                    return Ok((tier, among, Some(routed)));
                 }
             } else if !verdicts
                 .excluded
@@ -212,12 +217,12 @@ impl Dispatcher {
                 return Err(Miss::Waits(Box::new(waits)));
             }
             if !last {
-                let higher = verdicts.headroom.iter().filter(|(n, _)| line.routed[*n].tier > tier);
+                let higher = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier > tier);
                 verdicts.excluded.extend(higher.map(|(n, _)| (*n, Exclusion::OtherTier)));
             }
             break;
         }
-        Ok((0, candidates, None))
+        Ok((0, among, None))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one decision is made of, used once")]
@@ -228,14 +233,14 @@ impl Dispatcher {
         class: &Arc<Class>,
         rank: &Rank,
         job: &JobUid,
-        (tier, candidates, picked): (u32, &[Candidate], usize),
+        (tier, among, picked): (u32, &[usize], usize),
         excluded: &[(usize, Exclusion)],
         now: Timestamp,
     ) {
         let line = &self.lines[index(queue)];
         let routed = line.routed[picked].clone();
         let route = &facts.routes[routed.route];
-        let choice = self.choice(line, tier, candidates, excluded);
+        let choice = choice(line, tier, among, excluded);
         let seat = &mut self.seats[index(routed.member)];
         let Some((member, identity)) =
             seat.facts.as_ref().and_then(|member| Some((member.clone(), member.identity.clone()?)))
@@ -288,34 +293,6 @@ impl Dispatcher {
         self.decided.insert(job.clone(), decision);
     }
 
-    /// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
-    fn choice(
-        &self,
-        line: &Line,
-        tier: u32,
-        candidates: &[Candidate],
-        excluded: &[(usize, Exclusion)],
-    ) -> Arc<Choice> {
-        let among = candidates.iter().map(|c| (&c.cluster, c.weight));
-        let not = || {
-            let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
-            weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
-        };
-        if let Some(last) = &line.last_choice
-            && last.tier == tier
-            && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
-            && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
-        {
-            return last.clone();
-        }
-        Arc::new(Choice {
-            tier,
-            tiered: line.tiers.len() > 1,
-            among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
-            not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
-        })
-    }
-
     /// What a class that finds no member is told. A text is only made where it says something new.
     fn miss(&self, queue: Slot, class: &Class, excluded: &[(usize, Exclusion)]) -> Miss {
         let line = &self.lines[index(queue)];
@@ -348,10 +325,10 @@ impl Dispatcher {
             turn: self.turn(queue, class, rank),
             queue_turn: self.queue_turn(queue),
         });
-        let mut verdicts = Verdicts { headroom: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
+        let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
         for (n, routed) in line.routed.iter().enumerate() {
             match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
-                Some(Ok(headroom)) => verdicts.headroom.push((n, headroom)),
+                Some(Ok(free)) => verdicts.open.push((n, free)),
                 Some(Err(exclusion)) => verdicts.excluded.push((n, exclusion)),
                 None => {}
             }
@@ -390,11 +367,7 @@ impl Dispatcher {
                 route,
                 paused: facts.paused,
                 remote_queue,
-                limits: [
-                    (Whose::Queue, facts.limits.held, self.ledger.total_of(queue)),
-                    (Whose::Member, member.capacity, self.ledger.on(routed.member)),
-                    (Whose::Route, route.capacity, self.ledger.of(queue, routed.member)),
-                ],
+                limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
                 unseen: &shadow,
                 backing_off,
                 held_by: asker.and_then(|asker| self.held_from(routed.member, asker)),
@@ -432,7 +405,11 @@ impl Dispatcher {
             let Routed { weight, tier, .. } = *routed;
             let judged = self.judge(queue, &facts, routed, &class, &question, Some(&asker))?;
             let (exclusion, headroom) = match judged {
-                Ok(headroom) => (None, headroom),
+                Ok(observed) => {
+                    let (member, route) = (seat.facts.as_ref()?, facts.routes.get(routed.route)?);
+                    let limits = limits(&self.ledger, (queue, &facts), (routed.member, member), route);
+                    (None, place::headroom(&limits).min(observed))
+                }
                 Err(exclusion) => (Some(exclusion), 0),
             };
             Some(Verdict { cluster, weight, tier, exclusion, headroom })
@@ -445,6 +422,42 @@ impl Dispatcher {
     fn fleet_size(&self) -> usize {
         self.seats.iter().filter(|seat| seat.facts.is_some()).count()
     }
+}
+
+/// What is declared for a member as a queue's route sees it, and what is taken of it.
+fn limits<'a>(
+    ledger: &Ledger,
+    (queue, facts): (Slot, &'a QueueFacts),
+    (slot, member): (Slot, &'a MemberFacts),
+    route: &'a Route,
+) -> [(Whose, &'a Capacity, Resources); 3] {
+    [
+        (Whose::Queue, &facts.limits.held, ledger.total_of(queue)),
+        (Whose::Member, &member.capacity, ledger.on(slot)),
+        (Whose::Route, &route.capacity, ledger.of(queue, slot)),
+    ]
+}
+
+/// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
+fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion)]) -> Arc<Choice> {
+    let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+    let not = || {
+        let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
+        weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
+    };
+    if let Some(last) = &line.last_choice
+        && last.tier == tier
+        && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
+        && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
+    {
+        return last.clone();
+    }
+    Arc::new(Choice {
+        tier,
+        tiered: line.tiers.len() > 1,
+        among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
+        not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
+    })
 }
 
 fn question(class: &Class, now: Timestamp) -> Question<'_> {
