@@ -16,6 +16,8 @@ pub struct Place {
     pub fact: &'static str,
     /// The role whose pods it is about: `driver` or `executor`. Left out: both.
     pub role: Option<&'static str>,
+    /// The label, annotation or node label that it sets. Empty: it has none.
+    pub key: String,
     /// Steps from the application down to it. One that begins with `#` is the container of that name.
     pub path: Vec<String>,
     /// Why it is treated as it is.
@@ -56,6 +58,11 @@ fn of(fact: Fact, name: &'static str, key: &str) -> Vec<Place> {
         places.extend(roles.into_iter().map(|role| Place {
             fact: name,
             role: role.map(Role::as_str),
+            key: if alias.path.iter().any(|step| step.contains("{key}")) {
+                key.to_owned()
+            } else {
+                String::new()
+            },
             path: alias.path.iter().map(|step| filled(step, role, key)).collect(),
             why: alias.why,
         }));

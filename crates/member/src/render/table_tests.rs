@@ -269,7 +269,9 @@ fn what_is_fixed_holds_against_every_alias_and_says_why() {
         assert!(alias.why.len() > 10, "{:?} needs a reason", alias.path);
         let new = tries(alias, role, &value_of(fact, EVIL));
         let mut old = new.clone();
-        old.iter_mut().for_each(|template| template["spec"]["sparkVersion"] = json!(OLD));
+        for template in &mut old {
+            template["spec"]["sparkVersion"] = json!(OLD);
+        }
         for template in new.into_iter().chain(old) {
             let parts = deciding(fact, GOOD);
             let member = MemberParts { fixed: parts.clone(), ..MemberParts::default() };
