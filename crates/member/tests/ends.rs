@@ -53,6 +53,7 @@ async fn fenced(member: &Arc<dyn Member>, order: &StopOrder) -> BTreeSet<String>
                 tokio::time::sleep(pause.unsigned_abs()).await;
             }
             Fence::Impossible(why) => panic!("{why}"),
+            Fence::Ended(end) => panic!("it had ended: {end:?}"),
         }
     }
 }
