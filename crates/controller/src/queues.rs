@@ -40,6 +40,11 @@ pub struct Queues {
 }
 
 impl Queues {
+    /// The queue of that name.
+    pub fn get(&self, name: &str) -> Option<Arc<SparkQueue>> {
+        self.objects.lock().get(name).cloned()
+    }
+
     /// Fires with each change that the dispatcher was told.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -26,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
+    clock::Clock,
     context::Context,
     dispatcher,
     error::Error,
@@ -107,25 +108,27 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         settings.metrics.events_dropped.clone(),
         stop.child_token(),
     );
+    let queues = Queues::default();
+    let queues_changed = queues.changed();
     let context = Arc::new(Context {
         hub_id: settings.hub_id.clone(),
         hub,
         registry: registry.clone(),
         members: members.store.clone(),
+        queues: queues.clone(),
         dispatcher: dispatcher.clone(),
         memory: Memory::default(),
         abandon: members.abandon.clone(),
         events,
         metrics: settings.metrics.clone(),
         timing: Timing::default(),
+        clock: Clock::default(),
         retention_floor: settings.retention_floor,
         leading_since: Timestamp::now(),
         stop: stop.child_token(),
         loaded: CancellationToken::new(),
     });
 
-    let queues = Queues::default();
-    let queues_changed = queues.changed();
     let listed = Arc::new(Listed::default());
     tasks.spawn(watch_queues(
         client.clone(),

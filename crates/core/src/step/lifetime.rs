@@ -28,7 +28,8 @@ pub(super) fn has_expired(s: Snapshot<'_>) -> bool {
 pub(super) fn wake(s: Snapshot<'_>, until: Option<Timestamp>) -> Option<Timestamp> {
     let deadline = run_ends(s).or_else(|| record_ends(s));
     // One that has come is acted on or held back; then the end of the holding back counts.
-    let deadline = deadline.map(|at| s.hold_fire_until.map_or(at, |hold| at.max(hold))).filter(|at| *at > s.now);
+    let deadline =
+        deadline.map(|at| s.hold_fire_until.map_or(at, |hold| at.max(hold))).filter(|at| *at > s.now);
     [until, deadline].into_iter().flatten().min()
 }
 

@@ -57,7 +57,11 @@ mod longest_run {
 
     #[test]
     fn only_a_run_that_is_on_record_counts() {
-        assert_eq!(World::running(RunState::Running).with(|w| w.now = at(1_000_000)).step(), REST, "no limit");
+        assert_eq!(
+            World::running(RunState::Running).with(|w| w.now = at(1_000_000)).step(),
+            REST,
+            "no limit"
+        );
         let submitted = World::running(RunState::Submitted).with(|w| {
             w.longest_run = Some(Duration::from_secs(1));
             w.now = at(1_000_000);
@@ -101,7 +105,9 @@ mod longest_run {
 
     #[test]
     fn it_is_latched_also_where_the_run_cannot_be_seen() {
-        for link in [LinkState::Connecting, LinkState::Suspect { since: at(99) }, LinkState::Lost { since: at(60) }] {
+        for link in
+            [LinkState::Connecting, LinkState::Suspect { since: at(99) }, LinkState::Lost { since: at(60) }]
+        {
             let world = limited(50).with(|w| {
                 w.remote = Remote::Unknown;
                 w.link(link);
@@ -125,7 +131,11 @@ mod longest_run {
             assert_eq!(outcome(forgotten.step()), (Phase::Failed, "Abandoned"));
         }
         for world in [limited(50), latched()] {
-            assert_eq!(world.with(|w| w.job.held = false).step(), Step::Hold, "nothing without our finalizer");
+            assert_eq!(
+                world.with(|w| w.job.held = false).step(),
+                Step::Hold,
+                "nothing without our finalizer"
+            );
         }
     }
 
@@ -145,9 +155,12 @@ mod longest_run {
     #[test]
     fn nothing_takes_a_latch_back() {
         assert_eq!(latched().step(), stop(Timestamp::MIN));
-        for change in [|w: &mut World| w.longest_run = None, |w: &mut World| {
-            w.longest_run = Some(Duration::from_hours(100));
-        }] {
+        for change in [
+            |w: &mut World| w.longest_run = None,
+            |w: &mut World| {
+                w.longest_run = Some(Duration::from_hours(100));
+            },
+        ] {
             assert_eq!(latched().with(change).step(), stop(Timestamp::MIN), "the limit was raised");
         }
         let unknown = latched().with(|w| w.job.record.stopping.as_mut().unwrap().cause = StopCause::Other);
@@ -169,7 +182,10 @@ mod longest_run {
     fn only_the_fence_ends_it() {
         let world = latched().with(|w| w.fenced = true);
         let Step::Finish(end) = world.step() else { panic!("{:?}", world.step()) };
-        assert_eq!((end.phase, end.reason, end.uid), (Phase::Failed, "RanTooLong", Some(RemoteUid::from("r-1"))));
+        assert_eq!(
+            (end.phase, end.reason, end.uid),
+            (Phase::Failed, "RanTooLong", Some(RemoteUid::from("r-1")))
+        );
         assert_eq!(end.message, "stopped on eu-1: it ran too long");
         let application = end.application.unwrap();
         assert_eq!((application.started_at, application.finished_at), (Some(at(50)), Some(at(100))));
@@ -287,7 +303,11 @@ mod time_to_live {
     fn its_deletion_takes_the_application_along() {
         let deleting = kept(10).with(|w| w.job.deleting = Some(at(100)));
         assert_eq!(deleting.step(), Step::Retire(RemoteUid::from("r-1")));
-        assert_eq!(deleting.with(|w| w.remote = Remote::Absent).step(), Step::LetGo, "and it is deleted once");
+        assert_eq!(
+            deleting.with(|w| w.remote = Remote::Absent).step(),
+            Step::LetGo,
+            "and it is deleted once"
+        );
     }
 
     #[test]
