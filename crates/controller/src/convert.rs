@@ -238,7 +238,11 @@ mod tests {
         .unwrap();
         let rejection = job(&object).unwrap().job.request.unwrap_err();
         assert_eq!(rejection.reason, "InvalidTemplate");
-        assert!(rejection.message.starts_with("spec.ttlAfterFinished: \"a day\" is not"), "{}", rejection.message);
+        assert!(
+            rejection.message.starts_with("spec.ttlAfterFinished: \"a day\" is not"),
+            "{}",
+            rejection.message
+        );
     }
 
     #[test]

@@ -219,9 +219,13 @@ fn a_stop_is_on_record_while_it_goes_on() {
         ]
     );
     let read = crate::convert::record(&object).stopping.unwrap();
-    assert_eq!((read.cause, read.message.as_str(), read.at), (StopCause::RanTooLong, "it ran for 13h", at(99)));
+    assert_eq!(
+        (read.cause, read.message.as_str(), read.at),
+        (StopCause::RanTooLong, "it ran for 13h", at(99))
+    );
 
-    let end = Outcome { message: "stopped on eu-1: it ran for 13h".into(), ..outcome(Phase::Failed, "RanTooLong") };
+    let end =
+        Outcome { message: "stopped on eu-1: it ran for 13h".into(), ..outcome(Phase::Failed, "RanTooLong") };
     let object = next(&object, &Change::Finished(&end, ApplicationLinks::default()));
     let status = object.status.as_ref().unwrap();
     assert_eq!(status.stopping, None);
@@ -252,7 +256,10 @@ fn a_stop_that_waits_says_for_whom_and_what_can_be_done() {
         let object = next(&latched(), &Change::StopWaits(&waits));
         let message = object.status.as_ref().unwrap().message.clone().unwrap();
         assert!(message.starts_with("being stopped on eu-1: it ran for 13h. "), "{message}");
-        assert!(message.contains(said) && message.ends_with("to let go of it earlier, delete it"), "{message}");
+        assert!(
+            message.contains(said) && message.ends_with("to let go of it earlier, delete it"),
+            "{message}"
+        );
         assert!(shown(&object).contains(&reachable.to_owned()), "{:?}", shown(&object));
         assert_eq!(after(&object, &Change::StopWaits(&waits), at(500)), None, "said once");
 
