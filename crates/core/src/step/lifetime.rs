@@ -94,11 +94,16 @@ pub(super) fn stop(s: Snapshot<'_>, placement: &Placement, stopping: &Stopping) 
 
 /// As users write durations: 12h, 1h30m, 1m30s, 500ms.
 fn spell(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    let parts =
-        [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(millis), "ms")];
-    let text: String =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let (seconds, millis) = (duration.as_secs(), u64::from(duration.subsec_millis()));
+    let mut text = String::new();
+    for (count, unit) in
+        [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (millis, "ms")]
+    {
+        if count > 0 {
+            text.push_str(&count.to_string());
+            text.push_str(unit);
+        }
+    }
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
