@@ -68,6 +68,8 @@ impl Gathered {
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
             template: self.parsed.template.clone(),
+            remote_queue: placement.remote_queue.clone(),
+            parts: self.parsed.parts.clone(),
         }
     }
 
@@ -104,7 +106,8 @@ pub(crate) async fn gather(
     driver: DriverSeen,
     context: &Context,
 ) -> Result<Gathered, Error> {
-    let parsed = convert::job(&object)?;
+    let queue = context.queues.get(&object.spec.queue);
+    let parsed = convert::job(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
@@ -157,7 +160,7 @@ pub(crate) async fn gather(
     let fleet_in_doubt =
         suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let lifetime = convert::lifetime(&object, context.queues.get(&object.spec.queue).as_deref());
+    let lifetime = convert::lifetime(&object, queue.as_deref());
     let (now, hold_fire_until) = context.clock.now();
     Ok(Gathered {
         object,

@@ -18,11 +18,12 @@ use serde_json::Map;
 use spark_router_api::{RoutedSparkJob, condition};
 use spark_router_core::{
     dispatch::Dispatcher,
-    id::{JobUid, Namespace},
+    id::{JobKey, JobUid, Namespace},
 };
+use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::context::Context;
+use crate::{context::Context, queues::Changed};
 
 /// The cache and its feeder.
 pub fn store() -> (Store<RoutedSparkJob>, Writer<RoutedSparkJob>) {
@@ -114,6 +115,25 @@ async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
         .dispatcher
         .change(move |dispatcher: &mut Dispatcher| dispatcher.retain(|uid| present.contains(uid)))
         .await;
+}
+
+/// Calls the jobs of a queue that a change of it concerns: those that have no place yet, or all.
+pub async fn call(jobs: &Store<RoutedSparkJob>, changed: &Changed, called: &mpsc::Sender<JobKey>) {
+    let concerned = |job: &Arc<RoutedSparkJob>| {
+        let status = job.status.as_ref();
+        job.spec.queue == changed.queue
+            && (changed.times
+                || status.is_none_or(|s| {
+                    s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED)
+                }))
+    };
+    for job in jobs.state().into_iter().filter(concerned) {
+        let Some(namespace) = job.namespace() else { continue };
+        let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
+        if called.send(key).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Takes every recorded placement into the dispatcher's account, in one command: nothing may come between.

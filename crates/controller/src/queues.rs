@@ -39,10 +39,19 @@ pub struct Queues {
     changed: watch::Sender<u64>,
 }
 
+/// A queue whose jobs have to be looked at again: those that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The queue.
+    pub queue: String,
+    /// Also those that run or are over: how long they may run, or stay, has changed.
+    pub times: bool,
+}
+
 impl Queues {
-    /// The queue of that name.
-    pub fn get(&self, name: &str) -> Option<Arc<SparkQueue>> {
-        self.objects.lock().get(name).cloned()
+    /// The object of a queue.
+    pub fn get(&self, queue: &str) -> Option<Arc<SparkQueue>> {
+        self.objects.lock().get(queue).cloned()
     }
 
     /// Fires with each change that the dispatcher was told.
@@ -50,13 +59,21 @@ impl Queues {
         self.changed.subscribe()
     }
 
-    /// Takes a change of the hub's over and tells the dispatcher.
-    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) {
+    /// Takes a change of the hub's over and tells the dispatcher. Returns the queue where what it sets on its jobs has
+    /// changed: they have to be looked at again.
+    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) -> Option<Changed> {
+        let mut resized = None;
         match seen {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                self.objects.lock().insert(name.clone(), Arc::from(object));
+                let (parts, times) = (convert::parts(&object.spec), convert::times(&object));
+                let before = self.objects.lock().insert(name.clone(), Arc::from(object));
+                let (had, ran) =
+                    before.map_or((0, <_>::default()), |it| (convert::parts(&it.spec), convert::times(&it)));
+                if had != parts || ran != times {
+                    resized = Some(Changed { queue: name.clone(), times: ran != times });
+                }
                 match parsed {
                     Ok((facts, admits, checkpoint)) => {
                         dispatcher.change(move |d| d.set_queue(facts, admits, checkpoint)).await;
@@ -76,6 +93,7 @@ impl Queues {
             Seen::Listed => {}
         }
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        resized
     }
 
     /// Writes the statuses until stopped, and once more then.
@@ -116,8 +134,10 @@ async fn keep_status(
     dispatcher: &dispatcher::Handle,
 ) -> Result<(), Error> {
     let name = QueueName::new(object.name_any());
-    let (held, account, routed) = dispatcher.read(move |d| d.standing(&name)).await?;
-    let next = status(object, held, &account, &routed);
+    let (standing, oldest) = dispatcher.read(move |d| (d.standing(&name), d.oldest_waiting(&name))).await?;
+    let (held, account, routed) = standing;
+    let mut next = status(object, held, &account, &routed);
+    next.oldest_waiting = oldest.map(|created| Time(convert::to_the_second(created)));
     if object.status.as_ref() == Some(&next) {
         return Ok(());
     }

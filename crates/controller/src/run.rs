@@ -13,9 +13,10 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{
         controller::{self, Controller},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
     },
 };
+use spark_router_api::RoutedSparkJob;
 use spark_router_core::{
     id::{HubId, JobKey, Namespace},
     step::Timing,
@@ -134,6 +135,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         client.clone(),
         queues.clone(),
         dispatcher.clone(),
+        (job_store.clone(), called.clone()),
         listed.clone(),
         stop.child_token(),
     ));
@@ -196,16 +198,20 @@ async fn watch_queues(
     client: Client,
     queues: Queues,
     dispatcher: dispatcher::Handle,
+    (jobs, called): (Store<RoutedSparkJob>, mpsc::Sender<JobKey>),
     listed: Arc<Listed>,
     stop: CancellationToken,
 ) {
     watches::watch(Api::all(client), "queues", stop, |seen| {
         let (queues, dispatcher, listed) = (queues.clone(), dispatcher.clone(), listed.clone());
+        let (jobs, called) = (jobs.clone(), called.clone());
         async move {
             if matches!(seen, Seen::Listed) {
                 listed.queues.notify_one();
             }
-            queues.tell(seen, &dispatcher).await;
+            if let Some(changed) = queues.tell(seen, &dispatcher).await {
+                jobs::call(&jobs, &changed, &called).await;
+            }
         }
     })
     .await;
@@ -239,7 +245,7 @@ async fn watch_namespaces(
 #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
 async fn load(
     fleet: Fleet,
-    job_store: kube::runtime::reflector::Store<spark_router_api::RoutedSparkJob>,
+    job_store: Store<RoutedSparkJob>,
     listed: &Listed,
     context: &Context,
     readiness: Readiness,

@@ -70,17 +70,6 @@ impl FromStr for Credit {
     }
 }
 
-/// A member that could take the job.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The member.
-    pub cluster: ClusterName,
-    /// Its weight in the queue, above 0.
-    pub weight: u32,
-    /// What it can still take of the scarcest thing, for ties: more is better.
-    pub headroom: u64,
-}
-
 /// One queue's credits by member; a member that is not listed has none.
 #[derive(Clone, Debug)]
 pub struct Credits {
@@ -132,35 +121,54 @@ impl Credits {
         self.owed.retain(|(cluster, _)| keep(cluster));
     }
 
-    /// The place in `candidates`, which are in order of their names, of the one whose turn it is; ties go to more
-    /// headroom, then to the name. `None` without candidates.
-    pub fn pick(&mut self, candidates: &[Candidate]) -> Option<usize> {
-        let sum = sum_of(candidates.iter().map(|c| c.weight));
+    /// Whose turn it is, as a place among the candidates, which come with their weights in order of their names. Ties go to
+    /// more headroom, what a candidate can still take of the scarcest thing, then to the name; headroom is asked for in
+    /// ties only. `None` without candidates.
+    pub fn pick<'a>(
+        &mut self,
+        candidates: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
+        headroom: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
+        struct Best {
+            place: usize,
+            weight: i128,
+            is_owed: bool,
+            need: i128,
+        }
+        let sum = sum_of(candidates.clone().map(|(_, weight)| weight));
         self.refine(sum);
         let share = self.parts / sum;
-        let mut best: Option<(usize, bool, i128)> = None;
-        let mut seats = self.owed.iter().peekable();
-        for (n, candidate) in candidates.iter().enumerate() {
-            while seats.next_if(|(name, _)| *name < candidate.cluster).is_some() {}
-            let owed = seats.next_if(|(name, _)| *name == candidate.cluster).map_or(0, |(_, owed)| *owed);
-            let after = owed + i128::from(candidate.weight) * share;
-            let (is_owed, need) = (after > 0, self.parts - after);
-            let is_better = match best {
-                None => true,
-                Some((m, best_is_owed, best_need)) => {
-                    let best = &candidates[m];
-                    // need / weight < best need / best weight, without a division.
-                    let by_need =
-                        (need * i128::from(best.weight)).cmp(&(best_need * i128::from(candidate.weight)));
-                    let order = best_is_owed.cmp(&is_owed).then(by_need);
-                    order.then_with(|| best.headroom.cmp(&candidate.headroom)) == Ordering::Less
-                }
-            };
+        let mut best: Option<Best> = None;
+        let mut from = 0;
+        for (place, (cluster, weight)) in candidates.enumerate() {
+            let owed = if self.find(&mut from, cluster) { self.owed[from].1 } else { 0 };
+            let weight = i128::from(weight);
+            let after = owed + weight * share;
+            let this = Best { place, weight, is_owed: after > 0, need: self.parts - after };
+            let is_better = best.as_ref().is_none_or(|best| {
+                // need / weight < best need / best weight, without a division.
+                let by_need = || (this.need * best.weight).cmp(&(best.need * this.weight));
+                let by_room = || headroom(best.place).cmp(&headroom(this.place));
+                best.is_owed.cmp(&this.is_owed).then_with(by_need).then_with(by_room) == Ordering::Less
+            });
             if is_better {
-                best = Some((n, is_owed, need));
+                best = Some(this);
             }
         }
-        best.map(|(n, ..)| n)
+        best.map(|best| best.place)
+    }
+
+    /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
+    fn find(&self, from: &mut usize, cluster: &ClusterName) -> bool {
+        while let Some((name, _)) = self.owed.get(*from) {
+            // The same text in the same place is the rule.
+            match if name.is_same(cluster) { Ordering::Equal } else { name.cmp(cluster) } {
+                Ordering::Less => *from += 1,
+                Ordering::Equal => return true,
+                Ordering::Greater => return false,
+            }
+        }
+        false
     }
 
     /// Books a placement on `picked` among members and their weights, in order of their names.
@@ -190,13 +198,9 @@ impl Credits {
         let sum = sum_of(among.clone().map(|(_, weight)| weight));
         self.refine(sum);
         let (parts, share) = (self.parts, self.parts / sum);
-        // Both sides are in order of names: one walk, and a search only after a gap.
         let mut from = 0;
         for (cluster, weight) in among {
-            while self.owed.get(from).is_some_and(|(name, _)| name < cluster) {
-                from += 1;
-            }
-            if self.owed.get(from).is_none_or(|(name, _)| name != cluster) {
+            if !self.find(&mut from, cluster) {
                 self.owed.insert(from, (cluster.clone(), 0));
             }
             let paid = if cluster == picked { parts } else { 0 };
@@ -246,21 +250,23 @@ mod tests {
 
     use super::*;
 
+    type Candidate = (ClusterName, u32);
+
     fn candidates(weights: &[u32]) -> Vec<Candidate> {
         weights
             .iter()
             .enumerate()
-            .map(|(n, weight)| Candidate {
-                cluster: ClusterName::new(format!("m{n:03}")),
-                weight: *weight,
-                headroom: 0,
-            })
+            .map(|(n, weight)| (ClusterName::new(format!("m{n:03}")), *weight))
             .collect()
     }
 
+    fn each(among: &[Candidate]) -> impl Iterator<Item = (&ClusterName, u32)> + Clone {
+        among.iter().map(|(cluster, weight)| (cluster, *weight))
+    }
+
     fn place(credits: &mut Credits, among: &[Candidate]) -> ClusterName {
-        let picked = among[credits.pick(among).unwrap()].cluster.clone();
-        credits.book(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
+        let picked = among[credits.pick(each(among), |_| 0).unwrap()].0.clone();
+        credits.book(each(among), &picked);
         picked
     }
 
@@ -272,7 +278,7 @@ mod tests {
             let mut placed = [0; 3];
             for _ in 0..10 {
                 let picked = place(&mut credits, &among);
-                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+                placed[among.iter().position(|c| c.0 == picked).unwrap()] += 1;
             }
             assert_eq!(placed, [5, 3, 2]);
         }
@@ -320,7 +326,7 @@ mod tests {
             let mut placed = vec![0u64; weights.len()];
             for n in 1..=u64::try_from(jobs).unwrap() {
                 let picked = place(&mut credits, &among);
-                placed[among.iter().position(|c| c.cluster == picked).unwrap()] += 1;
+                placed[among.iter().position(|c| c.0 == picked).unwrap()] += 1;
                 for (placed, weight) in placed.iter().zip(&weights) {
                     let ideal = n * u64::from(*weight);
                     prop_assert!((placed * sum).abs_diff(ideal) < sum, "{placed} of {n} at weight {weight} of {sum}");
@@ -335,10 +341,10 @@ mod tests {
             for _ in 0..jobs {
                 place(&mut credits, &among);
             }
-            let before: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            let before: Vec<_> = among.iter().map(|c| credits.of(&c.0)).collect();
             let picked = place(&mut credits, &among);
-            credits.unbook(among.iter().map(|c| (&c.cluster, c.weight)), &picked);
-            let after: Vec<_> = among.iter().map(|c| credits.of(&c.cluster)).collect();
+            credits.unbook(each(&among), &picked);
+            let after: Vec<_> = among.iter().map(|c| credits.of(&c.0)).collect();
             prop_assert_eq!(before, after);
         }
 

@@ -85,11 +85,39 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     entries: HashMap<JobUid, Entry>,
-    members: HashMap<Slot, (Resources, u64)>,
-    routes: HashMap<(Slot, Slot), Resources>,
-    queues: HashMap<Slot, Resources>,
-    owners: HashMap<(Slot, Namespace), Resources>,
-    shadows: HashMap<Slot, Shadows>,
+    members: Vec<OnMember>,
+    queues: Vec<OfQueue>,
+}
+
+/// Sums on one member.
+#[derive(Clone, Debug, Default)]
+struct OnMember {
+    used: Resources,
+    /// Jobs that its operator has not submitted.
+    unsubmitted: u64,
+    shadows: Shadows,
+}
+
+/// Sums of one queue.
+#[derive(Clone, Debug, Default)]
+struct OfQueue {
+    used: Resources,
+    /// By member, in order of their numbers: a decision looks at some of them, which a hash would make dear.
+    routes: Vec<(Slot, Resources)>,
+    owners: HashMap<Namespace, Resources>,
+}
+
+impl OfQueue {
+    fn route(&mut self, member: Slot) -> &mut Resources {
+        let n = match self.routes.binary_search_by_key(&member, |(slot, _)| *slot) {
+            Ok(n) => n,
+            Err(n) => {
+                self.routes.insert(n, (member, Resources::default()));
+                n
+            }
+        };
+        &mut self.routes[n].1
+    }
 }
 
 impl Ledger {
@@ -97,12 +125,16 @@ impl Ledger {
     pub(crate) fn reserve(&mut self, job: JobUid, reservation: Reservation) {
         self.release(&job);
         let Reservation { member, queue, owner, demand, .. } = &reservation;
-        let on_member = self.members.entry(*member).or_default();
-        on_member.0 += *demand;
-        on_member.1 += 1;
-        *self.routes.entry((*member, *queue)).or_default() += *demand;
-        *self.queues.entry(*queue).or_default() += *demand;
-        *self.owners.entry((*queue, owner.clone())).or_default() += *demand;
+        let on_member = at_mut(&mut self.members, *member);
+        on_member.used += *demand;
+        on_member.unsubmitted += 1;
+        let of_queue = at_mut(&mut self.queues, *queue);
+        of_queue.used += *demand;
+        *of_queue.route(*member) += *demand;
+        match of_queue.owners.get_mut(owner) {
+            Some(held) => *held += *demand,
+            None => drop(of_queue.owners.insert(owner.clone(), *demand)),
+        }
         self.shade(&reservation, |shadow| shadow.unseen += reservation.demand);
         self.entries.insert(job, Entry { reservation, stage: Stage::Placed });
     }
@@ -111,13 +143,19 @@ impl Ledger {
     pub(crate) fn release(&mut self, job: &JobUid) -> Option<Reservation> {
         let Entry { reservation, stage } = self.entries.remove(job)?;
         let Reservation { member, queue, owner, demand, .. } = &reservation;
-        if let Some((used, unsubmitted)) = self.members.get_mut(member) {
-            *used = *used - *demand;
-            *unsubmitted -= u64::from(stage == Stage::Placed);
+        let on_member = at_mut(&mut self.members, *member);
+        on_member.used = on_member.used - *demand;
+        on_member.unsubmitted -= u64::from(stage == Stage::Placed);
+        let of_queue = at_mut(&mut self.queues, *queue);
+        of_queue.used = of_queue.used - *demand;
+        let route = of_queue.route(*member);
+        *route = *route - *demand;
+        if let Some(held) = of_queue.owners.get_mut(owner) {
+            *held = *held - *demand;
+            if *held == Resources::default() {
+                of_queue.owners.remove(owner);
+            }
         }
-        take(&mut self.routes, &(*member, *queue), *demand);
-        take(&mut self.queues, queue, *demand);
-        take(&mut self.owners, &(*queue, owner.clone()), *demand);
         match stage {
             Stage::Placed | Stage::Submitted => {
                 self.shade(&reservation, |shadow| shadow.unseen = shadow.unseen - reservation.demand);
@@ -137,9 +175,7 @@ impl Ledger {
         let entry = self.entries.get_mut(job).filter(|entry| entry.stage == Stage::Placed)?;
         entry.stage = Stage::Submitted;
         let member = entry.reservation.member;
-        if let Some((_, unsubmitted)) = self.members.get_mut(&member) {
-            *unsubmitted -= 1;
-        }
+        at_mut(&mut self.members, member).unsubmitted -= 1;
         Some(member)
     }
 
@@ -162,7 +198,7 @@ impl Ledger {
 
     /// Signals of a member that were read at `at` or later are all there will be: what was seen before is in them.
     pub(crate) fn signalled(&mut self, member: Slot, at: Timestamp) {
-        let Some(shadows) = self.shadows.get_mut(&member) else { return };
+        let Some(OnMember { shadows, .. }) = self.members.get_mut(place_of(member)) else { return };
         let settle = |shadow: &mut Shadow| {
             shadow.lately.retain(|(seen, _), _| *seen >= at);
             !shadow.is_empty()
@@ -189,36 +225,39 @@ impl Ledger {
 
     /// All that is placed on a member.
     pub(crate) fn on(&self, member: Slot) -> Resources {
-        self.members.get(&member).map(|(used, _)| *used).unwrap_or_default()
+        self.members.get(place_of(member)).map(|sums| sums.used).unwrap_or_default()
     }
 
     /// Jobs on a member that its operator has not submitted.
     pub(crate) fn unsubmitted(&self, member: Slot) -> u64 {
-        self.members.get(&member).map(|(_, unsubmitted)| *unsubmitted).unwrap_or_default()
+        self.members.get(place_of(member)).map_or(0, |sums| sums.unsubmitted)
     }
 
     /// What one queue has placed on a member.
     pub(crate) fn of(&self, queue: Slot, member: Slot) -> Resources {
-        self.routes.get(&(member, queue)).copied().unwrap_or_default()
+        let routes = self.queues.get(place_of(queue)).map(|sums| sums.routes.as_slice()).unwrap_or_default();
+        let found = routes.binary_search_by_key(&member, |(slot, _)| *slot);
+        found.map(|n| routes[n].1).unwrap_or_default()
     }
 
     /// What one queue has placed anywhere.
     pub(crate) fn total_of(&self, queue: Slot) -> Resources {
-        self.queues.get(&queue).copied().unwrap_or_default()
+        self.queues.get(place_of(queue)).map(|sums| sums.used).unwrap_or_default()
     }
 
     /// What one namespace has placed anywhere from a queue.
     pub(crate) fn of_owner(&self, queue: Slot, owner: &Namespace) -> Resources {
-        self.owners.get(&(queue, owner.clone())).copied().unwrap_or_default()
+        let held = self.queues.get(place_of(queue)).and_then(|sums| sums.owners.get(owner));
+        held.copied().unwrap_or_default()
     }
 
     /// The part of a member's load that its signals may not show.
     pub(crate) fn shadow(&self, member: Slot) -> impl Unseen + '_ {
-        MemberShadow(self.shadows.get(&member))
+        MemberShadow(self.members.get(place_of(member)).map(|sums| &sums.shadows))
     }
 
     fn shade(&mut self, reservation: &Reservation, change: impl Fn(&mut Shadow)) {
-        let shadows = self.shadows.entry(reservation.member).or_default();
+        let shadows = &mut at_mut(&mut self.members, reservation.member).shadows;
         touch(&mut shadows.namespaces, &reservation.target, &change);
         if let Some(path) = &reservation.remote_queue {
             for (end, _) in path.match_indices('.') {
@@ -251,13 +290,18 @@ fn touch<K: std::hash::Hash + Eq + Clone>(
     }
 }
 
-fn take<K: std::hash::Hash + Eq>(sums: &mut HashMap<K, Resources>, key: &K, demand: Resources) {
-    if let Some(sum) = sums.get_mut(key) {
-        *sum = *sum - demand;
-        if *sum == Resources::default() {
-            sums.remove(key);
-        }
+fn place_of(slot: Slot) -> usize {
+    // A number that was given out for a place in memory; `usize` has at least as many bits on every machine that runs it.
+    usize::try_from(slot.0).unwrap_or(usize::MAX)
+}
+
+/// The sums at a slot, which are made when they are first needed.
+fn at_mut<T: Default>(sums: &mut Vec<T>, slot: Slot) -> &mut T {
+    let n = place_of(slot);
+    if n >= sums.len() {
+        sums.resize_with(n + 1, T::default);
     }
+    &mut sums[n]
 }
 
 struct MemberShadow<'a>(Option<&'a Shadows>);
@@ -327,7 +371,7 @@ mod tests {
         assert_eq!(ledger.on(Slot(0)).cpu_milli, 500, "the account itself keeps it until the end");
         ledger.release(&job);
         assert_eq!(ledger.on(Slot(0)).cpu_milli, 0);
-        assert!(ledger.shadows[&Slot(0)].namespaces.is_empty());
+        assert!(ledger.members[0].shadows.namespaces.is_empty());
     }
 
     proptest! {

@@ -81,7 +81,7 @@ pub struct Site<'a> {
     /// The queue that the job would be handed to there.
     pub remote_queue: &'a Result<Option<Arc<str>>, Inexpressible>,
     /// Declared limits and what is taken of them.
-    pub limits: [(Whose, Capacity, Resources); 3],
+    pub limits: [(Whose, &'a Capacity, Resources); 3],
     /// Our own demand that its signals cannot show yet.
     pub unseen: &'a dyn Unseen,
     /// A quota there was full a moment ago.
@@ -90,19 +90,17 @@ pub struct Site<'a> {
     pub held_by: Option<&'a JobKey>,
 }
 
-/// Whether a member could take the job: what its scarcest thing has free (as in [`Verdict::headroom`]), or the reason
-/// why not. What the job itself rules out comes before what the member lacks, so that the reason shown is the one that
-/// its owner can act on.
+/// Whether a member could take the job: what the scarcest thing that it signals has free, or the reason why not. What the
+/// job itself rules out comes before what the member lacks, so that the reason shown is the one that its owner can act
+/// on.
 ///
 /// # Errors
 /// The first reason that holds.
 pub fn judge(question: &Question<'_>, site: &Site<'_>) -> Result<u64, Exclusion> {
     rule_out(question, site)?;
-    let shortages = site.limits.map(|(whose, capacity, used)| {
-        capacity.fits(used, question.demand).err().map(|shortage| (whose, shortage))
-    });
-    let never = shortages.into_iter().flatten().find(|(_, shortage)| shortage.is_for_ever());
-    if let Some((whose, shortage)) = never {
+    let is_short = site.limits.iter().any(|(_, capacity, used)| !capacity.has_room(*used, question.demand));
+    let shortage = if is_short { shortage(question, site) } else { None };
+    if let Some((whose, shortage)) = shortage.filter(|(_, shortage)| shortage.is_for_ever()) {
         return Err(Exclusion::NoRoom { whose, shortage });
     }
     if site.paused {
@@ -110,14 +108,28 @@ pub fn judge(question: &Question<'_>, site: &Site<'_>) -> Result<u64, Exclusion>
     }
     let target = site.member.namespace.target(question.namespace);
     unavailable(site, target, question.now)?;
-    if let Some((whose, shortage)) = shortages.into_iter().flatten().next() {
+    if let Some((whose, shortage)) = shortage {
         return Err(Exclusion::NoRoom { whose, shortage });
     }
     let observed = room::observed(question.demand, site, target, question.now)?;
     if let Some(by) = site.held_by {
         return Err(Exclusion::Held { by: by.clone() });
     }
-    Ok(headroom(&site.limits).min(observed))
+    Ok(observed)
+}
+
+/// The first shortage that no waiting helps against, else the first.
+fn shortage(question: &Question<'_>, site: &Site<'_>) -> Option<(Whose, Shortage)> {
+    let mut first = None;
+    for (whose, capacity, used) in site.limits {
+        if let Err(shortage) = capacity.fits(used, question.demand) {
+            if shortage.is_for_ever() {
+                return Some((whose, shortage));
+            }
+            first.get_or_insert((whose, shortage));
+        }
+    }
+    first
 }
 
 /// What only a change of the job, the queue or the member lifts.
@@ -188,7 +200,8 @@ pub fn runs(offered: &[String], wanted: &str) -> bool {
         })
 }
 
-fn headroom(limits: &[(Whose, Capacity, Resources)]) -> u64 {
+/// What the scarcest of the declared limits has free, in thousandths of it.
+pub(crate) fn headroom(limits: &[(Whose, &Capacity, Resources); 3]) -> u64 {
     let part = |limit: Option<u64>, used: u64| {
         let limit = limit?;
         // Thousandths of at most one, in a type that cannot overflow on the way.

@@ -126,7 +126,7 @@ pub struct Shortage {
     pub needed: u64,
     /// What is free.
     pub free: u64,
-    /// What there is at all: where `needed` is above it, waiting does not help.
+    /// What there is at all: where `needed` is above it, waiting does not help. `u64::MAX` where nobody knows.
     pub limit: u64,
 }
 
@@ -146,6 +146,8 @@ impl fmt::Display for Shortage {
         };
         if self.is_for_ever() {
             write!(f, "needs {} {}, has {} at all", show(self.needed), self.dimension, show(self.limit))
+        } else if self.limit == u64::MAX {
+            write!(f, "needs {} {}, {} free", show(self.needed), self.dimension, show(self.free))
         } else {
             write!(
                 f,
@@ -195,6 +197,18 @@ impl Capacity {
             cpu_milli: sum(self.cpu_milli, other.cpu_milli),
             memory_bytes: sum(self.memory_bytes, other.memory_bytes),
         }
+    }
+
+    /// Whether `demand` fits beside what is `used`: [`Self::fits`] without a reason.
+    pub fn has_room(&self, used: Resources, demand: Resources) -> bool {
+        let has = |limit: Option<u64>, used: u64, needed: u64| {
+            limit.is_none_or(|limit| needed <= limit.saturating_sub(used))
+        };
+        has(self.jobs, used.jobs, demand.jobs)
+            && has(self.pods, used.pods, demand.pods)
+            && has(self.executors, used.executors(), demand.executors())
+            && has(self.cpu_milli, used.cpu_milli, demand.cpu_milli)
+            && has(self.memory_bytes, used.memory_bytes, demand.memory_bytes)
     }
 
     /// Whether `demand` fits beside what is `used`.

@@ -35,7 +35,7 @@ use crate::{
     fold,
     link::{self, Limits},
     member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder},
-    render,
+    render::{self, MemberParts},
     signals::{Line, Readers, WantedSignals},
     standing::{Admission, Standing},
     view::Application,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub admission: Admission,
     /// Times of its machinery.
     pub tempo: Tempo,
+    /// What it adds to every application.
+    pub parts: Arc<MemberParts>,
 }
 
 /// Times of a link's machinery. The defaults are the design's; tests shorten them.
@@ -234,7 +236,7 @@ impl Member for Kubeflow {
     }
 
     fn render_hash(&self, order: &Order) -> String {
-        render::application(order, &self.hub).1
+        render::application(order, &self.hub, &self.settings.parts).1
     }
 
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {

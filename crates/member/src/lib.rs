@@ -18,7 +18,7 @@ mod link;
 pub mod member;
 mod preflight;
 pub mod registry;
-mod render;
+pub mod render;
 mod signals;
 mod standing;
 pub mod sweep;

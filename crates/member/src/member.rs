@@ -14,6 +14,7 @@ use spark_router_core::{
     signal::Signals,
 };
 
+use crate::render::QueueParts;
 use crate::signals::WantedSignals;
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
@@ -35,6 +36,10 @@ pub struct Order {
     pub name: RemoteName,
     /// The job's template as the user wrote it: `{apiVersion, kind, metadata, spec}`.
     pub template: Arc<serde_json::Value>,
+    /// The queue of the member's batch scheduler that it is handed to. `None`: the template's own, if any.
+    pub remote_queue: Option<Arc<str>>,
+    /// What the queue adds to the template. `None`: nothing is known of it, and nothing is added.
+    pub parts: Option<Arc<QueueParts>>,
 }
 
 /// How a create ended.

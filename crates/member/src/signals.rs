@@ -77,4 +77,42 @@ impl WantedSignals {
             Kind::Kueue => self.kueue == other.kueue,
         }
     }
+
+    /// Whether what was read of a source for this still says something for the other one.
+    fn holds_for(&self, other: &Self, kind: Kind) -> bool {
+        match (kind, &self.yunikorn, &other.yunikorn) {
+            (Kind::YuniKorn, Some(one), Some(other)) => {
+                one.endpoint == other.endpoint && one.partition == other.partition
+            }
+            (Kind::YuniKorn | Kind::Quota | Kind::Kueue, ..) => other.wants(kind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_pace_of_asking_keeps_what_is_known_and_another_place_does_not() {
+        let asking = |url: &str, partition: &str, seconds| {
+            let endpoint = YuniKornEndpoint::url(url).unwrap();
+            let poll_every = Duration::from_secs(seconds);
+            let yunikorn = YuniKornSettings { endpoint, partition: partition.to_owned(), poll_every };
+            WantedSignals { yunikorn: Some(yunikorn), quotas: true, kueue: false }
+        };
+        let before = asking("http://a:9080", "default", 5);
+        for (after, agrees, holds) in [
+            (asking("http://a:9080", "default", 5), true, true),
+            (asking("http://a:9080", "default", 1), false, true),
+            (asking("http://b:9080", "default", 5), false, false),
+            (asking("http://a:9080", "gpu", 5), false, false),
+            (WantedSignals::default(), false, false),
+        ] {
+            let found = (before.agrees(&after, Kind::YuniKorn), before.holds_for(&after, Kind::YuniKorn));
+            assert_eq!(found, (agrees, holds), "{after:?}");
+        }
+        assert!(before.holds_for(&before, Kind::Quota) && !before.holds_for(&before, Kind::Kueue));
+        assert!(!before.holds_for(&WantedSignals::default(), Kind::Quota));
+    }
 }

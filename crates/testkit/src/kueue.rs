@@ -6,7 +6,6 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cluster::{self, Cluster, Part};
@@ -89,15 +88,16 @@ pub async fn start(cluster: &Cluster) -> Result<(), Error> {
 
 /// How `unshare` gives a mount namespace here: to a user with a user namespace around it, to root also without.
 fn namespace_flag() -> Result<&'static str, Error> {
-    let mut said = String::new();
+    let mut refusals = Vec::new();
     for flag in ["-rm", "-m"] {
         let mut command = Command::new("unshare");
-        command.args([flag, "/bin/sh", "-c", MOUNT, "probe"]).arg(Path::new("/etc")).arg("true");
-        match command.stdin(Stdio::null()).output() {
-            Ok(output) if output.status.success() => return Ok(flag),
-            Ok(output) => said = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => return Err(Error::Unshare(error.to_string())),
+        command.args([flag, "/bin/sh", "-c", MOUNT, "probe", "/etc", "true"]);
+        let output =
+            command.stdin(Stdio::null()).output().map_err(|error| Error::Unshare(error.to_string()))?;
+        if output.status.success() {
+            return Ok(flag);
         }
+        refusals.push(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     }
-    Err(Error::Unshare(said))
+    Err(Error::Unshare(refusals.join("; ")))
 }

@@ -95,7 +95,7 @@ async fn turn() -> Result<File, Error> {
 }
 
 fn configuration(queues: &str) -> String {
-    let indented: String = queues.lines().map(|line| format!("    {line}\n")).collect();
+    let indented = queues.lines().fold(String::new(), |text, line| text + "    " + line + "\n");
     format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n---\n\
          apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: yunikorn-configs, namespace: {NAMESPACE}}}\n\

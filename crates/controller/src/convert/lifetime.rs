@@ -35,12 +35,11 @@ pub struct Lifetime {
 
 /// The times of a job of that queue; `None` where there is no such queue.
 pub fn lifetime(job: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Lifetime {
-    let of_queue = queue.map(|queue| (longest_run(queue), time_to_live(queue)));
-    let (longest_run, default) = of_queue.unwrap_or((Ok(None), Ok(None)));
+    let (longest_run, default) = queue.map(times).unwrap_or_default();
     let owner = owner(&job.metadata);
     let is_hook = job.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(ARGO_HOOK));
     let (expires, ignored) = match (own_time_to_live(job), owner) {
-        (Ok(None), None) => (default.ok().flatten(), None),
+        (Ok(None), None) => (default, None),
         (Ok(None), Some(_)) => (None, None),
         (Ok(Some(_)), Some(owner)) if !is_hook => (None, Some(owned(owner))),
         (Ok(own), _) => (own, None),
@@ -48,7 +47,7 @@ pub fn lifetime(job: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Lifetime {
             (None, Some(format!("{why}; the job is not deleted by itself until that is mended")))
         }
     };
-    Lifetime { longest_run: longest_run.ok().flatten(), expires, ignored }
+    Lifetime { longest_run, expires, ignored }
 }
 
 fn owned(owner: &str) -> String {
@@ -56,6 +55,11 @@ fn owned(owner: &str) -> String {
         "{TTL} does not count: {owner} owns the job and would create it again, and it would run again; take the field \
          out, and remove the job from what {owner} applies when it is not wanted any more"
     )
+}
+
+/// A queue's times, as far as they can be read: how long its jobs may run, and how long they stay.
+pub fn times(queue: &SparkQueue) -> (Option<Duration>, Option<Duration>) {
+    (longest_run(queue).ok().flatten(), time_to_live(queue).ok().flatten())
 }
 
 /// A job's own time.

@@ -3,7 +3,7 @@
 //! Owns no state. A member that cannot be read is at fault, not gone: a typing error must not make others look like the
 //! last ones left.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -17,6 +17,7 @@ use spark_router_core::{
     pace::Pace,
     place::{BatchScheduler, MemberFacts, NamespaceRule, RouteSignal, Taint},
     resources::Capacity,
+    signal::{Observed, Room, Signals},
 };
 use spark_router_member::{Member, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 
@@ -53,6 +54,39 @@ pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
     let fault = not_ready(object).filter(|(reason, _)| **reason != *link.as_str());
     let identity = status.identity.map(MemberIdentity::new);
     facts(object, State { identity, link, fault, blocked: Vec::new() })
+}
+
+/// What a member's object shows of its signals, as of `now`: what is not marked as too old is being read, and only
+/// written when it says something new.
+pub fn signals_on_record(object: &MemberCluster, now: Timestamp) -> Signals {
+    let mut signals = Signals::default();
+    let queues = object.status.as_ref().map(|status| status.queues.as_slice()).unwrap_or_default();
+    for row in queues.iter().flat_map(|queue| &queue.signals) {
+        let Some(at) = row.observed_at.as_ref().map(|time| if row.stale { time.0 } else { now }) else {
+            continue;
+        };
+        let free = Capacity {
+            jobs: row.free_jobs,
+            pods: row.free_pods,
+            executors: None,
+            cpu_milli: row.free_cpu_milli,
+            memory_bytes: row.free_memory_bytes,
+        };
+        let closed = row.message.as_deref().map(Into::into);
+        let room = (!row.stale || closed.is_none()).then(|| Room { free, most: Capacity::default(), closed });
+        match (row.source.as_str(), room) {
+            ("ResourceQuota", room) => put(&mut signals.quotas, at, Namespace::new(&row.name), room),
+            ("YuniKorn", room) => put(&mut signals.yunikorn, at, row.name.as_str().into(), room),
+            ("Kueue", room) => put(&mut signals.kueue, at, row.name.as_str().into(), room),
+            _ => {}
+        }
+    }
+    signals
+}
+
+fn put<K: Ord>(seen: &mut Option<Observed<BTreeMap<K, Room>>>, at: Timestamp, name: K, room: Option<Room>) {
+    let seen = seen.get_or_insert_with(|| Observed { value: BTreeMap::new(), at });
+    seen.value.extend(room.map(|room| (name, room)));
 }
 
 /// What is known of a member beside what it declares.

@@ -14,14 +14,14 @@ use super::{
     line::{Backoff, Class, Line, Rank, Routed},
 };
 use crate::{
-    credit::Candidate,
     id::{ClusterName, JobUid, QueueName},
-    ledger::{Reservation, Slot},
+    ledger::{Ledger, Reservation, Slot},
     pace::after,
     place::{
         self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
         RouteSignal, Site, Whose,
     },
+    resources::{Capacity, Resources},
     waits::Waits,
 };
 
@@ -86,12 +86,14 @@ pub(super) enum Miss {
     AsBefore,
     /// Nobody of this queue is placed before that.
     Queue(Box<Waits>),
+    /// What its queue sets has changed since it asked: it has to ask again.
+    Outdated(Box<Waits>),
 }
 
 /// A verdict on each member of a queue, in the order of its routes.
 struct Verdicts {
-    /// What is free on those that could take it.
-    headroom: Vec<(usize, u64)>,
+    /// Those that could take it, and what the scarcest thing that they signal has free.
+    open: Vec<(usize, u64)>,
     /// Why the others do not.
     excluded: Vec<(usize, Exclusion)>,
 }
@@ -115,6 +117,9 @@ impl Dispatcher {
         if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
             return Err(Miss::Waits(Box::new(Waits::not_admitted(name, &class.namespace))));
         }
+        if class.parts != facts.parts {
+            return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
+        }
         if let Some(pace) = facts.limits.pace {
             let ready = line.bucket.ready_at(pace, now);
             if ready > now {
@@ -124,17 +129,17 @@ impl Dispatcher {
             }
         }
         let mut verdicts = self.weigh_routed(queue, &facts, class, rank, job, now);
-        let (tier, candidates, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
+        let (tier, among, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
         let Some(picked) = picked else {
             let miss = self.miss(queue, class, &verdicts.excluded);
             self.blocked(queue, class, (rank, job), &verdicts.excluded, now);
             return Err(miss);
         };
-        self.reserve(queue, &facts, class, rank, job, (tier, &candidates, picked), &verdicts.excluded, now);
+        self.reserve(queue, &facts, class, rank, job, (tier, &among, picked), &verdicts.excluded, now);
         Ok(())
     }
 
-    /// The lowest tier with room, its candidates, and which of them has its turn, as its place among the routed ones.
+    /// The lowest tier with room, its candidates, and which of them has its turn, as places among the routed ones.
     fn choose(
         &mut self,
         queue: Slot,
@@ -142,25 +147,30 @@ impl Dispatcher {
         class: &Class,
         verdicts: &mut Verdicts,
         now: Timestamp,
-    ) -> Result<(u32, Vec<Candidate>, Option<usize>), Miss> {
-        let mut candidates = Vec::with_capacity(verdicts.headroom.len());
+    ) -> Result<(u32, Vec<usize>, Option<usize>), Miss> {
+        let mut among = Vec::with_capacity(verdicts.open.len());
         let line = &mut self.lines[index(queue)];
         for n in 0..line.tiers.len() {
             let tier = line.tiers[n];
-            candidates.clear();
-            let of_tier = |(n, headroom): &(usize, u64)| {
-                let routed = line.routed.get(*n).filter(|routed| routed.tier == tier)?;
-                let Routed { cluster, weight, .. } = routed;
-                Some(Candidate { cluster: cluster.clone(), weight: *weight, headroom: *headroom })
-            };
-            candidates.extend(verdicts.headroom.iter().filter_map(of_tier));
+            among.clear();
+            let is_here = |n: &usize| line.routed.get(*n).is_some_and(|routed| routed.tier == tier);
+            among.extend(verdicts.open.iter().map(|(n, _)| *n).filter(is_here));
             let last = n + 1 == line.tiers.len();
             let mut delayed = None;
-            if let Some(picked) = line.credits.pick(&candidates) {
-                let cluster = &candidates[picked].cluster;
-                let Ok(routed) = line.routed.binary_search_by(|routed| routed.cluster.cmp(cluster)) else {
-                    continue;
-                };
+            let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+            let headroom = |place: usize| {
+                let routed = &line.routed[among[place]];
+                let observed =
+                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
+                let member = self.seats[index(routed.member)].facts.as_ref();
+                let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
+                    place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
+                });
+                declared.unwrap_or_default().min(observed)
+            };
+            if let Some(picked) = line.credits.pick(candidates, headroom) {
+                let routed = among[picked];
+                let cluster = &line.routed[routed].cluster;
                 let seat = &mut self.seats[index(line.routed[routed].member)];
                 let Some(member) = &seat.facts else { continue };
                 let (pace, most) = (member.pace, member.backlog);
@@ -172,9 +182,9 @@ impl Dispatcher {
                     delayed = Some((Some(ready), Waits::member_pace(cluster, pace.per_minute)));
                 } else {
                     // Whatever else could take it is in another tier.
-                    let others = verdicts.headroom.iter().filter(|(n, _)| line.routed[*n].tier != tier);
+                    let others = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier != tier);
                     verdicts.excluded.extend(others.map(|(n, _)| (*n, Exclusion::OtherTier)));
-                    return Ok((tier, candidates, Some(routed)));
+                    return Ok((tier, among, Some(routed)));
                 }
             } else if !verdicts
                 .excluded
@@ -207,12 +217,12 @@ impl Dispatcher {
                 return Err(Miss::Waits(Box::new(waits)));
             }
             if !last {
-                let higher = verdicts.headroom.iter().filter(|(n, _)| line.routed[*n].tier > tier);
+                let higher = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier > tier);
                 verdicts.excluded.extend(higher.map(|(n, _)| (*n, Exclusion::OtherTier)));
             }
             break;
         }
-        Ok((0, candidates, None))
+        Ok((0, among, None))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one decision is made of, used once")]
@@ -223,14 +233,14 @@ impl Dispatcher {
         class: &Arc<Class>,
         rank: &Rank,
         job: &JobUid,
-        (tier, candidates, picked): (u32, &[Candidate], usize),
+        (tier, among, picked): (u32, &[usize], usize),
         excluded: &[(usize, Exclusion)],
         now: Timestamp,
     ) {
         let line = &self.lines[index(queue)];
         let routed = line.routed[picked].clone();
         let route = &facts.routes[routed.route];
-        let choice = self.choice(line, tier, candidates, excluded);
+        let choice = self.choice(line, tier, among, excluded);
         let seat = &mut self.seats[index(routed.member)];
         let Some((member, identity)) =
             seat.facts.as_ref().and_then(|member| Some((member.clone(), member.identity.clone()?)))
@@ -288,10 +298,10 @@ impl Dispatcher {
         &self,
         line: &Line,
         tier: u32,
-        candidates: &[Candidate],
+        among: &[usize],
         excluded: &[(usize, Exclusion)],
     ) -> Arc<Choice> {
-        let among = candidates.iter().map(|c| (&c.cluster, c.weight));
+        let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
         let not = || {
             let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
             weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
@@ -343,10 +353,10 @@ impl Dispatcher {
             turn: self.turn(queue, class, rank),
             queue_turn: self.queue_turn(queue),
         });
-        let mut verdicts = Verdicts { headroom: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
+        let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
         for (n, routed) in line.routed.iter().enumerate() {
             match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
-                Some(Ok(headroom)) => verdicts.headroom.push((n, headroom)),
+                Some(Ok(free)) => verdicts.open.push((n, free)),
                 Some(Err(exclusion)) => verdicts.excluded.push((n, exclusion)),
                 None => {}
             }
@@ -385,11 +395,7 @@ impl Dispatcher {
                 route,
                 paused: facts.paused,
                 remote_queue,
-                limits: [
-                    (Whose::Queue, facts.limits.held, self.ledger.total_of(queue)),
-                    (Whose::Member, member.capacity, self.ledger.on(routed.member)),
-                    (Whose::Route, route.capacity, self.ledger.of(queue, routed.member)),
-                ],
+                limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
                 unseen: &shadow,
                 backing_off,
                 held_by: asker.and_then(|asker| self.held_from(routed.member, asker)),
@@ -427,7 +433,11 @@ impl Dispatcher {
             let Routed { weight, tier, .. } = *routed;
             let judged = self.judge(queue, &facts, routed, &class, &question, Some(&asker))?;
             let (exclusion, headroom) = match judged {
-                Ok(headroom) => (None, headroom),
+                Ok(observed) => {
+                    let (member, route) = (seat.facts.as_ref()?, facts.routes.get(routed.route)?);
+                    let limits = limits(&self.ledger, (queue, &facts), (routed.member, member), route);
+                    (None, place::headroom(&limits).min(observed))
+                }
                 Err(exclusion) => (Some(exclusion), 0),
             };
             Some(Verdict { cluster, weight, tier, exclusion, headroom })
@@ -440,6 +450,20 @@ impl Dispatcher {
     fn fleet_size(&self) -> usize {
         self.seats.iter().filter(|seat| seat.facts.is_some()).count()
     }
+}
+
+/// What is declared for a member as a queue's route sees it, and what is taken of it.
+fn limits<'a>(
+    ledger: &Ledger,
+    (queue, facts): (Slot, &'a QueueFacts),
+    (slot, member): (Slot, &'a MemberFacts),
+    route: &'a Route,
+) -> [(Whose, &'a Capacity, Resources); 3] {
+    [
+        (Whose::Queue, &facts.limits.held, ledger.total_of(queue)),
+        (Whose::Member, &member.capacity, ledger.on(slot)),
+        (Whose::Route, &route.capacity, ledger.of(queue, slot)),
+    ]
 }
 
 fn question(class: &Class, now: Timestamp) -> Question<'_> {

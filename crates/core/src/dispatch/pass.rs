@@ -167,6 +167,16 @@ impl Dispatcher {
             Miss::AsBefore => return false,
             Miss::Waits(waits) => (waits, false),
             Miss::Queue(waits) => (waits, true),
+            Miss::Outdated(waits) => {
+                if let Some(waiting) = self.lines[index(queue)].waiting_mut(class)
+                    && waiting.waits.as_ref() != Some(&waits)
+                {
+                    let jobs = waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone()));
+                    passed.rephrased.extend(jobs);
+                    waiting.waits = Some(*waits);
+                }
+                return false;
+            }
         };
         if stop {
             // Nobody else is asked: what they wait for is the same.

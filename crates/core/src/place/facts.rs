@@ -225,6 +225,9 @@ pub struct QueueFacts {
     pub backfill: Backfill,
     /// What it may hold at all.
     pub limits: QueueLimits,
+    /// Number of what it sets on its jobs (defaults, sizes, fixed parts): it is part of what they ask for. A job that was
+    /// parsed with another number has to be looked at again before it is placed.
+    pub parts: u64,
 }
 
 impl QueueFacts {
@@ -240,6 +243,7 @@ impl QueueFacts {
             spill_after: None,
             backfill: Backfill::default(),
             limits: QueueLimits::default(),
+            parts: 0,
         }
     }
 

@@ -90,9 +90,9 @@ fn exclusion(change: impl FnOnce(&mut Case)) -> Option<Exclusion> {
             paused: case.paused,
             remote_queue: &remote_queue,
             limits: [
-                (Whose::Queue, Capacity::default(), Resources::default()),
-                (Whose::Member, member.capacity, case.on_member),
-                (Whose::Route, route.capacity, case.on_route),
+                (Whose::Queue, &Capacity::default(), Resources::default()),
+                (Whose::Member, &member.capacity, case.on_member),
+                (Whose::Route, &route.capacity, case.on_route),
             ],
             unseen: &Nothing,
             backing_off: case.backing_off,

@@ -22,8 +22,10 @@ use tokio::time::MissedTickBehavior;
 use super::{Kind, board::Board, keep::Line, rooms::Rooms};
 use crate::error::Error;
 
-/// The server ends each watch after this many seconds: a connection that died without a word is noticed by then.
-const WATCH_SECONDS: u32 = 55;
+/// The server ends each watch after this many seconds, and a stream that is silent for five more is given up: for half a
+/// minute at most a connection that died without a word passes for live. Shorter than for applications, because nothing
+/// else tells when a value grows old.
+const WATCH_SECONDS: u32 = 25;
 /// The first list has to be through by then.
 const LIST: Duration = Duration::from_secs(30);
 /// A live watch makes its value younger this often.

@@ -71,13 +71,21 @@ impl Readers {
         self.board.shown()
     }
 
-    /// Says what is wanted from now on; the same again is nothing.
+    /// Says what is wanted from now on; the same again is nothing. What says nothing for it is gone at once.
     pub(crate) fn want(&self, wanted: WantedSignals) {
-        self.wanted.send_if_modified(|before| {
-            let differs = *before != wanted;
-            *before = wanted;
-            differs
+        self.wanted.send_if_modified(|now| {
+            let before = std::mem::replace(now, wanted);
+            for kind in Kind::ALL {
+                self.forget_unless_holds(&before, now, kind);
+            }
+            before != *now
         });
+    }
+
+    fn forget_unless_holds(&self, before: &WantedSignals, now: &WantedSignals, kind: Kind) {
+        if before.wants(kind) && !before.holds_for(now, kind) {
+            self.board.forget(kind);
+        }
     }
 
     /// What is wanted.
@@ -117,7 +125,6 @@ impl Readers {
         loop {
             let want = wanted.borrow_and_update().clone();
             if !want.wants(kind) {
-                self.board.forget(kind);
                 if until_wanted_otherwise(&mut wanted, &want, kind).await.is_none() {
                     return;
                 }
@@ -130,8 +137,8 @@ impl Readers {
                     if changed.is_none() {
                         return;
                     }
-                    // What another YuniKorn said is nothing to go by.
-                    self.board.forget(kind);
+                    // Once more: an answer to the old question may have come since.
+                    self.forget_unless_holds(&want, &wanted.borrow(), kind);
                     continue;
                 }
                 _ = renewed.changed() => continue,

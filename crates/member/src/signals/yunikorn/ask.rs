@@ -155,6 +155,16 @@ fn refusal(status: http::StatusCode, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -193,6 +203,59 @@ mod tests {
             service.path("default"),
             "/api/v1/namespaces/yunikorn/services/http:yunikorn-service:9080/proxy/ws/v1/partition/default/queues"
         );
+    }
+
+    /// Whatever listens where a YuniKorn should be; says the same to everybody, and counts them.
+    async fn somebody(head: &'static str, body: &'static [u8], times: usize) -> (Asking, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+                assert!(!request.contains("authorization") && !request.contains("cookie"), "{request}");
+                // Whoever has enough hangs up.
+                if stream.write_all(head.as_bytes()).await.is_err() {
+                    continue;
+                }
+                for _ in 0..times {
+                    if stream.write_all(body).await.is_err() {
+                        break;
+                    }
+                }
+                if times == 0 {
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+        let path = Endpoint::Url(uri.clone()).path("default");
+        (Asking { client: client(&uri).unwrap(), path }, asked)
+    }
+
+    async fn said(head: &'static str, body: &'static [u8], times: usize) -> (Result<Vec<u8>, String>, usize) {
+        let (asking, asked) = somebody(head, body, times).await;
+        let answer = asking.ask().await.map_err(|error| crate::error::chain(&error));
+        (answer, asked.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn whoever_answers_there_is_bounded_and_leads_nowhere_else() {
+        let (answer, _) = said("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"{}", 1).await;
+        assert_eq!(answer, Ok(b"{}".to_vec()));
+        let moved = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(said(moved, b"", 1).await, (Err("YuniKorn answered 302 Found".to_owned()), 1));
+        let (answer, _) = said("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b'x'; 1 << 14], 800).await;
+        assert_eq!(answer, Err("YuniKorn answered more than 8388608 bytes".to_owned()));
+        let (answer, _) = said("HTTP/1.1 503 Busy\r\nConnection: close\r\n\r\n", b"later", 1).await;
+        assert_eq!(answer, Err("YuniKorn answered 503 Service Unavailable: later".to_owned()));
+        let started = std::time::Instant::now();
+        let (answer, _) = said("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"", 0).await;
+        assert_eq!(answer, Err("asking YuniKorn for its queues was not answered within 2 s".to_owned()));
+        assert!(started.elapsed() < ANSWER * 2);
     }
 
     #[test]
