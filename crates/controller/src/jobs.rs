@@ -144,11 +144,17 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
         let Some(record) = &status.placement else { continue };
         let finished = condition::is_true(&status.conditions, condition::FINISHED);
         let owner = Namespace::new(job.namespace().unwrap_or_default());
-        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished));
+        let state = status.application.as_ref().and_then(|application| application.state.as_deref());
+        let submitted = state.is_some_and(|state| !state.is_empty());
+        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished, submitted));
     }
     let restore = move |dispatcher: &mut Dispatcher| {
-        for (uid, owner, placement, finished) in &placed {
+        for (uid, owner, placement, finished, submitted) in &placed {
             dispatcher.restore(uid, owner, placement, *finished);
+            if *submitted {
+                // Else everything that runs would count as not yet submitted until it is looked at.
+                dispatcher.submitted(uid);
+            }
         }
         dispatcher.replay();
     };

@@ -74,6 +74,10 @@ impl Waits {
         )
     }
 
+    pub(crate) fn in_turn(queue: &QueueName) -> Self {
+        Self::time("InLine", format!("in line in SparkQueue {queue}; it is looked at in its turn"))
+    }
+
     pub(crate) fn queue_changed(queue: &QueueName) -> Self {
         Self::time(
             Self::QUEUE_CHANGED,

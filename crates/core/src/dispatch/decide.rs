@@ -240,7 +240,7 @@ impl Dispatcher {
         let line = &self.lines[index(queue)];
         let routed = line.routed[picked].clone();
         let route = &facts.routes[routed.route];
-        let choice = self.choice(line, tier, among, excluded);
+        let choice = choice(line, tier, among, excluded);
         let seat = &mut self.seats[index(routed.member)];
         let Some((member, identity)) =
             seat.facts.as_ref().and_then(|member| Some((member.clone(), member.identity.clone()?)))
@@ -291,34 +291,6 @@ impl Dispatcher {
         let booking = Booking { queue, member: routed.member, choice, class: Some(class.clone()) };
         self.booked.insert(job.clone(), booking);
         self.decided.insert(job.clone(), decision);
-    }
-
-    /// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
-    fn choice(
-        &self,
-        line: &Line,
-        tier: u32,
-        among: &[usize],
-        excluded: &[(usize, Exclusion)],
-    ) -> Arc<Choice> {
-        let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
-        let not = || {
-            let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
-            weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
-        };
-        if let Some(last) = &line.last_choice
-            && last.tier == tier
-            && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
-            && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
-        {
-            return last.clone();
-        }
-        Arc::new(Choice {
-            tier,
-            tiered: line.tiers.len() > 1,
-            among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
-            not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
-        })
     }
 
     /// What a class that finds no member is told. A text is only made where it says something new.
@@ -464,6 +436,28 @@ fn limits<'a>(
         (Whose::Member, &member.capacity, ledger.on(slot)),
         (Whose::Route, &route.capacity, ledger.of(queue, slot)),
     ]
+}
+
+/// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
+fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion)]) -> Arc<Choice> {
+    let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+    let not = || {
+        let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
+        weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
+    };
+    if let Some(last) = &line.last_choice
+        && last.tier == tier
+        && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
+        && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
+    {
+        return last.clone();
+    }
+    Arc::new(Choice {
+        tier,
+        tiered: line.tiers.len() > 1,
+        among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
+        not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
+    })
 }
 
 fn question(class: &Class, now: Timestamp) -> Question<'_> {

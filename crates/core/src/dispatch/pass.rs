@@ -71,7 +71,7 @@ impl Dispatcher {
         let (fresh, errand) = (std::mem::take(&mut line.fresh), line.take_errand());
         let mut agenda = Agenda::default();
         for class in fresh {
-            self.go_on_in_class(queue, &mut agenda, class);
+            self.go_on_in_class(queue, &mut agenda, &class);
         }
         let stopped = match errand {
             Errand::Nobody => return agenda,
@@ -119,7 +119,7 @@ impl Dispatcher {
                     self.leave(&job);
                     match group {
                         Some(_) => self.go_on(queue, agenda, group, &rank),
-                        None => self.go_on_in_class(queue, agenda, class),
+                        None => self.go_on_in_class(queue, agenda, &class),
                     }
                     return true;
                 }
@@ -153,9 +153,9 @@ impl Dispatcher {
     }
 
     /// Puts the next job of a class on the agenda.
-    fn go_on_in_class(&self, queue: Slot, agenda: &mut Agenda, class: Arc<Class>) {
-        if let Some((rank, _)) = self.lines[index(queue)].head_of(&class) {
-            let turn = self.turn(queue, &class, rank);
+    fn go_on_in_class(&self, queue: Slot, agenda: &mut Agenda, class: &Arc<Class>) {
+        if let Some((rank, _)) = self.lines[index(queue)].head_of(class) {
+            let turn = self.turn(queue, class, rank);
             // Where its group has it on the agenda, the group goes on from there.
             agenda.next.entry(turn).or_insert_with(|| (None, rank.clone(), class.clone()));
         }
