@@ -132,11 +132,18 @@ async fn a_job_that_runs_too_long_is_stopped_whatever_comes_between() {
     sure(router.0.wait_ready().await);
     is_stopped(m1, &finished(hub, TEAM, "killed").await).await;
 
-    // By the new limit jobs run on, and each of the stopped ones ran once.
+    // By the new limit jobs run on, until it is lowered again; a job that came to its end keeps that.
     sure(installation.submit(&short("free", "brief", json!({}))).await);
     scene::succeeded(hub, TEAM, "free").await;
+    sure(installation.submit(&endless(TEAM, "lowered", "brief")).await);
+    running(hub, TEAM, "lowered").await;
+    patch(hub, "sparkqueue", "", "brief", json!({"spec": {"limits": {"longestRun": "5s"}}})).await;
+    is_stopped(m1, &finished(hub, TEAM, "lowered").await).await;
+    assert_eq!(jobs::phase(&job(hub, "free").await), "Succeeded");
+
+    // None of them ran twice.
     let remote = RemoteApplications::read(fleet.clusters()).unwrap();
-    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (4, 4, 1));
+    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (5, 5, 1));
     assert!(sure(router.0.terminate().await).success());
     sure(fleet.check());
 }
