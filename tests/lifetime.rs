@@ -8,7 +8,7 @@ mod scene;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, ResourceExt as _,
+    Api, ResourceExt,
     api::{DynamicObject, ListParams},
 };
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ const TEAM: &str = "team";
 const M1: &[(&str, u32)] = &[("m1", 1)];
 
 /// A queue to `m1` with these parts of a spec.
-fn queue(name: &str, spec: Value) -> String {
+fn queue(name: &str, spec: &Value) -> String {
     let mut queue = objects::queue(name, &objects::weights(M1));
     objects::merge(&mut queue, json!({"spec": spec}));
     queue.to_string()
@@ -79,7 +79,7 @@ async fn a_job_that_runs_too_long_is_stopped_whatever_comes_between() {
     let health = json!({"health": {"lostAfterSeconds": 2, "readyAfterSeconds": 1}});
     sure(installation.member_through("m1", &proxy, health).await);
     sure(installation.namespace(TEAM).await);
-    sure(hub.apply_manifest(&queue("brief", json!({"limits": {"longestRun": "5s"}}))).await);
+    sure(hub.apply_manifest(&queue("brief", &json!({"limits": {"longestRun": "5s"}}))).await);
     let mut router = Watched::start(&installation, &fleet, &["--retention-floor=1s"], &["m1"]).await;
 
     // The plain case.
@@ -156,7 +156,7 @@ async fn a_finished_job_goes_when_its_time_is_over_unless_it_would_come_back() {
     let installation = sure(Installation::new(&fleet).await);
     sure(installation.member("m1", json!({})).await);
     sure(installation.namespace(TEAM).await);
-    sure(hub.apply_manifest(&queue("kept", json!({"ttlAfterFinished": "2s"}))).await);
+    sure(hub.apply_manifest(&queue("kept", &json!({"ttlAfterFinished": "2s"}))).await);
     let router = Watched::start(&installation, &fleet, &["--retention-floor=1s"], &["m1"]).await;
     let api: Api<RoutedSparkJob> = Api::namespaced(hub.client(), TEAM);
 
@@ -226,7 +226,7 @@ async fn a_finished_job_goes_when_its_time_is_over_unless_it_would_come_back() {
         assert!(conditions["uid"].is_string() && conditions["resourceVersion"].is_string(), "{call:?}");
     }
     let left: Vec<_> =
-        api.list(&ListParams::default()).await.unwrap().iter().map(|job| job.name_any()).collect();
+        api.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect();
     assert_eq!(left, ["flux"]);
     assert!(sure(router.0.terminate().await).success());
     sure(fleet.check());
