@@ -52,6 +52,8 @@ impl Dispatcher {
             self.decided.get(uid).is_some_and(|d| d.cluster == placement.cluster && d.seq == placement.seq);
         if ours {
             self.decided.remove(uid);
+            let slot = self.line(&placement.queue);
+            self.lines[index(slot)].recorded(placement.seq);
             return;
         }
         // Another process's, or one whose commit was not answered and then decided anew.
@@ -94,7 +96,8 @@ impl Dispatcher {
 
     /// Takes a decided or committed placement back: the reservation goes, the credit step is undone, no attempt is used.
     pub fn withdraw(&mut self, uid: &JobUid, placement: Option<&Placement>, why: Withdrawal, now: Timestamp) {
-        self.decided.remove(uid);
+        let decided = self.decided.remove(uid).map(|decision| decision.seq);
+        let seq = decided.or(placement.map(|placement| placement.seq));
         self.release(uid);
         let booking = match self.booked.remove(uid) {
             Some(booking) => Some((booking.queue, booking.member, booking.choice)),
@@ -106,7 +109,11 @@ impl Dispatcher {
             }),
         };
         let Some((queue, member, choice)) = booking else { return };
-        self.lines[index(queue)].unbook(&choice.among, &self.seats[index(member)].name);
+        let line = &mut self.lines[index(queue)];
+        line.unbook(&choice.among, &self.seats[index(member)].name);
+        if let Some(seq) = seq {
+            line.taken_back(seq);
+        }
         if why == Withdrawal::Capacity {
             self.back_off((queue, member), now);
         }

@@ -265,6 +265,7 @@ impl Dispatcher {
         }
         line.seq = line.seq.saturating_add(1);
         line.book(&choice.among, &routed.cluster);
+        line.decided(line.seq, &routed.cluster, &choice);
         line.last_choice = Some(choice.clone());
         let decision = Decision {
             key: rank.key.clone(),

@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::Choice;
+use super::{Checkpoint, Choice};
 use crate::{
     credit::Credits,
     id::{ClusterName, JobKey, JobUid, Namespace},
@@ -29,6 +29,10 @@ use crate::{
 
 /// The shortest and the longest time that a route backs off after a full quota.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// Placements that one decision without a record may keep out of checkpoints. Beyond it counts as recorded, so that a job
+/// that can never be written does not grow the account for ever.
+const MOST_YOUNG: usize = 4096;
 
 /// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +53,8 @@ pub(super) struct Line {
     pub(super) credits: Credits,
     pub(super) placed: BTreeMap<ClusterName, u64>,
     pub(super) seq: u64,
+    /// Placements by number, from the first one on that is decided and not on record: no part of a checkpoint.
+    young: BTreeMap<u64, Young>,
     /// Members that it routes to, by name.
     pub(super) routed: Vec<Routed>,
     /// Its tiers, lowest first.
@@ -72,6 +78,14 @@ pub(super) struct Line {
     pub(super) last_choice: Option<Arc<Choice>>,
     /// A pass is due then although nothing happens.
     pub(super) wake_at: Option<Timestamp>,
+}
+
+/// A placement that a checkpoint leaves to the jobs' records.
+#[derive(Debug)]
+struct Young {
+    cluster: ClusterName,
+    choice: Arc<Choice>,
+    recorded: bool,
 }
 
 /// A member that the queue routes to.
@@ -110,6 +124,8 @@ pub(super) enum Errand {
 pub(super) struct Waiting {
     pub(super) jobs: BTreeMap<Rank, JobUid>,
     pub(super) waits: Option<Waits>,
+    /// What they were told last: the word, and whether all refused them. Kept while it is open what they wait for.
+    pub(super) told: Option<(&'static str, bool)>,
     /// Since when each tier has had no room for them. Kept as long as some of them wait: whatever room appeared since
     /// was taken by those before them.
     pub(super) full_since: BTreeMap<u32, Timestamp>,
@@ -313,6 +329,51 @@ impl Line {
         if let Some(placed) = self.placed.get_mut(picked) {
             *placed = placed.saturating_sub(1);
         }
+    }
+
+    /// The placement `seq` is decided and booked, and not on record yet.
+    pub(super) fn decided(&mut self, seq: u64, cluster: &ClusterName, choice: &Arc<Choice>) {
+        let young = Young { cluster: cluster.clone(), choice: choice.clone(), recorded: false };
+        self.young.insert(seq, young);
+        if self.young.len() > MOST_YOUNG {
+            self.young.pop_first();
+            self.settle();
+        }
+    }
+
+    /// The placement `seq` is on record.
+    pub(super) fn recorded(&mut self, seq: u64) {
+        if let Some(young) = self.young.get_mut(&seq) {
+            young.recorded = true;
+            self.settle();
+        }
+    }
+
+    /// The placement `seq` is not booked any more.
+    pub(super) fn taken_back(&mut self, seq: u64) {
+        if self.young.remove(&seq).is_some() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        while self.young.first_entry().is_some_and(|first| first.get().recorded) {
+            self.young.pop_first();
+        }
+    }
+
+    /// The account up to the last placement before which all are on record: later ones are replayed from the jobs, and one
+    /// that never gets there leaves no trace.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let (mut credits, mut placed) = (self.credits.clone(), self.placed.clone());
+        for Young { cluster, choice, .. } in self.young.values() {
+            credits.unbook(choice.among.iter().map(|(cluster, weight)| (cluster, *weight)), cluster);
+            if let Some(placed) = placed.get_mut(cluster) {
+                *placed = placed.saturating_sub(1);
+            }
+        }
+        let seq = self.young.first_key_value().map_or(self.seq, |(first, _)| first.saturating_sub(1));
+        Checkpoint { seq, credits, placed }
     }
 
     /// A pass is due at `at`, or earlier if one is due earlier already.

@@ -173,6 +173,7 @@ impl Dispatcher {
                 {
                     let jobs = waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone()));
                     passed.rephrased.extend(jobs);
+                    waiting.told = Some((waits.reason, waits.refused_by_all));
                     waiting.waits = Some(*waits);
                 }
                 return false;
@@ -193,9 +194,9 @@ impl Dispatcher {
 
     fn rephrase(&mut self, queue: Slot, class: &Arc<Class>, waits: &Waits, passed: &mut Passed) {
         let Some(waiting) = self.lines[index(queue)].waiting_mut(class) else { return };
-        let before = waiting.waits.replace(waits.clone());
-        let said = before.as_ref().map(|before| (before.reason, before.refused_by_all));
-        if said.is_some_and(|said| said != (waits.reason, waits.refused_by_all)) {
+        waiting.waits = Some(waits.clone());
+        let news = (waits.reason, waits.refused_by_all);
+        if waiting.told.replace(news).is_some_and(|told| told != news) {
             passed.rephrased.extend(waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone())));
         }
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Checkpoint, Dispatcher, Held, Line, Position, index};
+use super::{Checkpoint, Dispatcher, Held, Position, index};
 use crate::{
     health::LinkState,
     id::{ClusterName, JobUid, QueueName},
@@ -64,16 +64,18 @@ impl Dispatcher {
         Some(before.map(|count| u64::try_from(count).unwrap_or(u64::MAX)).sum())
     }
 
-    /// What a queue holds, its account as of now, and the members that it routes to with their weights.
+    /// What a queue holds, its account for a checkpoint, and the members that it routes to with their weights.
     pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
         let Some(&slot) = self.line_of.get(queue) else { return <_>::default() };
         let line = &self.lines[index(slot)];
         let turned_away = u64::try_from(line.turned_away.len()).unwrap_or(u64::MAX);
         let held =
             Held { active: self.ledger.total_of(slot), queued: line.len().saturating_add(turned_away) };
-        let Line { seq, credits, placed, routed, .. } = line;
-        let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
-        (held, account, routed.iter().map(|routed| (routed.cluster.clone(), routed.weight)).collect())
+        (
+            held,
+            line.checkpoint(),
+            line.routed.iter().map(|routed| (routed.cluster.clone(), routed.weight)).collect(),
+        )
     }
 
     /// When the first job of a queue that still waits was created.

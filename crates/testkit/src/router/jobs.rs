@@ -101,6 +101,17 @@ pub async fn wait_for_all(
     observe(api, watcher::Config::default(), &what, timeout, describe, wanted).await
 }
 
+/// Like [`wait_for_all`] with the jobs of all namespaces of the hub, whose names must differ.
+pub async fn wait_for_hub(
+    hub: &Cluster,
+    what: &str,
+    timeout: Duration,
+    wanted: impl FnMut(&BTreeMap<String, RoutedSparkJob>) -> bool,
+) -> Result<BTreeMap<String, RoutedSparkJob>, Error> {
+    let what = format!("{what} of all jobs");
+    observe(Api::all(hub.client()), watcher::Config::default(), &what, timeout, describe, wanted).await
+}
+
 /// Waits until the SparkApplications of a member, of all namespaces and by name, are as wanted.
 pub async fn wait_for_applications(
     member: &Cluster,

@@ -35,6 +35,30 @@ fn a_full_queue_says_so_and_the_job_goes_on_by_itself() {
 }
 
 #[test]
+fn those_left_behind_by_a_placement_are_told_what_they_wait_for_now() {
+    let mut d = dispatcher(&[("a", 1, Some(1))]);
+    d.set_member(ClusterName::from("a"), MemberFacts { cordoned: true, ..member(Some(1)) });
+    for name in ["first", "second"] {
+        assert_eq!(cluster(&place(&mut d, name)), "NoClusterReady");
+    }
+    d.set_member(ClusterName::from("a"), member(Some(1)));
+    let passed = d.pass(now());
+    let names = |jobs: &[(JobUid, JobKey)]| jobs.iter().map(|(uid, _)| uid.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&passed.decided), names(&passed.rephrased)),
+        (vec!["first".into()], vec!["second".into()])
+    );
+    assert_eq!(outcome(&d, "second"), "NoCapacity");
+    // The next one leaves those behind it with what they know.
+    d.enqueue(applicant("third", "etl", 0));
+    d.pass(now());
+    d.forget(&JobUid::from("first"));
+    let passed = d.pass(now());
+    assert_eq!((names(&passed.decided), names(&passed.rephrased)), (vec!["second".into()], vec![]));
+    assert_eq!(outcome(&d, "third"), "NoCapacity");
+}
+
+#[test]
 fn an_unknown_queue_and_a_foreign_namespace_are_named_and_mend_themselves() {
     let mut d = dispatcher(&[("a", 1, None)]);
     d.enqueue(applicant("lost", "adhoc", 0));
@@ -120,6 +144,40 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
         let name = format!("job-{n}");
         assert_eq!(place(&mut d, &name), place(&mut restarted, &name));
     }
+}
+
+#[test]
+fn a_checkpoint_holds_no_decision_that_may_never_be_recorded() {
+    let mut d = dispatcher(&[("a", 50, None), ("b", 30, None), ("c", 20, None)]);
+    let etl = QueueName::from("etl");
+    let mut placements = Vec::new();
+    for n in 0..9 {
+        let uid = JobUid::new(format!("job-{n}"));
+        let Answer::Place(decision) = place(&mut d, uid.as_str()) else { panic!("there is room") };
+        // Two are decided and on their way to the record when the process ends.
+        if n != 3 && n != 7 {
+            commit(&mut d, &uid);
+            placements.push((uid, placement(&decision)));
+        }
+    }
+    let checkpoint = d.standing(&etl).1;
+    assert_eq!(checkpoint.seq, 3, "the fourth is not on record");
+    let mut restarted = dispatcher(&[("a", 50, None), ("b", 30, None), ("c", 20, None)]);
+    restarted.remove_queue(&etl);
+    restarted.set_queue(
+        queue("etl", &[("a", 50), ("b", 30), ("c", 20)]),
+        Some(Selector::default()),
+        checkpoint,
+    );
+    for (uid, placement) in &placements {
+        restarted.restore(uid, &Namespace::from("team-a"), placement, false);
+    }
+    restarted.replay();
+    for uid in ["job-3", "job-7"] {
+        d.forget(&JobUid::from(uid));
+    }
+    assert_eq!(restarted.standing(&etl).1.credits, d.standing(&etl).1.credits);
+    assert_eq!((restarted.standing(&etl).1.seq, d.standing(&etl).1.seq), (9, 9));
 }
 
 #[test]
