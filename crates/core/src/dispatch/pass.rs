@@ -15,7 +15,7 @@ use super::{
     Dispatcher, Passed,
     decide::Miss,
     index,
-    line::{Class, Cursor, Group, Rank},
+    line::{Class, Cursor, Group, Line, Rank},
     order::Turn,
 };
 use crate::{ledger::Slot, waits::Waits};
@@ -72,7 +72,8 @@ impl Dispatcher {
                 Asked::Enough => {}
             }
         }
-        self.goes_on = self.lines.iter().any(|line| line.resume.is_some()).then_some(now);
+        // Somebody was left unasked, or a member that was held is free now.
+        self.goes_on = self.lines.iter().any(Line::is_due).then_some(now);
         passed.rephrased.append(&mut self.called_in);
         passed
     }
