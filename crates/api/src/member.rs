@@ -13,7 +13,8 @@ use crate::{ApplicationParts, Capacity, DurationText, Taint, schema};
 
 pub use signals::{Signals, YuniKornService, YuniKornSource};
 pub use status::{
-    AbandonedAttempt, MOST_ABANDONED, MOST_QUEUES, MemberClusterStatus, QueueAtMember, SignalStatus,
+    AbandonedAttempt, MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, MemberClusterStatus, QueueAtMember,
+    SignalStatus,
 };
 
 /// Rules at the root of the object: rule and message.

@@ -24,6 +24,8 @@ pub const JOB_UID_LABEL: &str = "sparkrouter.dev/job-uid";
 pub const ATTEMPT_LABEL: &str = "sparkrouter.dev/attempt";
 /// Label on a remote application and its pods: the queue.
 pub const QUEUE_LABEL: &str = "sparkrouter.dev/queue";
+/// Label on a remote application and its pods: the job's namespace on the hub, for whose account it runs.
+pub const TEAM_LABEL: &str = "sparkrouter.dev/team";
 
 /// Annotation on a remote application: the job's namespace on the hub.
 pub const JOB_NAMESPACE_ANNOTATION: &str = "sparkrouter.dev/job-namespace";

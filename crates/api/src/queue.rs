@@ -7,7 +7,7 @@ mod route;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,9 @@ pub struct SparkQueueStatus {
     /// Jobs that are placed and not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<u64>,
+    /// When the job was created that has waited longest. Left out: none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting: Option<Time>,
     /// Number of the last placement from this queue that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,

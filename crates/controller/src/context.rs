@@ -14,7 +14,10 @@ use spark_router_core::{
 use spark_router_member::{Member, Registry};
 use tokio_util::sync::CancellationToken;
 
-use crate::{dispatcher, events::Publisher, hub::Hub, members::Abandon, memory::Memory, metrics::Metrics};
+use crate::{
+    dispatcher, events::Publisher, hub::Hub, members::Abandon, memory::Memory, metrics::Metrics,
+    queues::Queues,
+};
 
 /// See the module.
 pub struct Context {
@@ -26,6 +29,8 @@ pub struct Context {
     pub registry: Registry,
     /// The members' objects.
     pub members: Store<MemberCluster>,
+    /// The queues' objects.
+    pub queues: Queues,
     /// Who decides where.
     pub dispatcher: dispatcher::Handle,
     /// What this process remembers.

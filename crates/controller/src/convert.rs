@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 use spark_router_api::{
-    Demand, RoutedSparkJob, Toleration as Written, condition,
+    Demand, RoutedSparkJob, SparkQueue, Toleration as Written, condition,
     job::{ApplicationStatus, PlacementRecord},
     names,
     taint::TolerationOperator,
@@ -30,12 +30,14 @@ use spark_router_core::{
     resources::Resources,
 };
 
+use spark_router_member::render::QueueParts;
+
 mod amounts;
 mod member;
 mod queue;
 
-pub use member::{batch_scheduler, member, member_on_record, readable};
-pub use queue::queue;
+pub use member::{batch_scheduler, member, member_on_record, readable, signals_on_record, wanted_signals};
+pub use queue::{parts, queue};
 
 use crate::{error::Error, template};
 
@@ -46,20 +48,38 @@ pub struct Parsed {
     pub job: Job,
     /// The template as JSON.
     pub template: Arc<Value>,
+    /// What its queue sets on it; nothing where the template cannot be taken or the queue is not there.
+    pub parts: Option<Arc<QueueParts>>,
 }
 
-/// Parses a job.
+/// The identity of a job.
 ///
 /// # Errors
 /// [`Error::Incomplete`] for an object that no API server stores.
-pub fn job(object: &RoutedSparkJob) -> Result<Parsed, Error> {
+pub fn uid(object: &RoutedSparkJob) -> Result<JobUid, Error> {
+    object.metadata.uid.as_ref().map(JobUid::new).ok_or(Error::Incomplete("uid"))
+}
+
+/// Parses a job with its queue, where that is there.
+///
+/// # Errors
+/// [`Error::Incomplete`] for an object that no API server stores.
+pub fn job(object: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Result<Parsed, Error> {
     let meta = &object.metadata;
-    let uid = JobUid::new(meta.uid.clone().ok_or(Error::Incomplete("uid"))?);
+    let uid = uid(object)?;
     let key = JobKey {
         namespace: Namespace::new(meta.namespace.clone().ok_or(Error::Incomplete("namespace"))?),
         name: meta.name.clone().ok_or(Error::Incomplete("name"))?,
     };
     let template = serde_json::to_value(&object.spec.template)?;
+    let queue = queue.map(|queue| &queue.spec);
+    let parts = template::parts(queue, object.spec.size.as_deref());
+    let number = queue.map_or(0, queue::parts);
+    let request = parts.and_then(|parts| Ok((request(object, &template, &parts, number)?, parts)));
+    let (request, parts) = match request {
+        Ok((request, parts)) => (Ok(request), queue.map(|_| Arc::new(parts))),
+        Err(rejection) => (Err(rejection), None),
+    };
     Ok(Parsed {
         job: Job {
             key,
@@ -72,15 +92,21 @@ pub fn job(object: &RoutedSparkJob) -> Result<Parsed, Error> {
             deleting: meta.deletion_timestamp.as_ref().map(|t| t.0),
             held: object.finalizers().iter().any(|f| f == names::JOB_FINALIZER),
             abandoned: object.annotations().get(names::ABANDON_ANNOTATION).is_some_and(|v| v == "true"),
-            request: request(object, &template),
+            request,
             record: record(object),
         },
         template: Arc::new(template),
+        parts,
     })
 }
 
-fn request(object: &RoutedSparkJob, template: &Value) -> Result<Request, Rejection> {
-    let facts = template::read(template)?;
+fn request(
+    object: &RoutedSparkJob,
+    template: &Value,
+    parts: &QueueParts,
+    number: u64,
+) -> Result<Request, Rejection> {
+    let facts = template::read(template, parts)?;
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
         queue: QueueName::new(&object.spec.queue),
@@ -93,6 +119,7 @@ fn request(object: &RoutedSparkJob, template: &Value) -> Result<Request, Rejecti
         spark_version: facts.spark_version.into(),
         sub_queue: object.spec.sub_queue.as_deref().map(Into::into),
         demand: facts.demand,
+        parts: number,
         spec_hash: spec_hash(template),
     })
 }
@@ -242,7 +269,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let Parsed { job, .. } = job(&object).unwrap();
+        let Parsed { job, .. } = job(&object, None).unwrap();
         assert!(job.held && job.abandoned && job.deleting.is_none());
         let request = job.request.unwrap();
         assert_eq!((request.priority, request.demand.pods), (3, 3));

@@ -9,10 +9,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use spark_router_core::{
     dispatch::{Answer, Applicant, Dispatcher, Withdrawal},
-    id::{ClusterName, JobKey, JobUid, Namespace},
+    id::{JobKey, JobUid, Namespace},
     job::Placement,
     place::Verdict,
-    resources::Resources,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -117,14 +116,6 @@ impl Handle {
     /// [`Error::Stopping`] when the task has ended.
     pub async fn weigh(&self, applicant: Applicant) -> Result<Option<Vec<Verdict>>, Error> {
         self.read(move |dispatcher| dispatcher.weigh(&applicant, Timestamp::now())).await
-    }
-
-    /// What a member holds.
-    ///
-    /// # Errors
-    /// [`Error::Stopping`] when the task has ended.
-    pub async fn on_member(&self, cluster: ClusterName) -> Result<Resources, Error> {
-        self.read(move |dispatcher| dispatcher.on_member(&cluster)).await
     }
 
     /// Sets or removes a hub namespace's labels.

@@ -85,7 +85,7 @@ pub struct MemberRow {
 /// # Errors
 /// [`Error::Incomplete`] for an object that no API server would store.
 pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Result<Explanation, Error> {
-    let job = convert::job(object)?.job;
+    let job = convert::job(object, picture.queue(&object.spec.queue))?.job;
     let status = object.status.as_ref();
     let mut explanation = Explanation {
         job: job.key.to_string(),
@@ -112,7 +112,7 @@ pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Re
         }
     };
     let applicant = applicant(&job, request);
-    let mut dispatcher = picture.dispatcher();
+    let mut dispatcher = picture.dispatcher(now);
     if explanation.placed.is_none() && job.record.finished.is_none() {
         dispatcher.enqueue(applicant.clone());
         explanation.ahead = dispatcher.ahead_of(&job.uid);

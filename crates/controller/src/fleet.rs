@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use kube::{ResourceExt, runtime::reflector::Store};
 use spark_router_api::{MemberCluster, RoutedSparkJob, condition, job::PlacementRecord};
 use spark_router_core::{
+    dispatch::Dispatcher,
     health::LinkState,
     id::{ClusterName, JobKey, Namespace, RemoteName},
     observe::Remote,
     place::MemberFacts,
+    signal::Signals,
 };
 use spark_router_member::Registry;
 use tokio::sync::{mpsc, watch};
@@ -23,7 +25,7 @@ use crate::{convert, dispatcher};
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// What the dispatcher was told of each member.
-pub type Told = BTreeMap<ClusterName, MemberFacts>;
+pub type Told = BTreeMap<ClusterName, (MemberFacts, Arc<Signals>)>;
 
 /// See the module.
 pub struct Fleet {
@@ -41,7 +43,13 @@ pub struct Fleet {
 
 impl Fleet {
     /// Tells every change until stopped, starting from what was `told`. `changed` fires when an object changed.
-    pub async fn run(self, mut told: Told, mut changed: watch::Receiver<u64>, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        mut told: Told,
+        mut changed: watch::Receiver<u64>,
+        mut queues: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
         let mut links = self.registry.subscribe();
         loop {
             self.tell(&mut told).await;
@@ -50,6 +58,8 @@ impl Fleet {
                 // A closed channel means that its task ended; the stop follows.
                 _ = changed.changed() => {}
                 _ = links.changed() => {}
+                // Their routes say which signals are wanted.
+                _ = queues.changed() => {}
                 () = tokio::time::sleep(REFRESH) => {}
             }
         }
@@ -57,20 +67,38 @@ impl Fleet {
 
     /// Tells what differs from what was told.
     pub async fn tell(&self, told: &mut Told) {
+        // A dispatcher that is gone goes down with us: nothing is wanted any more.
+        let wanted = self.dispatcher.read(|d: &mut Dispatcher| d.signals_wanted()).await.unwrap_or_default();
         let mut gone: Vec<_> = told.keys().cloned().collect();
         for object in self.members.state() {
             let cluster = ClusterName::new(object.name_any());
             let link = self.registry.get(&cluster);
             let facts = convert::member(&object, link.as_deref());
             gone.retain(|name| *name != cluster);
+            let signals = match &link {
+                Some(link) => {
+                    let routes = wanted.get(&cluster).map(Vec::as_slice).unwrap_or_default();
+                    link.want_signals(convert::wanted_signals(&object, routes));
+                    link.signals()
+                }
+                None => Arc::default(),
+            };
             let before = told.get(&cluster);
-            if before == Some(&facts) {
-                continue;
+            let is_new = before.is_none_or(|(before, _)| *before != facts);
+            let is_signalled = before.is_none_or(|(_, before)| *before != signals);
+            let moved = is_new
+                && before.is_none_or(|(before, _)| before.link != facts.link || before.fault != facts.fault);
+            if is_new || is_signalled {
+                told.insert(cluster.clone(), (facts.clone(), signals.clone()));
             }
-            let moved = before.is_none_or(|before| before.link != facts.link || before.fault != facts.fault);
-            told.insert(cluster.clone(), facts.clone());
-            let name = cluster.clone();
-            self.dispatcher.change(move |dispatcher| dispatcher.set_member(name, facts)).await;
+            if is_new {
+                let name = cluster.clone();
+                self.dispatcher.change(move |dispatcher| dispatcher.set_member(name, facts)).await;
+            }
+            if is_signalled {
+                let name = cluster.clone();
+                self.dispatcher.change(move |dispatcher| dispatcher.set_signals(&name, signals)).await;
+            }
             if moved {
                 self.call_jobs_of(&cluster).await;
             }

@@ -66,6 +66,8 @@ impl Gathered {
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
             template: self.parsed.template.clone(),
+            remote_queue: placement.remote_queue.clone(),
+            parts: self.parsed.parts.clone(),
         }
     }
 
@@ -99,7 +101,8 @@ pub(crate) async fn gather(
     driver: DriverSeen,
     context: &Context,
 ) -> Result<Gathered, Error> {
-    let parsed = convert::job(&object)?;
+    let queue = context.queues.get(&object.spec.queue);
+    let parsed = convert::job(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));

@@ -18,8 +18,9 @@ use serde_json::Map;
 use spark_router_api::{RoutedSparkJob, condition};
 use spark_router_core::{
     dispatch::Dispatcher,
-    id::{JobUid, Namespace},
+    id::{JobKey, JobUid, Namespace},
 };
+use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::context::Context;
@@ -116,6 +117,24 @@ async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
         .await;
 }
 
+/// Calls the jobs of a queue that have no place yet.
+pub async fn call_waiting(jobs: &Store<RoutedSparkJob>, queue: &str, called: &mpsc::Sender<JobKey>) {
+    let waits = |job: &Arc<RoutedSparkJob>| {
+        let status = job.status.as_ref();
+        job.spec.queue == queue
+            && status.is_none_or(|s| {
+                s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED)
+            })
+    };
+    for job in jobs.state().into_iter().filter(waits) {
+        let Some(namespace) = job.namespace() else { continue };
+        let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
+        if called.send(key).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Takes every recorded placement into the dispatcher's account, in one command: nothing may come between.
 pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
     let mut placed = Vec::new();
@@ -124,11 +143,17 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
         let Some(record) = &status.placement else { continue };
         let finished = condition::is_true(&status.conditions, condition::FINISHED);
         let owner = Namespace::new(job.namespace().unwrap_or_default());
-        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished));
+        let state = status.application.as_ref().and_then(|application| application.state.as_deref());
+        let submitted = state.is_some_and(|state| !state.is_empty());
+        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished, submitted));
     }
     let restore = move |dispatcher: &mut Dispatcher| {
-        for (uid, owner, placement, finished) in &placed {
+        for (uid, owner, placement, finished, submitted) in &placed {
             dispatcher.restore(uid, owner, placement, *finished);
+            if *submitted {
+                // Else everything that runs would count as not yet submitted until it is looked at.
+                dispatcher.submitted(uid);
+            }
         }
         dispatcher.replay();
     };

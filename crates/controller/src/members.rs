@@ -33,6 +33,7 @@ use spark_router_api::{
     API_VERSION, MemberCluster, MemberClusterStatus, RoutedSparkJob, condition::reason, names,
 };
 use spark_router_core::{
+    dispatch::{Dispatcher, QueueOnMember},
     id::{Attempt, ClusterName, JobKey, JobUid},
     resources::Resources,
 };
@@ -312,7 +313,11 @@ impl Keeper {
         let cluster = ClusterName::new(&name);
         let is_held = is_held(object);
         let deleting = object.metadata.deletion_timestamp.is_some();
-        let held: Resources = self.dispatcher.on_member(cluster.clone()).await?;
+        let (asked, now) = (cluster.clone(), Timestamp::now());
+        let (held, queues): (Resources, Vec<QueueOnMember>) = self
+            .dispatcher
+            .read(move |d: &mut Dispatcher| (d.on_member(&asked), d.on_member_by_queue(&asked, now)))
+            .await?;
         // Decisions that are not on record yet count in the ledger, others' on the hub.
         let is_empty =
             async || Ok::<_, Error>(held.jobs == 0 && !placements::exist(&self.client, &cluster).await?);
@@ -328,8 +333,9 @@ impl Keeper {
             fault: faults.get(&cluster),
             report: self.registry.report(&cluster),
             held,
+            queues,
             notes: self.notes.iter().filter(|note| note.cluster == cluster).collect(),
-            now: Time(Timestamp::now()),
+            now: Time(now),
         };
         let next = report::status(object, &facts);
         let present = object.status.clone().unwrap_or_default();

@@ -23,6 +23,7 @@ use spark_router_core::{
     dispatch::{Checkpoint, Held},
     id::{ClusterName, QueueName},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -33,16 +34,35 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// The queues as the hub has them.
 #[derive(Clone, Default)]
-pub struct Queues(Arc<Mutex<BTreeMap<String, Arc<SparkQueue>>>>);
+pub struct Queues {
+    objects: Arc<Mutex<BTreeMap<String, Arc<SparkQueue>>>>,
+    changed: watch::Sender<u64>,
+}
 
 impl Queues {
-    /// Takes a change of the hub's over and tells the dispatcher.
-    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) {
+    /// The object of a queue.
+    pub fn get(&self, queue: &str) -> Option<Arc<SparkQueue>> {
+        self.objects.lock().get(queue).cloned()
+    }
+
+    /// Fires with each change that the dispatcher was told.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes a change of the hub's over and tells the dispatcher. Returns the queue where what it sets on its jobs has
+    /// changed: they have to be looked at again.
+    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) -> Option<String> {
+        let mut resized = None;
         match seen {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                self.0.lock().insert(name.clone(), Arc::from(object));
+                let parts = convert::parts(&object.spec);
+                let before = self.objects.lock().insert(name.clone(), Arc::from(object));
+                if before.map_or(0, |before| convert::parts(&before.spec)) != parts {
+                    resized = Some(name.clone());
+                }
                 match parsed {
                     Ok((facts, admits, checkpoint)) => {
                         dispatcher.change(move |d| d.set_queue(facts, admits, checkpoint)).await;
@@ -55,12 +75,14 @@ impl Queues {
                 }
             }
             Seen::Gone(name) => {
-                self.0.lock().remove(&name);
+                self.objects.lock().remove(&name);
                 let name = QueueName::new(name);
                 dispatcher.change(move |d| d.remove_queue(&name)).await;
             }
             Seen::Listed => {}
         }
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        resized
     }
 
     /// Writes the statuses until stopped, and once more then.
@@ -75,7 +97,7 @@ impl Queues {
                 () = stop.cancelled() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            let objects: Vec<_> = self.0.lock().values().cloned().collect();
+            let objects: Vec<_> = self.objects.lock().values().cloned().collect();
             for object in objects {
                 if let Err(error) = keep_status(&client, &object, &dispatcher).await {
                     report(&object.name_any(), &error);
@@ -101,8 +123,10 @@ async fn keep_status(
     dispatcher: &dispatcher::Handle,
 ) -> Result<(), Error> {
     let name = QueueName::new(object.name_any());
-    let (held, account, routed) = dispatcher.read(move |d| d.standing(&name)).await?;
-    let next = status(object, held, &account, &routed);
+    let (standing, oldest) = dispatcher.read(move |d| (d.standing(&name), d.oldest_waiting(&name))).await?;
+    let (held, account, routed) = standing;
+    let mut next = status(object, held, &account, &routed);
+    next.oldest_waiting = oldest.map(|created| Time(convert::to_the_second(created)));
     if object.status.as_ref() == Some(&next) {
         return Ok(());
     }

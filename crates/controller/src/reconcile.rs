@@ -51,7 +51,7 @@ pub async fn reconcile(shown: Arc<RoutedSparkJob>, context: Arc<Context>) -> Res
 }
 
 async fn passes(shown: Arc<RoutedSparkJob>, context: &Context) -> Result<Action, Error> {
-    let uid = convert::job(&shown)?.job.uid;
+    let uid = convert::uid(&shown)?;
     let mut object = context.memory.newest(&uid, shown);
     let (mut confirmed, mut driver) = (Confirmed::Nothing, DriverSeen::Nothing);
     for _ in 0..CHAIN {
@@ -91,8 +91,8 @@ fn rest(until: Option<Timestamp>, uid: &str) -> Action {
 
 /// When a failed pass is tried again.
 pub fn on_error(object: &RoutedSparkJob, error: &Error, context: &Context) -> Action {
-    let failures = match convert::job(object) {
-        Ok(parsed) => context.memory.change(&parsed.job.uid, |entry| {
+    let failures = match convert::uid(object) {
+        Ok(uid) => context.memory.change(&uid, |entry| {
             entry.failures = entry.failures.saturating_add(1);
             entry.failures
         }),

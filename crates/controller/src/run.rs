@@ -13,15 +13,16 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{
         controller::{self, Controller},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
     },
 };
+use spark_router_api::RoutedSparkJob;
 use spark_router_core::{
     id::{HubId, JobKey, Namespace},
     step::Timing,
 };
 use spark_router_member::{Registry, calls::Calls};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -107,7 +108,10 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         settings.metrics.events_dropped.clone(),
         stop.child_token(),
     );
+    let queues = Queues::default();
+    let queues_changed = queues.changed();
     let context = Arc::new(Context {
+        queues: queues.clone(),
         hub_id: settings.hub_id.clone(),
         hub,
         registry: registry.clone(),
@@ -124,12 +128,12 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         loaded: CancellationToken::new(),
     });
 
-    let queues = Queues::default();
     let listed = Arc::new(Listed::default());
     tasks.spawn(watch_queues(
         client.clone(),
         queues.clone(),
         dispatcher.clone(),
+        (job_store.clone(), called.clone()),
         listed.clone(),
         stop.child_token(),
     ));
@@ -154,7 +158,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         dispatcher: dispatcher.clone(),
         called,
     };
-    let looking = (members.listed, members.changed);
+    let looking = (members.listed, members.changed, queues_changed);
     let load = load(fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
     tokio::pin!(loop_, load);
     let mut loading = true;
@@ -192,16 +196,20 @@ async fn watch_queues(
     client: Client,
     queues: Queues,
     dispatcher: dispatcher::Handle,
+    (jobs, called): (Store<RoutedSparkJob>, mpsc::Sender<JobKey>),
     listed: Arc<Listed>,
     stop: CancellationToken,
 ) {
     watches::watch(Api::all(client), "queues", stop, |seen| {
         let (queues, dispatcher, listed) = (queues.clone(), dispatcher.clone(), listed.clone());
+        let (jobs, called) = (jobs.clone(), called.clone());
         async move {
             if matches!(seen, Seen::Listed) {
                 listed.queues.notify_one();
             }
-            queues.tell(seen, &dispatcher).await;
+            if let Some(queue) = queues.tell(seen, &dispatcher).await {
+                jobs::call_waiting(&jobs, &queue, &called).await;
+            }
         }
     })
     .await;
@@ -235,11 +243,11 @@ async fn watch_namespaces(
 #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
 async fn load(
     fleet: Fleet,
-    job_store: kube::runtime::reflector::Store<spark_router_api::RoutedSparkJob>,
+    job_store: Store<RoutedSparkJob>,
     listed: &Listed,
     context: &Context,
     readiness: Readiness,
-    (mut members, changed): (tokio::sync::watch::Receiver<bool>, tokio::sync::watch::Receiver<u64>),
+    (mut members, changed, queues): (watch::Receiver<bool>, watch::Receiver<u64>, watch::Receiver<u64>),
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -266,5 +274,5 @@ async fn load(
     jobs::restore(&job_store, context).await;
     info!(jobs = job_store.state().len(), members = told.len(), "loaded");
     context.loaded.cancel();
-    tasks.spawn(fleet.run(told, changed, stop.child_token()));
+    tasks.spawn(fleet.run(told, changed, queues, stop.child_token()));
 }

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use spark_router_api::SparkQueueSpec;
 use spark_router_core::{
     demand::{Dynamic, Role, Shape, demand},
     job::Rejection,
     resources::{AmountError, Resources, cpu_milli, memory_bytes},
 };
+use spark_router_member::render::{self, QueueParts, Refusal};
 
 /// What routing needs of a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,37 +23,23 @@ pub struct Facts {
     pub demand: Resources,
 }
 
-/// Everything of ours is below this prefix; nobody else writes it.
-const OURS: &str = "sparkrouter.dev/";
-/// Labels that Spark sets on its pods itself; an application that sets them is refused by `spark-submit`.
-const SPARKS: [&str; 5] =
-    ["spark-role", "spark-app-selector", "spark-app-name", "spark-version", "spark-exec-id"];
-/// Configuration keys that name objects or places which the router decides.
-const DECIDED: [&str; 3] = [
-    "spark.kubernetes.driver.pod.name",
-    "spark.kubernetes.executor.podNamePrefix",
-    "spark.kubernetes.namespace",
-];
+/// How messages call the template.
+const ROOT: &str = "spec.template";
 
-/// Reads `template` (`{apiVersion, kind, metadata, spec}`).
+/// Reads `template` (`{apiVersion, kind, metadata, spec}`) with what its queue adds.
 ///
 /// # Errors
 /// The first thing that cannot be taken: reason `InvalidTemplate` for what cannot be read, `ReservedField` for what the
-/// router decides itself.
-pub fn read(template: &Value) -> Result<Facts, Rejection> {
-    let root = Node { value: template, path: "spec.template".to_owned() };
-    let metadata = root.child("metadata");
-    for field in ["name", "namespace", "generateName", "finalizers", "ownerReferences"] {
-        let node = metadata.child(field);
-        if node.is_set() {
-            return Err(node.reserved("remove it: the router names and places the application itself"));
-        }
+/// router, the queue or the member decides.
+pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
+    // What the user wrote is judged, and what becomes of it is counted: a queue may add what its users may not.
+    if let Some(Refusal { path, advice }) = render::refused(template, ROOT, queue.allow) {
+        return Err(Rejection { reason: "ReservedField", message: format!("{path}: {advice}") });
     }
-    metadata.refuse_reserved_keys("labels")?;
-    metadata.refuse_reserved_keys("annotations")?;
+    let effective = render::effective(template, queue);
+    let root = Node { value: &effective, path: ROOT.to_owned() };
     let spec = root.child("spec");
     let conf = spec.child("sparkConf").texts()?;
-    refuse_reserved_conf(&spec, &conf)?;
     if spec.child("restartPolicy").child("type").text()?.as_deref() == Some("Always") {
         let node = spec.child("restartPolicy").child("type");
         return Err(node.invalid("\"Always\" never ends; use Never or OnFailure"));
@@ -67,31 +55,13 @@ pub fn read(template: &Value) -> Result<Facts, Rejection> {
     let main_file = spec.child("mainApplicationFile").text()?.unwrap_or_default();
     let driver = spec.child("driver");
     let executor = spec.child("executor");
-    if driver.child("podName").is_set() {
-        return Err(driver
-            .child("podName")
-            .reserved("remove it: the driver's pod is named after the application"));
-    }
-    for role in [&driver, &executor] {
-        for pod in [role.child("labels"), role.child("annotations")] {
-            pod.refuse_reserved()?;
-        }
-        let pod_metadata = role.child("template").child("metadata");
-        for field in ["name", "namespace"] {
-            if pod_metadata.child(field).is_set() {
-                return Err(pod_metadata.child(field).reserved("remove it: Spark names its pods itself"));
-            }
-        }
-        pod_metadata.refuse_reserved_keys("labels")?;
-        pod_metadata.refuse_reserved_keys("annotations")?;
-    }
     let dynamic = spec.child("dynamicAllocation");
     let shape = Shape {
         python: has_ending(&main_file, ".py") || spec.child("type").text()?.as_deref() == Some("Python"),
         r: has_ending(&main_file, ".r") || spec.child("type").text()?.as_deref() == Some("R"),
         overhead_factor: spec.child("memoryOverheadFactor").text()?,
-        driver: role(&driver)?,
-        executor: role(&executor)?,
+        driver: role(&driver, "driver")?,
+        executor: role(&executor, "executor")?,
         instances: executor.child("instances").number()?,
         dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
             let (initial, min) =
@@ -109,26 +79,13 @@ pub fn read(template: &Value) -> Result<Facts, Rejection> {
     Ok(Facts { spark_version, demand })
 }
 
-fn refuse_reserved_conf(spec: &Node<'_>, conf: &BTreeMap<String, String>) -> Result<(), Rejection> {
-    for key in conf.keys() {
-        let node = || Node { value: &Value::Null, path: format!("{}.sparkConf[{key}]", spec.path) };
-        if DECIDED.contains(&key.as_str()) {
-            return Err(node().reserved("remove it: the router decides it"));
-        }
-        for role in ["driver", "executor"] {
-            for kind in ["label", "annotation"] {
-                let name = key.strip_prefix(&format!("spark.kubernetes.{role}.{kind}."));
-                if name.is_some_and(is_reserved) {
-                    return Err(node().reserved("remove it: it belongs to the router or to Spark"));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn is_reserved(key: &str) -> bool {
-    key.starts_with(OURS) || SPARKS.contains(&key)
+/// What a queue adds to a job's template. `queue` is none while the job's queue is not known: nothing then.
+///
+/// # Errors
+/// When the job names a size class that the queue does not have.
+pub fn parts(queue: Option<&SparkQueueSpec>, size: Option<&str>) -> Result<QueueParts, Rejection> {
+    let Some(queue) = queue else { return Ok(QueueParts::default()) };
+    QueueParts::new(queue, size).map_err(|message| Rejection { reason: "InvalidTemplate", message })
 }
 
 fn has_ending(file: &str, ending: &str) -> bool {
@@ -137,22 +94,39 @@ fn has_ending(file: &str, ending: &str) -> bool {
     }
 }
 
-fn role(node: &Node<'_>) -> Result<Role, Rejection> {
+fn role(node: &Node<'_>, name: &str) -> Result<Role, Rejection> {
+    let pod = node.child("template").child("spec");
+    // Spark takes the container of its own name or the first one, and decides what it asks for.
+    let spark = pod.child("containers").value.as_array().map(|containers| {
+        let own = format!("spark-kubernetes-{name}");
+        containers.iter().position(|it| it.get("name").and_then(Value::as_str) == Some(&own)).unwrap_or(0)
+    });
     Ok(Role {
         cores: node.child("cores").number()?,
         core_request: node.child("coreRequest").text()?,
         memory: node.child("memory").text()?,
         memory_overhead: node.child("memoryOverhead").text()?,
-        sidecars: containers(&node.child("sidecars"))?,
-        inits: containers(&node.child("initContainers"))?,
+        sidecars: both(
+            containers(&node.child("sidecars"), None)?,
+            containers(&pod.child("containers"), spark)?,
+        ),
+        inits: both(
+            containers(&node.child("initContainers"), None)?,
+            containers(&pod.child("initContainers"), None)?,
+        ),
     })
 }
 
-/// The requests of a list of containers; a request that is absent but limited counts as its limit, as in Kubernetes.
-fn containers(list: &Node<'_>) -> Result<Vec<Resources>, Rejection> {
+fn both(mut one: Vec<Resources>, other: Vec<Resources>) -> Vec<Resources> {
+    one.extend(other);
+    one
+}
+
+/// The requests of a list of containers but the one of number `except`; a request that is absent but limited counts as its limit, as in Kubernetes.
+fn containers(list: &Node<'_>, except: Option<usize>) -> Result<Vec<Resources>, Rejection> {
     let Value::Array(items) = list.value else { return Ok(Vec::new()) };
     let mut requests = Vec::with_capacity(items.len());
-    for (n, value) in items.iter().enumerate() {
+    for (n, value) in items.iter().enumerate().filter(|(n, _)| Some(*n) != except) {
         let resources = Node { value, path: format!("{}[{n}]", list.path) }.child("resources");
         let amount = |name: &str, read: fn(&str) -> Result<u64, AmountError>| -> Result<u64, Rejection> {
             for part in ["requests", "limits"] {
@@ -178,15 +152,6 @@ struct Node<'a> {
 impl<'a> Node<'a> {
     fn child(&self, name: &str) -> Node<'a> {
         Node { value: self.value.get(name).unwrap_or(&Value::Null), path: format!("{}.{name}", self.path) }
-    }
-
-    fn is_set(&self) -> bool {
-        match self.value {
-            Value::Null => false,
-            Value::Array(items) => !items.is_empty(),
-            Value::String(text) => !text.is_empty(),
-            _ => true,
-        }
     }
 
     /// A text; numbers and booleans are taken as they are written, as the member's schema would show them.
@@ -225,20 +190,6 @@ impl<'a> Node<'a> {
             }
         }
         Ok(texts)
-    }
-
-    fn refuse_reserved_keys(&self, field: &str) -> Result<(), Rejection> {
-        self.child(field).refuse_reserved()
-    }
-
-    fn refuse_reserved(&self) -> Result<(), Rejection> {
-        match self.map()?.into_iter().flatten().find(|(key, _)| is_reserved(key)) {
-            Some((key, _)) => {
-                let node = Node { value: &Value::Null, path: format!("{}[{key}]", self.path) };
-                Err(node.reserved("remove it: it belongs to the router or to Spark"))
-            }
-            None => Ok(()),
-        }
     }
 
     fn invalid(&self, what: &str) -> Rejection {
@@ -282,7 +233,7 @@ mod tests {
 
     #[test]
     fn facts_are_read() {
-        let facts = read(&template()).unwrap();
+        let facts = read(&template(), &QueueParts::default()).unwrap();
         assert_eq!(facts.spark_version, "3.5.4");
         assert_eq!(
             facts.demand,
@@ -290,14 +241,94 @@ mod tests {
         );
         let sidecar =
             json!([{"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi"}}}]);
-        let facts = read(&at("spec/driver/sidecars", sidecar)).unwrap();
+        let facts = read(&at("spec/driver/sidecars", sidecar), &QueueParts::default()).unwrap();
         assert_eq!(facts.demand.cpu_milli, 7500);
         assert_eq!(facts.demand.memory_bytes, 4 * (896 << 20) + (1 << 30));
     }
 
     #[test]
+    fn containers_of_pod_templates_count_but_sparks_own() {
+        let container = |name: &str| json!({"name": name, "resources": {"requests": {"cpu": "500m"}}});
+        let containers = json!([container("proxy"), container("spark-kubernetes-driver")]);
+        let counted = |path: &str, value: Value| {
+            read(&at(path, value), &QueueParts::default()).unwrap().demand.cpu_milli
+        };
+        assert_eq!(counted("spec/driver/template/spec/containers", containers), 7500);
+        let only = json!([container("whatever")]);
+        assert_eq!(counted("spec/executor/template/spec/containers", only), 7000, "Spark's own by its place");
+        let init = json!([{"name": "init", "resources": {"requests": {"cpu": "4"}}}]);
+        assert_eq!(counted("spec/driver/template/spec/initContainers", init), 4000 + 3 * 2000);
+    }
+
+    fn queue(parts: &Value) -> SparkQueueSpec {
+        let mut spec = json!({"routes": [{"clusters": {"names": ["m"]}}]});
+        spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn demand_is_that_of_the_effective_template() {
+        let spec = queue(&json!({
+            "defaults": {"sparkConf": {"spark.executor.memoryOverhead": "1g"}},
+            "fixed": {"sparkConf": {"spark.driver.memory": "2g", "spark.driver.memoryOverhead": "512m"}},
+            "sizes": {"large": {"executor": {"cores": 8, "memory": "4g"}, "instances": 10}},
+        }));
+        let mut template = template();
+        template["spec"]["executor"] = json!({"memory": "1g"});
+        let demand = |size: Option<&str>| read(&template, &parts(Some(&spec), size).unwrap()).unwrap().demand;
+        let memory = |executors: u64| (2560 << 20) + executors * (2048 << 20);
+        assert_eq!(
+            demand(Some("large")),
+            Resources { jobs: 1, pods: 11, cpu_milli: 81_000, memory_bytes: memory(10) },
+            "the template's own memory counts, and the class's cores"
+        );
+        assert_eq!(demand(None), Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: memory(1) });
+        let rejection = parts(Some(&spec), Some("huge")).unwrap_err();
+        assert_eq!(rejection.reason, "InvalidTemplate");
+        assert!(rejection.message.starts_with("spec.size: \"huge\""), "{}", rejection.message);
+        assert_eq!(parts(None, Some("huge")), Ok(QueueParts::default()), "its queue is not known yet");
+    }
+
+    #[test]
+    fn what_reaches_around_the_queue_is_refused_unless_the_queue_allows_it() {
+        let volume = json!([{"name": "a", "emptyDir": {}}, {"name": "b", "hostPath": {"path": "/"}}]);
+        let files = json!({"spark.kubernetes.driver.podTemplateFile": "s3a://x/y.yaml"});
+        for (path, value, allow, shown) in [
+            ("spec/volumes", volume.clone(), "hostPaths", "spec.template.spec.volumes[1].hostPath: "),
+            (
+                "spec/executor/template/spec/volumes",
+                volume,
+                "hostPaths",
+                "spec.template.spec.executor.template.spec.volumes[1].hostPath: ",
+            ),
+            (
+                "spec/sparkConf",
+                files,
+                "podTemplateFiles",
+                "spec.template.spec.sparkConf[spark.kubernetes.driver.podTemplateFile]: ",
+            ),
+        ] {
+            let template = at(path, value);
+            let closed = parts(Some(&queue(&json!({}))), None).unwrap();
+            let rejection = read(&template, &closed).unwrap_err();
+            assert_eq!(rejection.reason, "ReservedField");
+            assert!(rejection.message.starts_with(shown), "{}", rejection.message);
+            let open = parts(Some(&queue(&json!({"allow": {allow: true}}))), None).unwrap();
+            assert_eq!(read(&template, &open).map(drop), Ok(()), "{path}");
+        }
+        // What a queue's users may not say, the queue itself may.
+        let own = queue(
+            &json!({"fixed": {"sparkConf": {"spark.kubernetes.driver.podTemplateFile": "local:///x"}}}),
+        );
+        assert_eq!(read(&template(), &parts(Some(&own), None).unwrap()).map(drop), Ok(()));
+    }
+
+    #[test]
     fn zero_executors_are_the_members_to_judge() {
-        assert_eq!(read(&at("spec/executor/instances", json!(0))).unwrap().demand.pods, 1);
+        assert_eq!(
+            read(&at("spec/executor/instances", json!(0)), &QueueParts::default()).unwrap().demand.pods,
+            1
+        );
     }
 
     #[test]
@@ -351,7 +382,7 @@ mod tests {
                 "spec.template.spec.sparkConf[spark.kubernetes.executor.label.sparkrouter.dev/job-uid]",
             ),
         ] {
-            let rejection = read(&at(path, value)).unwrap_err();
+            let rejection = read(&at(path, value), &QueueParts::default()).unwrap_err();
             assert_eq!(rejection.reason, "ReservedField", "{path}");
             assert!(rejection.message.starts_with(&format!("{shown}: ")), "{path}: {}", rejection.message);
         }
@@ -387,7 +418,7 @@ mod tests {
                 "spec.template.spec.driver.memory: \"1.5g\" is not a size Spark can read; write a whole number and a unit, like 512m or 8g",
             ),
         ] {
-            let rejection = read(&at(path, value)).unwrap_err();
+            let rejection = read(&at(path, value), &QueueParts::default()).unwrap_err();
             assert_eq!((rejection.reason, rejection.message.as_str()), ("InvalidTemplate", message));
         }
     }

@@ -76,7 +76,12 @@ impl Steady {
         for n in 0..OPEN {
             let demand = Resources { jobs: 1, pods: 10, cpu_milli: 10_000, memory_bytes: 1 << 34 };
             let uid = JobUid::new(format!("base-{n}"));
-            dispatcher.restore(&uid, &Namespace::from("team"), &placed_on(&cluster(n), n % QUEUES, demand), false);
+            dispatcher.restore(
+                &uid,
+                &Namespace::from("team"),
+                &placed_on(&cluster(n), n % QUEUES, demand),
+                false,
+            );
         }
         dispatcher.replay();
         for n in 0..waiting {
@@ -149,7 +154,8 @@ fn facts(n: usize, now: Timestamp) -> MemberFacts {
         ..Capacity::default()
     };
     let mut facts = MemberFacts { capacity, ..MemberFacts::ready(MemberIdentity::new(format!("id-{n}"))) };
-    facts.labels = BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("tier".to_owned(), "gold".to_owned())]);
+    facts.labels =
+        BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("tier".to_owned(), "gold".to_owned())]);
     facts.spark_versions = Arc::new(["3.5".to_owned(), "4.0".to_owned()]);
     match n.checked_sub(OPEN).map(|n| n % EXCLUDED) {
         None => {}
@@ -163,7 +169,8 @@ fn facts(n: usize, now: Timestamp) -> MemberFacts {
 }
 
 fn routes(queue: usize, candidates: usize) -> Vec<Route> {
-    let open = (0..candidates).map(|n| ((queue * OPEN / QUEUES + n) % OPEN, 1 + u32::try_from(n % 7).unwrap()));
+    let open =
+        (0..candidates).map(|n| ((queue * OPEN / QUEUES + n) % OPEN, 1 + u32::try_from(n % 7).unwrap()));
     let shut = (0..EXCLUDED).map(|n| (OPEN + queue * EXCLUDED + n, 1));
     open.chain(shut)
         .map(|(n, weight)| Route {
@@ -181,10 +188,14 @@ fn applicant(name: &str, queue: usize, cpu_milli: u64, created: Timestamp) -> Ap
         request: Arc::new(Request {
             queue: queue_name(queue),
             priority: 0,
-            constraints: Constraints { labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]), ..Constraints::default() },
+            constraints: Constraints {
+                labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+                ..Constraints::default()
+            },
             spark_version: "3.5.4".into(),
             sub_queue: None,
             demand: Resources { jobs: 1, pods: 3, cpu_milli, memory_bytes: 1 << 30 },
+            parts: 0,
             spec_hash: String::new(),
         }),
         refused: Vec::new(),

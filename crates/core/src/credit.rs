@@ -288,7 +288,11 @@ mod tests {
     type Candidate = (ClusterName, u32);
 
     fn candidates(weights: &[u32]) -> Vec<Candidate> {
-        weights.iter().enumerate().map(|(n, weight)| (ClusterName::new(format!("m{n:03}")), *weight)).collect()
+        weights
+            .iter()
+            .enumerate()
+            .map(|(n, weight)| (ClusterName::new(format!("m{n:03}")), *weight))
+            .collect()
     }
 
     fn each(among: &[Candidate]) -> impl Iterator<Item = (&ClusterName, u32)> + Clone {

@@ -13,6 +13,7 @@
 //! | `dispatch/pass.rs` | a pass: who is next, until nobody can be placed |
 //! | `dispatch/decide.rs` | one decision: verdicts, tiers, whose turn, how fast |
 //! | `dispatch/hold.rs` | members that are held for a job that waited too long |
+//! | `dispatch/view.rs` | what it holds, for those who show it |
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
 
 mod account;
@@ -21,10 +22,11 @@ mod hold;
 mod line;
 mod order;
 mod pass;
+mod view;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     ops::Bound,
     sync::Arc,
 };
@@ -33,6 +35,7 @@ use jiff::Timestamp;
 
 pub use crate::place::Verdict;
 pub use decide::Choice;
+pub use view::{QueueOnMember, SignalOnMember};
 
 use self::{
     hold::Hold,
@@ -40,7 +43,6 @@ use self::{
 };
 use crate::{
     credit::Credits,
-    health::LinkState,
     id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
     job::{Refused, Request},
     ledger::{Ledger, Slot},
@@ -201,7 +203,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Adds or changes a member. Unchanged facts cost nothing.
     pub fn set_member(&mut self, cluster: ClusterName, facts: MemberFacts) {
-        let slot = self.seat(&cluster);
+        let slot = self.seat(cluster);
         let before = self.seats[index(slot)].facts.replace(Arc::new(facts));
         let Some(facts) = &self.seats[index(slot)].facts else { return };
         if before.as_ref().is_some_and(|before| before == facts) {
@@ -356,7 +358,7 @@ impl Dispatcher {
         self.positions.insert(uid, Position { queue, class, rank });
     }
 
-    /// What the last pass made of a job. `None` for a job that never asked.
+    /// What the passes so far made of a job. `None` for a job that never asked.
     pub fn answer(&self, uid: &JobUid) -> Option<Answer> {
         if let Some(decision) = self.decided.get(uid) {
             return Some(Answer::Place(Box::new(decision.clone())));
@@ -371,25 +373,10 @@ impl Dispatcher {
                 }
                 (_, most) => Waits::queue_full(name, most.unwrap_or_default()),
             },
-            Some(class) => line.waiting(class)?.waits.clone()?,
+            // Not asked yet: a pass asks only so many in vain before it goes on with the next.
+            Some(class) => line.waiting(class)?.waits.clone().unwrap_or_else(|| Waits::in_turn(name)),
         };
         Some(Answer::Wait(waits))
-    }
-
-    /// How many jobs of its queue go before a waiting job, as things are now; `None` for one that does not wait. Costs a
-    /// look at each of them: for somebody who asks, not for every pass.
-    pub fn ahead_of(&self, uid: &JobUid) -> Option<u64> {
-        let Position { queue, class, rank } = self.positions.get(uid)?;
-        let line = &self.lines[index(*queue)];
-        let Some(class) = class else {
-            let before = line.turned_away.range(..rank).count();
-            return Some(line.len().saturating_add(u64::try_from(before).unwrap_or(u64::MAX)));
-        };
-        let mine = self.turn(*queue, class, rank);
-        let before = line.each_class().map(|(other, waiting)| {
-            waiting.jobs.keys().take_while(|rank| self.turn(*queue, other, rank) < mine).count()
-        });
-        Some(before.map(|count| u64::try_from(count).unwrap_or(u64::MAX)).sum())
     }
 
     /// When a pass is due although nothing happened.
@@ -399,61 +386,14 @@ impl Dispatcher {
         backoffs.chain(lines).chain(self.goes_on).chain(self.next_hold_end()).min()
     }
 
-    /// What a queue holds, its account as of now, and the members that it routes to with their weights.
-    pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
-        let Some(&slot) = self.line_of.get(queue) else { return <_>::default() };
-        let line = &self.lines[index(slot)];
-        let turned_away = u64::try_from(line.turned_away.len()).unwrap_or(u64::MAX);
-        let held =
-            Held { active: self.ledger.total_of(slot), queued: line.len().saturating_add(turned_away) };
-        let Line { seq, credits, placed, routed, .. } = line;
-        let account = Checkpoint { seq: *seq, credits: credits.clone(), placed: placed.clone() };
-        (held, account, routed.iter().map(|routed| (routed.cluster.clone(), routed.weight)).collect())
-    }
-
-    /// When the first job of a queue that still waits was created.
-    pub fn oldest_waiting(&self, queue: &QueueName) -> Option<Timestamp> {
-        let &slot = self.line_of.get(queue)?;
-        let line = &self.lines[index(slot)];
-        let oldest = line.classes().filter_map(|waiting| waiting.jobs.keys().map(|rank| rank.created).min());
-        oldest.chain(line.turned_away.keys().map(|rank| rank.created)).min()
-    }
-
-    /// All that is placed on a member.
-    pub fn on_member(&self, cluster: &ClusterName) -> Resources {
-        self.seat_of.get(cluster).map(|slot| self.ledger.on(*slot)).unwrap_or_default()
-    }
-
-    /// What each queue has placed on a member, by the queue's name.
-    pub fn on_member_by_queue(&self, cluster: &ClusterName) -> Vec<(QueueName, Resources)> {
-        let Some(&member) = self.seat_of.get(cluster) else { return Vec::new() };
-        self.line_of
-            .iter()
-            .map(|(name, queue)| (name.clone(), self.ledger.of(*queue, member)))
-            .filter(|(_, placed)| placed.jobs > 0)
-            .collect()
-    }
-
-    /// All that a queue has placed.
-    pub fn of_queue(&self, queue: &QueueName) -> Resources {
-        self.line_of.get(queue).map(|slot| self.ledger.total_of(*slot)).unwrap_or_default()
-    }
-
-    /// Whether most members are Suspect at once: then the router or its own network is at fault, and nothing that is
-    /// placed may be taken back for it.
-    pub fn is_fleet_in_doubt(&self) -> bool {
-        let fleet: Vec<_> = self.seats.iter().filter_map(|seat| seat.facts.as_ref()).collect();
-        let suspect = fleet.iter().filter(|m| matches!(m.link, LinkState::Suspect { .. })).count();
-        fleet.len() > 1 && suspect * 2 > fleet.len()
-    }
-
-    fn seat(&mut self, cluster: &ClusterName) -> Slot {
-        if let Some(&slot) = self.seat_of.get(cluster) {
-            return slot;
-        }
+    fn seat(&mut self, cluster: ClusterName) -> Slot {
+        let place = match self.seat_of.entry(cluster) {
+            Entry::Occupied(place) => return *place.get(),
+            Entry::Vacant(place) => place,
+        };
         let slot = number(self.seats.len());
         self.seats.push(Seat {
-            name: cluster.clone(),
+            name: place.key().clone(),
             facts: None,
             signals: Arc::default(),
             bucket: Bucket::default(),
@@ -461,8 +401,7 @@ impl Dispatcher {
             routed_from: Vec::new(),
             is_backed_up: false,
         });
-        self.seat_of.insert(cluster.clone(), slot);
-        slot
+        *place.insert(slot)
     }
 
     fn line(&mut self, queue: &QueueName) -> Slot {

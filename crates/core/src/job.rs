@@ -50,6 +50,8 @@ pub struct Request {
     pub sub_queue: Option<Arc<str>>,
     /// What it reserves.
     pub demand: Resources,
+    /// Number of what the queue set on its jobs when this was parsed; see [`crate::place::QueueFacts::parts`].
+    pub parts: u64,
     /// Hash of the template's metadata and spec.
     pub spec_hash: String,
 }

@@ -126,7 +126,7 @@ pub struct Shortage {
     pub needed: u64,
     /// What is free.
     pub free: u64,
-    /// What there is at all: where `needed` is above it, waiting does not help.
+    /// What there is at all: where `needed` is above it, waiting does not help. `u64::MAX` where nobody knows.
     pub limit: u64,
 }
 
@@ -146,6 +146,8 @@ impl fmt::Display for Shortage {
         };
         if self.is_for_ever() {
             write!(f, "needs {} {}, has {} at all", show(self.needed), self.dimension, show(self.limit))
+        } else if self.limit == u64::MAX {
+            write!(f, "needs {} {}, {} free", show(self.needed), self.dimension, show(self.free))
         } else {
             write!(
                 f,

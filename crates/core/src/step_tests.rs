@@ -80,6 +80,7 @@ impl World {
             constraints: Constraints::default(),
             spark_version: "3.5".into(),
             sub_queue: None,
+            parts: 0,
             demand: Resources::default(),
             spec_hash: String::new(),
         };

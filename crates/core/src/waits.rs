@@ -25,6 +25,9 @@ pub struct Waits {
 const LISTED: usize = 10;
 
 impl Waits {
+    /// The reason of a job that has to be parsed again, with what its queue sets now, and asked for again.
+    pub const QUEUE_CHANGED: &'static str = "QueueChanged";
+
     fn change(reason: &'static str, message: String) -> Self {
         Self { reason, message, refused_by_all: false, needs_a_change: true }
     }
@@ -68,6 +71,17 @@ impl Waits {
             format!(
                 "SparkQueue {queue} takes at most {most} waiting jobs; this one gets in line when there are fewer"
             ),
+        )
+    }
+
+    pub(crate) fn in_turn(queue: &QueueName) -> Self {
+        Self::time("InLine", format!("in line in SparkQueue {queue}; it is looked at in its turn"))
+    }
+
+    pub(crate) fn queue_changed(queue: &QueueName) -> Self {
+        Self::time(
+            Self::QUEUE_CHANGED,
+            format!("what SparkQueue {queue} sets on its jobs has changed; this one is looked at again"),
         )
     }
 

@@ -39,6 +39,31 @@ pub enum Error {
     /// The member must not be talked to now.
     #[error("the member cannot be used now: {0}")]
     Unusable(String),
+    /// A watch could not be set up or broke.
+    #[error("watching {objects} failed")]
+    Watch {
+        /// What was watched.
+        objects: &'static str,
+        /// Boxed: the type is large.
+        #[source]
+        source: Box<kube::runtime::watcher::Error>,
+    },
+    /// The member has no Kueue that can be read.
+    #[error(
+        "the member serves no ClusterQueues of kueue.x-k8s.io; install Kueue there, or let no route go by it"
+    )]
+    NoKueue,
+    /// Something other than an API server refused a question.
+    #[error("{who} answered {said}")]
+    Refused {
+        /// Who was asked.
+        who: &'static str,
+        /// What was answered, cut short.
+        said: String,
+    },
+    /// What answered is not a YuniKorn.
+    #[error("what answers there is not YuniKorn's REST service")]
+    NotYuniKorn(#[source] serde_json::Error),
     /// The object of that name is somebody else's.
     #[error("{name} is not an application of this hub; it was not touched")]
     NotOurs {
@@ -61,6 +86,25 @@ impl Error {
         move |source| Self::Call { doing, source: Box::new(source) }
     }
 
+    /// What the API server said, where it was the API server that refused.
+    pub(crate) fn status(&self) -> Option<&kube::core::Status> {
+        use kube::runtime::watcher::Error as Watch;
+        let cause = if let Self::Call { source, .. } = self {
+            source
+        } else if let Self::Watch { source, .. } = self {
+            match &**source {
+                Watch::WatchError(status) => return Some(status),
+                Watch::InitialListFailed(cause)
+                | Watch::WatchStartFailed(cause)
+                | Watch::WatchFailed(cause) => cause,
+                Watch::NoResourceVersion => return None,
+            }
+        } else {
+            return None;
+        };
+        if let kube::Error::Api(status) = cause { Some(status) } else { None }
+    }
+
     /// One word for metric, condition and event.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -68,6 +112,10 @@ impl Error {
             Self::Client { .. } => "ClientFailed",
             Self::Call { .. } => "CallFailed",
             Self::Timeout { .. } => "Timeout",
+            Self::Watch { .. } => "WatchFailed",
+            Self::NoKueue => "NoKueue",
+            Self::Refused { .. } => "Refused",
+            Self::NotYuniKorn(_) => "NotYuniKorn",
             Self::Unusable(_) => "Unusable",
             Self::NotOurs { .. } => "NotOurs",
             Self::NotEnded { .. } => "NotEnded",

@@ -24,6 +24,7 @@ use spark_router_core::{
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{Observation, Remote},
     place::NamespaceRule,
+    signal::Signals,
 };
 use tokio::sync::{Notify, watch};
 
@@ -34,7 +35,8 @@ use crate::{
     fold,
     link::{self, Limits},
     member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder},
-    render,
+    render::{self, MemberParts},
+    signals::{Line, Readers, WantedSignals},
     standing::{Admission, Standing},
     view::Application,
     watch as applications,
@@ -56,6 +58,8 @@ pub struct Settings {
     pub admission: Admission,
     /// Times of its machinery.
     pub tempo: Tempo,
+    /// What it adds to every application.
+    pub parts: Arc<MemberParts>,
 }
 
 /// Times of a link's machinery. The defaults are the design's; tests shorten them.
@@ -109,6 +113,7 @@ pub struct Kubeflow {
     standing: Standing,
     cache: Arc<Cache>,
     window: Arc<Window>,
+    readers: Arc<Readers>,
     proofs: Mutex<HashMap<(JobUid, Attempt), stop::Proof>>,
     told: applications::Told,
     probe_now: Notify,
@@ -132,6 +137,7 @@ impl Kubeflow {
             standing: Standing::new(settings.thresholds, settings.admission.clone(), revision),
             cache: Arc::default(),
             window: Window::new(settings.tempo.window),
+            readers: Arc::default(),
             proofs: Mutex::default(),
             told: applications::Told { synced: Notify::new(), refused: Notify::new() },
             probe_now: Notify::new(),
@@ -150,6 +156,10 @@ impl Kubeflow {
 
     pub(crate) fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// The jobs of all its applications.
@@ -210,12 +220,23 @@ impl Member for Kubeflow {
         self.standing.health()
     }
 
+    fn signals(&self) -> Arc<Signals> {
+        if self.standing.is_other_cluster() {
+            return Arc::default();
+        }
+        self.readers.shown()
+    }
+
+    fn want_signals(&self, wanted: WantedSignals) {
+        self.readers.want(wanted);
+    }
+
     fn target_namespace(&self, namespace: &Namespace) -> Namespace {
         self.settings.namespace.target(namespace).clone()
     }
 
     fn render_hash(&self, order: &Order) -> String {
-        render::application(order, &self.hub).1
+        render::application(order, &self.hub, &self.settings.parts).1
     }
 
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
@@ -261,6 +282,37 @@ impl Member for Kubeflow {
 
     async fn driver_log_tail(&self, namespace: &Namespace, driver_pod: &str, bytes: u32) -> Option<String> {
         self.read_log_tail(namespace, driver_pod, bytes).await
+    }
+}
+
+#[async_trait]
+impl Line for Kubeflow {
+    fn cluster(&self) -> &ClusterName {
+        &self.settings.name
+    }
+
+    fn client(&self) -> Client {
+        self.client()
+    }
+
+    fn only_namespace(&self) -> Option<&Namespace> {
+        match &self.settings.namespace {
+            NamespaceRule::Fixed(namespace) => Some(namespace),
+            NamespaceRule::SameAsJob => None,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.standing.link() == LinkState::Ready && !self.standing.is_other_cluster()
+    }
+
+    async fn ready(&self) {
+        let mut changed = self.standing.subscribe();
+        while !Line::is_ready(self) && changed.changed().await.is_ok() {}
+    }
+
+    fn tell(&self) {
+        self.standing.tell();
     }
 }
 

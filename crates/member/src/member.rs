@@ -11,7 +11,10 @@ use spark_router_core::{
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     observe::{Observation, Remote},
     refusal::Refusal,
+    signal::Signals,
 };
+
+use crate::{render::QueueParts, signals::WantedSignals};
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
 #[derive(Clone, Debug)]
@@ -32,6 +35,10 @@ pub struct Order {
     pub name: RemoteName,
     /// The job's template as the user wrote it: `{apiVersion, kind, metadata, spec}`.
     pub template: Arc<serde_json::Value>,
+    /// The queue of the member's batch scheduler that it is handed to. `None`: the template's own, if any.
+    pub remote_queue: Option<Arc<str>>,
+    /// What the queue adds to the template. `None`: nothing is known of it, and nothing is added.
+    pub parts: Option<Arc<QueueParts>>,
 }
 
 /// How a create ended.
@@ -116,6 +123,13 @@ pub trait Member: Send + Sync + 'static {
 
     /// Its present health.
     fn health(&self) -> Health;
+
+    /// What its quotas and batch schedulers say there is room for, as far as it was wanted. Never calls the member.
+    fn signals(&self) -> Arc<Signals>;
+
+    /// Which of them are to be read from now on. Reading starts, goes on and stops by itself; the registry's
+    /// subscription fires when something changes.
+    fn want_signals(&self, wanted: WantedSignals);
 
     /// The namespace that a job of `namespace` runs in.
     fn target_namespace(&self, namespace: &Namespace) -> Namespace;

@@ -157,6 +157,8 @@ impl Registry {
                 self.show(&slots);
             }
             Some(slot) => {
+                // Its readers start now, so that it has something to say when it takes over.
+                running.link.want_signals(slot.current.link.readers().wanted());
                 if let Some(old) = slot.replacement.replace(running) {
                     old.stop.cancel();
                 }
@@ -296,6 +298,10 @@ impl Registry {
         let Some(replacement) = slot.replacement.take() else { return };
         let link = replacement.link.clone();
         let old = std::mem::replace(&mut slot.current, replacement);
+        link.want_signals(old.link.readers().wanted());
+        if link.identity().is_some() && link.identity() == old.link.identity() {
+            link.readers().inherit(old.link.readers());
+        }
         old.stop.cancel();
         self.show(&slots);
         drop(slots);

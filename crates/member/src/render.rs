@@ -2,7 +2,18 @@
 //!
 //! Owns no state. Pure, so that the hash in a placement and the object in the create cannot differ. Carries everything
 //! that the router needs later inside the create, because an object whose state is still empty must never be patched;
-//! and fills what the operator's webhook would fill, because members may run without it.
+//! and fills what the operator's webhook would fill, because members may run without it. What queue and member decide is
+//! decided by the tables of [`table`], and must hold without that webhook too.
+
+pub mod aliases;
+mod batch;
+mod decide;
+mod parts;
+mod place;
+mod refuse;
+mod table;
+#[cfg(test)]
+mod table_tests;
 
 use serde_json::{Map, Value, json};
 use spark_router_api::{
@@ -11,7 +22,11 @@ use spark_router_api::{
 };
 use spark_router_core::id::HubId;
 
+pub use parts::{MemberParts, QueueParts, effective};
+pub use refuse::{Refusal, check_member_parts, check_queue_parts, template as refused};
+
 use crate::{canonical, member::Order};
+use table::Fact;
 
 /// Marks of the tools that own the object on the hub. On a member they would make such a tool there prune or adopt the
 /// application.
@@ -24,17 +39,33 @@ const OWNERS: [&str; 7] = [
     "kubectl.kubernetes.io/",
     names::PREFIX,
 ];
+/// Labels of ours on the application and its pods.
+const ROUTERS: [&str; 5] =
+    [names::ORIGIN_LABEL, names::JOB_UID_LABEL, names::ATTEMPT_LABEL, names::QUEUE_LABEL, names::TEAM_LABEL];
 /// Argo's other mark.
 const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// The application that runs `order`, and its hash.
-pub(crate) fn application(order: &Order, hub: &HubId) -> (Value, String) {
-    let mut labels = copied(&order.template, "labels");
+pub(crate) fn application(order: &Order, hub: &HubId, member: &MemberParts) -> (Value, String) {
+    let mut root = match &order.parts {
+        Some(queue) => effective(&order.template, queue),
+        None => Value::clone(&order.template),
+    };
+    parts::complete(&mut root, member, order.remote_queue.as_deref());
+    // On pods the router goes by them; whatever a template says of them anywhere is not meant for it.
+    for label in ROUTERS {
+        decide::clear(&mut root, Fact::Label, label);
+    }
+    let mut labels = copied(&root, "labels");
     labels.insert(names::ORIGIN_LABEL.to_owned(), json!(hub.as_str()));
     labels.insert(names::JOB_UID_LABEL.to_owned(), json!(order.job.as_str()));
     labels.insert(names::ATTEMPT_LABEL.to_owned(), json!(order.attempt.to_string()));
     labels.insert(names::QUEUE_LABEL.to_owned(), json!(order.queue.as_str()));
-    let mut annotations = copied(&order.template, "annotations");
+    if order.parts.is_some() {
+        // Jobs of many teams may share a namespace on the member; this is who pays.
+        labels.insert(names::TEAM_LABEL.to_owned(), json!(order.key.namespace.as_str()));
+    }
+    let mut annotations = copied(&root, "annotations");
     annotations.insert(names::JOB_NAMESPACE_ANNOTATION.to_owned(), json!(order.key.namespace.as_str()));
     annotations.insert(names::JOB_NAME_ANNOTATION.to_owned(), json!(order.key.name));
     annotations.insert(names::SEQ_ANNOTATION.to_owned(), json!(order.seq.to_string()));
@@ -48,7 +79,7 @@ pub(crate) fn application(order: &Order, hub: &HubId) -> (Value, String) {
             "annotations": annotations,
             "finalizers": [names::OUTCOME_FINALIZER],
         },
-        "spec": spec(order.template.get("spec")),
+        "spec": spec(&root),
     });
     let hash = canonical::hash(&application);
     if let Some(annotations) = application.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
@@ -70,9 +101,9 @@ fn copied(template: &Value, part: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// The template's spec with what the operator's webhook would fill.
-fn spec(template: Option<&Value>) -> Value {
-    let mut spec = template.and_then(Value::as_object).cloned().unwrap_or_default();
+/// The spec with what the operator's webhook would fill.
+fn spec(root: &Value) -> Value {
+    let mut spec = root.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
     // The hub deletes finished applications itself, once their outcome is on record.
     spec.remove("timeToLiveSeconds");
     set_default(&mut spec, "type", json!("Scala"));
@@ -85,16 +116,16 @@ fn spec(template: Option<&Value>) -> Value {
         set_default(&mut policy, "onSubmissionFailureRetryInterval", json!(5));
     }
     spec.insert("restartPolicy".to_owned(), policy.into());
-    let conf = spec.get("sparkConf").and_then(Value::as_object).cloned().unwrap_or_default();
-    let dynamic = is_dynamic(&spec, &conf);
+    let dynamic = parts::is_dynamic(root);
+    let has_property = |name: &str| decide::property(name).raw(root).is_some();
     for role in ["driver", "executor"] {
         let mut part = take(&mut spec, role);
         for (field, value) in [("cores", json!(1)), ("memory", json!("1g"))] {
-            if !conf.contains_key(&format!("spark.{role}.{field}")) {
+            if !has_property(&format!("spark.{role}.{field}")) {
                 set_default(&mut part, field, value);
             }
         }
-        if role == "executor" && !dynamic && !conf.contains_key("spark.executor.instances") {
+        if role == "executor" && !dynamic && !has_property("spark.executor.instances") {
             set_default(&mut part, "instances", json!(1));
         }
         spec.insert(role.to_owned(), part.into());
@@ -105,18 +136,6 @@ fn spec(template: Option<&Value>) -> Value {
         set_default(allocation, "shuffleTrackingEnabled", json!(true));
     }
     Value::Object(spec)
-}
-
-/// Whether Spark chooses the number of executors itself. The typed field decides where it is there; the lower-case key
-/// is how the operator spells Spark's.
-fn is_dynamic(spec: &Map<String, Value>, conf: &Map<String, Value>) -> bool {
-    if let Some(allocation) = spec.get("dynamicAllocation").and_then(Value::as_object) {
-        return allocation.get("enabled") == Some(&Value::Bool(true));
-    }
-    ["spark.dynamicAllocation.enabled", "spark.dynamicallocation.enabled"]
-        .iter()
-        .filter_map(|key| conf.get(*key).and_then(Value::as_str))
-        .any(|text| text.trim().eq_ignore_ascii_case("true"))
 }
 
 /// Takes the object in a field out; empty where there is none.
@@ -153,11 +172,14 @@ mod tests {
             namespace: Namespace::from("spark"),
             name: RemoteName::from("daily-abc"),
             template: Arc::new(template),
+            remote_queue: None,
+            parts: None,
         }
     }
 
     fn rendered(spec: &Value) -> Value {
-        application(&order(json!({"spec": spec})), &HubId::from("hub")).0["spec"].clone()
+        application(&order(json!({"spec": spec})), &HubId::from("hub"), &MemberParts::default()).0["spec"]
+            .clone()
     }
 
     #[test]
@@ -176,7 +198,7 @@ mod tests {
             },
             "spec": {"type": "Scala"},
         });
-        let (application, hash) = application(&order(template), &HubId::from("hub"));
+        let (application, hash) = application(&order(template), &HubId::from("hub"), &MemberParts::default());
         assert_eq!(
             application["metadata"],
             json!({
@@ -254,7 +276,7 @@ mod tests {
         let one = order(json!({"spec": {"type": "Scala", "sparkConf": {"a": "1", "b": "2"}}}));
         let same = order(json!({"spec": {"sparkConf": {"b": "2", "a": "1"}, "type": "Scala"}}));
         let other = Order { seq: 8, ..one.clone() };
-        let hash = |order| application(order, &hub).1;
+        let hash = |order| application(order, &hub, &MemberParts::default()).1;
         assert_eq!(hash(&one), hash(&same));
         assert_ne!(hash(&one), hash(&other));
         // Stored in placements and on members: a change of it makes every unconfirmed create look changed.

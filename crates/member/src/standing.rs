@@ -117,6 +117,16 @@ impl Standing {
         result
     }
 
+    /// Fires when something of this or another member changed.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Says that something of this member changed that is kept elsewhere.
+    pub(crate) fn tell(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
     /// As the rest of the router sees it.
     pub(crate) fn health(&self) -> Health {
         self.inner.lock().shown(self.clock.now())

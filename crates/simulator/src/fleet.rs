@@ -30,7 +30,8 @@ impl Fleet {
             dispatcher.set_member(name.clone(), facts.clone());
         }
         for (facts, admits) in self.queues.values() {
-            let mut facts = facts.clone();
+            // Jobs ask for what they need: nothing that a queue sets on them changes it.
+            let mut facts = QueueFacts { parts: 0, ..facts.clone() };
             for route in &mut facts.routes {
                 route.signal = None;
             }

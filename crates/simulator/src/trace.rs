@@ -188,6 +188,7 @@ pub(crate) fn request(queue: QueueName, priority: i32, names: Vec<ClusterName>, 
         spark_version: "".into(),
         sub_queue: None,
         demand,
+        parts: 0,
         spec_hash: String::new(),
     }
 }

@@ -46,6 +46,10 @@ pub enum Part {
     Kwok,
     /// The Kubeflow Spark operator.
     SparkOperator,
+    /// YuniKorn.
+    YuniKorn,
+    /// Kueue.
+    Kueue,
 }
 
 impl Part {
@@ -56,6 +60,8 @@ impl Part {
             Self::Scheduler => "scheduler",
             Self::Kwok => "kwok",
             Self::SparkOperator => "spark-operator",
+            Self::YuniKorn => "yunikorn",
+            Self::Kueue => "kueue",
         }
     }
 }

@@ -140,6 +140,12 @@ pub enum Error {
     /// Python is missing or too old.
     #[error("real Spark needs Python 3.9 or newer with venv, but {0}: install it (on Debian: python3-venv)")]
     Python(String),
+    /// Kueue needs a mount namespace.
+    #[error(
+        "Kueue needs `unshare -rm` or `unshare -m` to give it files below /etc, but: {0}; allow user namespaces \
+         (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) or run as root"
+    )]
+    Unshare(String),
     /// Spark could not be installed.
     #[error("can't install Spark from PyPI: {0}")]
     PySpark(String),

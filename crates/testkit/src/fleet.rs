@@ -92,8 +92,7 @@ impl Builder {
     /// Starts everything and returns when all of it is ready. Builds the programs first if they are missing, which
     /// takes minutes and says so on stderr.
     pub async fn start(self) -> Result<Fleet, Error> {
-        let built = tokio::task::spawn_blocking(|| tools::ensure(&|line| eprintln!("{line}"))).await;
-        let tools = built.map_err(|error| Error::Manifest(format!("the build was cut off: {error}")))??;
+        let tools = tools::built(tools::Set::ControlPlanes).await?;
         let slot = Arc::new(Slot::claim()?);
         let folder = tempfile::Builder::new()
             .prefix("spark-router-")

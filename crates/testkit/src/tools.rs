@@ -1,8 +1,9 @@
 //! The programs that tests and the demo run against, built once from Go modules into a cache folder.
 //!
-//! Purpose: [`ensure`] makes `<cache>/tools/<version>/bin/*` complete and returns the paths. Owns that folder; a file
-//! lock keeps two runs apart, and every binary is renamed into place when it is whole, so an interrupted run goes on
-//! where it stopped. It must never leave a half-written binary under its final name.
+//! Purpose: [`ensure`] makes `<cache>/tools/<version>/bin/*` complete and returns the paths; what only few tests need is
+//! a [`Set`] of its own. Owns those folders; a file lock keeps two runs apart, and every binary is renamed into place
+//! when it is whole, so an interrupted run goes on where it stopped. It must never leave a half-written binary under its
+//! final name.
 //!
 //! There is one Go module per program (`tools/<name>/go.mod`), not one for all: the `replace` lines of the programs
 //! contradict each other, so a common module does not resolve.
@@ -19,11 +20,36 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// Where the built programs are. Cheap to clone; says nothing about processes.
+/// Programs that are built and kept together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// What nearly every test needs: etcd, Kubernetes, the Spark operator, KWOK.
+    ControlPlanes,
+    /// YuniKorn.
+    YuniKorn,
+    /// Kueue.
+    Kueue,
+}
+
+impl Set {
+    /// All sets; the one that nearly every test needs first.
+    pub const ALL: [Self; 3] = [Self::ControlPlanes, Self::YuniKorn, Self::Kueue];
+
+    fn recipe(self) -> &'static recipe::Set {
+        match self {
+            Self::ControlPlanes => &recipe::CONTROL_PLANES,
+            Self::YuniKorn => &recipe::YUNIKORN,
+            Self::Kueue => &recipe::KUEUE,
+        }
+    }
+}
+
+/// Where the built programs of a set are. Cheap to clone; says nothing about processes.
 #[derive(Debug, Clone)]
 pub struct Tools {
     folder: PathBuf,
     assets: Option<PathBuf>,
+    set: &'static recipe::Set,
 }
 
 impl Tools {
@@ -33,7 +59,7 @@ impl Tools {
     }
 
     /// The path of a program: `etcd`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubectl`,
-    /// `spark-operator`, `kwok`.
+    /// `spark-operator`, `kwok`; in sets of their own `yunikorn` and `kueue`.
     pub fn program(&self, name: &str) -> PathBuf {
         if let Some(assets) = &self.assets {
             let given = assets.join(name);
@@ -54,9 +80,14 @@ impl Tools {
         recipe::SPARK_OPERATOR_CRDS.iter().map(|name| self.file(name)).collect()
     }
 
+    /// All files that were copied out of the sources of this set.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.set.files.iter().map(|file| self.file(file.name)).collect()
+    }
+
     fn missing(&self) -> Option<PathBuf> {
-        let programs = recipe::PROGRAMS.iter().map(|program| self.program(program.name));
-        let files = recipe::FILES.iter().map(|file| self.file(file.name));
+        let programs = self.set.programs.iter().map(|program| self.program(program.name));
+        let files = self.set.files.iter().map(|file| self.file(file.name));
         programs.chain(files).find(|path| !path.is_file())
     }
 }
@@ -70,30 +101,36 @@ pub fn cache() -> Result<PathBuf, Error> {
         .ok_or(Error::NoCache)
 }
 
-/// The folder of this version, built or not. Its name is a hash of `tools/` and of the recipe.
-pub fn folder() -> Result<PathBuf, Error> {
+/// The folder of this version of a set, built or not. Its name is a hash of the set's part of `tools/` and of its recipe.
+pub fn folder(set: Set) -> Result<PathBuf, Error> {
+    let recipe = set.recipe();
     let mut hash = Sha256::new();
-    for module in recipe::MODULES {
+    for module in recipe.modules {
         hash.update(format!("{}\n{}\n{}\n", module.name, module.go_mod, module.go_sum));
     }
-    hash.update(format!("{:?}{:?}", recipe::PROGRAMS, recipe::FILES));
+    hash.update(format!("{:?}{:?}", recipe.programs, recipe.files));
     let name = data_encoding::HEXLOWER.encode(&hash.finalize());
     Ok(cache()?.join("tools").join(name.get(..12).unwrap_or(&name)))
 }
 
-/// The programs, if all are there; does not build.
+/// The programs that nearly every test needs, if all are there; does not build.
 pub fn find() -> Result<Tools, Error> {
-    let tools = at_folder()?;
+    let tools = at_folder(Set::ControlPlanes)?;
     match tools.missing() {
         None => Ok(tools),
         Some(path) => Err(Error::ToolMissing { path }),
     }
 }
 
-/// The programs; builds what is missing and reports each step, with the minutes to expect, through `report`.
-/// Blocks for the whole build: call it from `spawn_blocking` in async code.
+/// [`ensure_set`] of the programs that nearly every test needs.
 pub fn ensure(report: &dyn Fn(&str)) -> Result<Tools, Error> {
-    let tools = at_folder()?;
+    ensure_set(Set::ControlPlanes, report)
+}
+
+/// The programs of a set; builds what is missing and reports each step, with the minutes to expect, through `report`.
+/// Blocks for the whole build: call it from `spawn_blocking` in async code.
+pub fn ensure_set(set: Set, report: &dyn Fn(&str)) -> Result<Tools, Error> {
+    let tools = at_folder(set)?;
     if tools.missing().is_some() {
         build::run(&tools, report)?;
     }
@@ -103,7 +140,13 @@ pub fn ensure(report: &dyn Fn(&str)) -> Result<Tools, Error> {
     }
 }
 
-fn at_folder() -> Result<Tools, Error> {
+/// [`ensure_set`] without holding up other tasks; reports on stderr.
+pub(crate) async fn built(set: Set) -> Result<Tools, Error> {
+    let built = tokio::task::spawn_blocking(move || ensure_set(set, &|line| eprintln!("{line}"))).await;
+    built.map_err(|error| Error::Manifest(format!("the build was cut off: {error}")))?
+}
+
+fn at_folder(set: Set) -> Result<Tools, Error> {
     let assets = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
-    Ok(Tools { folder: folder()?, assets })
+    Ok(Tools { folder: folder(set)?, assets, set: set.recipe() })
 }

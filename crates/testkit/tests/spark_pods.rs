@@ -44,7 +44,7 @@ const DIFFERENCES: [(&str, &str, &str); 7] = [
 ];
 
 /// What both must have, so that two empty pods are not taken for equal. `@` is the role, `#` an identifier.
-const PRESENT: [(&str, &str, &str); 24] = [
+const PRESENT: [(&str, &str, &str); 30] = [
     ("both", "metadata/labels/spark-app-selector", "<id>"),
     ("both", "metadata/labels/spark-role", "@"),
     ("both", "metadata/labels/spark-version", "4.0.1"),
@@ -53,7 +53,13 @@ const PRESENT: [(&str, &str, &str); 24] = [
     ("both", "metadata/labels/sparkoperator.k8s.io/submission-id", "<submission>"),
     ("both", "metadata/labels/sparkrouter.dev/job-uid", "0b7c"),
     ("both", "metadata/ownerReferences/0/uid", "<application>"),
-    ("both", "spec/serviceAccountName", "spark"),
+    ("driver", "spec/serviceAccountName", "spark"),
+    ("driver", "spec/schedulerName", "default-scheduler"),
+    ("driver", "spec/nodeSelector/kubernetes.io/os", "linux"),
+    ("driver", "spec/priorityClassName", "system-cluster-critical"),
+    ("driver", "metadata/labels/from-template", "yes"),
+    ("driver", "metadata/labels/from-conf", "yes"),
+    ("executor", "spec/serviceAccountName", "by-template"),
     ("both", "spec/containers/spark-kubernetes-@/image", "spark:4.0.1"),
     ("both", "spec/containers/spark-kubernetes-@/env/SPARK_APPLICATION_ID/value", "<id>"),
     ("both", "spec/containers/spark-kubernetes-@/env/SPARK_CONF_DIR/value", "/opt/spark/conf"),
@@ -79,6 +85,10 @@ metadata: {name: jobs}
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: spark, namespace: jobs}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: by-template, namespace: jobs}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -112,6 +122,7 @@ spec:
   sparkConf:
     spark.eventLog.enabled: "false"
     spark.kubernetes.driver.label.from-conf: "yes"
+    spark.kubernetes.driver.scheduler.name: default-scheduler
     spark.executorEnv.FROM_CONF: "1"
   nodeSelector: {kubernetes.io/os: linux}
   driver:
@@ -123,12 +134,25 @@ spec:
     annotations: {spark-router.test/run-ms: "600000", note: "a=b, c"}
     env: [{name: MODE, value: test}]
     tolerations: [{key: spark, operator: Exists}]
+    template:
+      metadata: {labels: {from-conf: "no", from-template: "yes"}}
+      spec:
+        priorityClassName: system-cluster-critical
+        serviceAccount: by-template
+        schedulerName: by-template
+        nodeSelector: {kubernetes.io/os: by-template}
+        containers: [{name: spark-kubernetes-driver, image: by-template}]
   executor:
     instances: 1
     cores: 1
     coreRequest: 500m
     memory: 600m
     memoryOverhead: 200m
+    serviceAccount: spark
+    template:
+      spec:
+        serviceAccount: by-template
+        containers: [{name: spark-kubernetes-executor}]
     labels: {tier: executor}
     annotations: {note: executor}
     env: [{name: MODE, value: test}]

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use spark_router_testkit::{chain, tools};
+use spark_router_testkit::chain;
 
-use crate::{cargo, crds};
+use crate::{cargo, crds, tools};
 
 /// Every test of a file has control planes of its own, and a set of them takes up to 2 GB: more than two at once would
 /// only be slower on a small machine. `RUST_TEST_THREADS` wins.
@@ -127,7 +127,7 @@ impl Work {
                 status.success().then_some(()).ok_or_else(|| said().into())
             }
             Self::Crds => Ok(crds::run(&crds::Arguments::checking())?),
-            Self::Tools => Ok(tools::ensure(&|line| eprintln!("{line}")).map(drop)?),
+            Self::Tools => Ok(tools::build()?),
         }
     }
 }

@@ -13,14 +13,22 @@ pub(crate) struct Arguments {
     path: bool,
 }
 
-/// Builds what is missing and prints the folder of the binaries on stdout.
+/// Builds what is missing, of the batch schedulers too, and prints the folder of the control planes' binaries on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     use spark_router_testkit::tools;
-    let folder = if arguments.path {
-        tools::folder()?
-    } else {
-        tools::ensure(&|line| eprintln!("{line}"))?.folder().to_path_buf()
-    };
+    let folder = tools::folder(tools::Set::ControlPlanes)?;
+    if !arguments.path {
+        build()?;
+    }
     println!("{}", folder.display());
+    Ok(())
+}
+
+/// Builds what is missing of everything that tests run.
+pub(crate) fn build() -> Result<(), Error> {
+    use spark_router_testkit::tools;
+    for set in tools::Set::ALL {
+        tools::ensure_set(set, &|line| eprintln!("{line}"))?;
+    }
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::Demand;
 pub const MOST_ABANDONED: usize = 500;
 /// The most queues that `status.queues` shows.
 pub const MOST_QUEUES: usize = 256;
+/// The most rows that `signals` of one queue keeps.
+pub const MOST_SIGNALS: usize = 32;
 
 /// What the router knows of the member. Written only by the router.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,9 +87,11 @@ pub struct QueueAtMember {
     pub name: String,
     /// What its jobs reserve here.
     pub placed: Demand,
-    /// What the signal of the queue's route says. Left out: the route goes by declared numbers alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signal: Option<SignalStatus>,
+    /// What the signal of the queue's route says, a row for each quota or remote queue. Left out: the route goes by
+    /// declared numbers alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_SIGNALS))]
+    pub signals: Vec<SignalStatus>,
 }
 
 /// What a member's own quota or scheduler says there is room for. A dimension that is left out is not limited there.
@@ -96,6 +100,8 @@ pub struct QueueAtMember {
 pub struct SignalStatus {
     /// Where it comes from: ResourceQuota, YuniKorn or Kueue.
     pub source: String,
+    /// The namespace, the remote queue or the ClusterQueue that it is about; * where none is known yet.
+    pub name: String,
     /// Free processor time in thousandths of a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_cpu_milli: Option<u64>,

@@ -10,6 +10,7 @@ use spark_router_core::{
     job::Request,
     refusal::RefusalClass,
     step::{Cause, refused_by_all},
+    waits::Waits,
 };
 use tracing::info;
 
@@ -30,6 +31,8 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
     let Ok(request) = &job.request else { return Ok(Next::Again) };
     match context.dispatcher.ask(applicant(job, request)).await? {
         Answer::Place(decision) => commit(at, context, request, *decision).await,
+        // It was parsed with what the queue set before.
+        Answer::Wait(waits) if waits.reason == Waits::QUEUE_CHANGED => Ok(Next::Again),
         Answer::Wait(waits) if waits.refused_by_all => {
             finish::finish(at, context, refused_by_all(&job.record)).await
         }

@@ -39,6 +39,11 @@ pub(super) async fn submit(
     if recorded.is_some_and(|recorded| recorded != convert::spec_hash(&at.parsed.template)) {
         return write(at, context, &Change::Drifted).await.map(Next::written);
     }
+    if at.parsed.parts.is_none() {
+        // What its queue fixes must be on the application: without the queue it is not created.
+        warn!(queue = %placement.queue, "the queue is gone or refuses the template now; the application is not created");
+        return Ok(Next::Rest(Some(super::in_seconds(BUSY_SECONDS))));
+    }
     // Before the call: if this pass is cut off, the create counts as sent and unanswered.
     let before = context.memory.change(&job.uid, |entry| {
         let before = entry.sends.clone();

@@ -3,19 +3,23 @@
 //! Owns no state. A member that cannot be read is at fault, not gone: a typing error must not make others look like the
 //! last ones left.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use spark_router_api::{MemberCluster, condition, member::BatchScheduler as Written};
+use spark_router_api::{
+    MemberCluster, condition,
+    member::{BatchScheduler as Written, YuniKornService, YuniKornSource},
+};
 use spark_router_core::{
     health::LinkState,
     id::{MemberIdentity, Namespace},
     pace::Pace,
-    place::{BatchScheduler, MemberFacts, NamespaceRule, Taint},
+    place::{BatchScheduler, MemberFacts, NamespaceRule, RouteSignal, Taint},
     resources::Capacity,
+    signal::{Observed, Room, Signals},
 };
-use spark_router_member::Member;
+use spark_router_member::{Member, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 
 use super::amounts::capacity;
 
@@ -50,6 +54,39 @@ pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
     let fault = not_ready(object).filter(|(reason, _)| **reason != *link.as_str());
     let identity = status.identity.map(MemberIdentity::new);
     facts(object, State { identity, link, fault, blocked: Vec::new() })
+}
+
+/// What a member's object shows of its signals, as of `now`: what is not marked as too old is being read, and only
+/// written when it says something new.
+pub fn signals_on_record(object: &MemberCluster, now: Timestamp) -> Signals {
+    let mut signals = Signals::default();
+    let queues = object.status.as_ref().map(|status| status.queues.as_slice()).unwrap_or_default();
+    for row in queues.iter().flat_map(|queue| &queue.signals) {
+        let Some(at) = row.observed_at.as_ref().map(|time| if row.stale { time.0 } else { now }) else {
+            continue;
+        };
+        let free = Capacity {
+            jobs: row.free_jobs,
+            pods: row.free_pods,
+            executors: None,
+            cpu_milli: row.free_cpu_milli,
+            memory_bytes: row.free_memory_bytes,
+        };
+        let closed = row.message.as_deref().map(Into::into);
+        let room = (!row.stale || closed.is_none()).then(|| Room { free, most: Capacity::default(), closed });
+        match (row.source.as_str(), room) {
+            ("ResourceQuota", room) => put(&mut signals.quotas, at, Namespace::new(&row.name), room),
+            ("YuniKorn", room) => put(&mut signals.yunikorn, at, row.name.as_str().into(), room),
+            ("Kueue", room) => put(&mut signals.kueue, at, row.name.as_str().into(), room),
+            _ => {}
+        }
+    }
+    signals
+}
+
+fn put<K: Ord>(seen: &mut Option<Observed<BTreeMap<K, Room>>>, at: Timestamp, name: K, room: Option<Room>) {
+    let seen = seen.get_or_insert_with(|| Observed { value: BTreeMap::new(), at });
+    seen.value.extend(room.map(|room| (name, room)));
 }
 
 /// What is known of a member beside what it declares.
@@ -106,10 +143,49 @@ pub fn batch_scheduler(object: &MemberCluster) -> Option<BatchScheduler> {
     })
 }
 
+/// Which signals of a member are read: those that routes to it go by, where its object says how.
+pub fn wanted_signals(object: &MemberCluster, routes: &[RouteSignal]) -> WantedSignals {
+    let by = |kind: fn(&RouteSignal) -> bool| routes.iter().any(kind);
+    WantedSignals {
+        quotas: by(|signal| matches!(signal, RouteSignal::ResourceQuota)),
+        yunikorn: by(|signal| matches!(signal, RouteSignal::YuniKorn))
+            .then(|| yunikorn(object).ok().flatten())
+            .flatten(),
+        kueue: by(|signal| matches!(signal, RouteSignal::Kueue { .. })),
+    }
+}
+
+/// How a member's YuniKorn is asked; by its usual Service where nothing is said.
+fn yunikorn(object: &MemberCluster) -> Result<Option<YuniKornSettings>, String> {
+    const PATH: &str = "spec.signals.yunikorn";
+    if batch_scheduler(object) != Some(BatchScheduler::YuniKorn) {
+        return Ok(None);
+    }
+    let usual = YuniKornSource {
+        url: None,
+        service: Some(YuniKornService::default()),
+        partition: "default".to_owned(),
+        poll_seconds: 2,
+        dynamic_queues: false,
+    };
+    let source = object.spec.signals.yunikorn.clone().unwrap_or(usual);
+    let endpoint = match (&source.url, source.service) {
+        (Some(url), _) => YuniKornEndpoint::url(url).map_err(|error| format!("{PATH}.url: {error}"))?,
+        (None, service) => {
+            let YuniKornService { namespace, name, port } = service.unwrap_or_default();
+            let port = u16::try_from(port).map_err(|_| format!("{PATH}.service.port: {port} is no port"))?;
+            YuniKornEndpoint::Service { namespace: Namespace::new(namespace), name, port }
+        }
+    };
+    let poll_every = Duration::from_secs(u64::from(source.poll_seconds));
+    Ok(Some(YuniKornSettings { endpoint, partition: source.partition, poll_every }))
+}
+
 /// Whether everything that a member's object declares can be read.
 ///
 /// # Errors
 /// The field and the value that cannot.
 pub fn readable(object: &MemberCluster) -> Result<(), String> {
-    capacity(object.spec.capacity.as_ref(), "spec.capacity").map(drop)
+    capacity(object.spec.capacity.as_ref(), "spec.capacity")?;
+    yunikorn(object).map(drop)
 }

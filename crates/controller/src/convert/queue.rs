@@ -2,8 +2,10 @@
 //!
 //! Owns no state. A queue that cannot be read takes nothing: a limit that was misread would be none.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use kube::ResourceExt;
-use spark_router_api::{SparkQueue, queue as api};
+use spark_router_api::{SparkQueue, SparkQueueSpec, queue as api};
 use spark_router_core::{
     credit::Credits,
     dispatch::Checkpoint,
@@ -13,6 +15,8 @@ use spark_router_core::{
     resources::{Capacity, cpu_milli, memory_bytes},
     selector::Selector,
 };
+
+use spark_router_member::render::check_queue_parts;
 
 use super::amounts::{amount, capacity, duration, selector};
 
@@ -48,9 +52,23 @@ pub fn queue(object: &SparkQueue) -> Result<(QueueFacts, Option<Selector>, Check
             hold_for: duration(&spec.backfill.hold_for, "spec.backfill.holdFor")?,
         },
         limits: limits(&spec.limits)?,
+        parts: parts(spec),
     };
+    check_queue_parts(spec)?;
     let admits = spec.namespace_selector.as_ref().map(selector).transpose()?;
     Ok((facts, admits, checkpoint(object)?))
+}
+
+/// Number of what a queue sets on its jobs; 0 for nothing.
+pub fn parts(spec: &SparkQueueSpec) -> u64 {
+    let set = (&spec.defaults, &spec.fixed, &spec.sizes, &spec.allow);
+    if set == (&<_>::default(), &<_>::default(), &<_>::default(), &<_>::default()) {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    // Only compared within one process. What cannot be written as JSON was not read from it.
+    serde_json::to_string(&set).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn route(n: usize, written: &api::Route) -> Result<Route, String> {
@@ -118,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(spec: Value) -> Result<QueueFacts, String> {
+    fn parse(spec: &Value) -> Result<QueueFacts, String> {
         let object = json!({
             "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue", "metadata": {"name": "etl"}, "spec": spec,
         });
@@ -127,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_rule_of_a_queue_is_read() {
-        let facts = parse(json!({
+        let facts = parse(&json!({
             "order": "FairShare", "namespaceWeights": {"team-a": 3}, "priority": 7, "paused": true,
             "guaranteed": {"cpu": "10"}, "spillAfter": "5m", "backfill": {"passFor": "1m"},
             "limits": {
@@ -172,7 +190,7 @@ mod tests {
             (json!({"routes": route, "guaranteed": {"cpu": "much"}}), "spec.guaranteed.cpu: \"much\" is not"),
             (json!({"routes": route, "limits": {"memory": "1X"}}), "spec.limits.memory: \"1X\" is not"),
         ] {
-            let why = parse(spec).unwrap_err();
+            let why = parse(&spec).unwrap_err();
             assert!(why.starts_with(expected), "{why}");
         }
     }

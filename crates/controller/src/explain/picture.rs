@@ -29,7 +29,7 @@ pub struct Picture {
 
 impl Picture {
     /// The dispatcher that a start from this picture makes, with every waiting job in its line.
-    pub fn dispatcher(&self) -> Dispatcher {
+    pub fn dispatcher(&self, now: Timestamp) -> Dispatcher {
         let mut dispatcher = Dispatcher::default();
         for namespace in &self.namespaces {
             let labels = namespace.metadata.labels.clone().unwrap_or_default();
@@ -37,7 +37,8 @@ impl Picture {
         }
         for object in &self.members {
             let cluster = ClusterName::new(object.name_any());
-            dispatcher.set_member(cluster, convert::member_on_record(object));
+            dispatcher.set_member(cluster.clone(), convert::member_on_record(object));
+            dispatcher.set_signals(&cluster, convert::signals_on_record(object, now).into());
         }
         // One that cannot be read takes nothing, as in the router.
         for (facts, admits, checkpoint) in self.queues.iter().filter_map(|queue| convert::queue(queue).ok()) {
@@ -54,7 +55,8 @@ impl Picture {
             }
         }
         dispatcher.replay();
-        for job in self.jobs.iter().filter_map(|job| convert::job(job).ok()).map(|parsed| parsed.job) {
+        let parse = |job: &RoutedSparkJob| convert::job(job, self.queue(&job.spec.queue)).ok();
+        for job in self.jobs.iter().filter_map(parse).map(|parsed| parsed.job) {
             let waits =
                 job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
             if let (true, Ok(request)) = (waits, &job.request) {
@@ -62,6 +64,11 @@ impl Picture {
             }
         }
         dispatcher
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &str) -> Option<&SparkQueue> {
+        self.queues.iter().find(|queue| queue.name_any() == name)
     }
 
     /// The job of that name.

@@ -7,9 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{
     MemberCluster, MemberClusterStatus,
     condition::{self, Finding, READY, Truth, reason},
-    member::MOST_ABANDONED,
+    member::{MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, QueueAtMember, SignalStatus},
 };
-use spark_router_core::{health::LinkState, resources::Resources};
+use spark_router_core::{
+    dispatch::{QueueOnMember, SignalOnMember},
+    health::LinkState,
+    resources::Resources,
+};
 use spark_router_member::{Fault, Report};
 
 use super::notes::Note;
@@ -23,6 +27,8 @@ pub(super) struct Facts<'a> {
     pub(super) report: Option<Report>,
     /// What is placed there.
     pub(super) held: Resources,
+    /// What each queue has there.
+    pub(super) queues: Vec<QueueOnMember>,
     /// Attempts to be noted.
     pub(super) notes: Vec<&'a Note>,
     /// The time.
@@ -58,6 +64,7 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
     }
     status.active_jobs = Some(facts.held.jobs);
     status.ledger = Some(convert::demand(facts.held));
+    status.queues = facts.queues.iter().take(MOST_QUEUES).map(queue).collect();
     for note in &facts.notes {
         if !status.abandoned.iter().any(|row| note.is(row)) {
             let mut row = note.row.clone();
@@ -68,6 +75,32 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
     let excess = status.abandoned.len().saturating_sub(MOST_ABANDONED);
     status.abandoned.drain(..excess);
     status
+}
+
+fn queue(on: &QueueOnMember) -> QueueAtMember {
+    QueueAtMember {
+        name: on.queue.as_str().to_owned(),
+        placed: convert::demand(on.placed),
+        signals: on.signals.iter().take(MOST_SIGNALS).map(signal).collect(),
+    }
+}
+
+fn signal(seen: &SignalOnMember) -> SignalStatus {
+    let free = seen.room.as_ref().map(|room| room.free).unwrap_or_default();
+    let closed = seen.room.as_ref().and_then(|room| room.closed.clone());
+    let missing = seen.room.is_none() && seen.at.is_some() && seen.failure.is_none();
+    let message = closed.or_else(|| seen.failure.clone()).map(|text| text.to_string());
+    SignalStatus {
+        source: seen.kind.to_owned(),
+        name: seen.name.to_string(),
+        free_cpu_milli: free.cpu_milli,
+        free_memory_bytes: free.memory_bytes,
+        free_pods: free.pods,
+        free_jobs: free.jobs,
+        observed_at: seen.at.map(to_the_second),
+        stale: seen.is_stale,
+        message: message.or_else(|| missing.then(|| "there is nothing of that name".to_owned())),
+    }
 }
 
 fn readiness(object: &MemberCluster, facts: &Facts<'_>) -> (Truth, &'static str, String) {
@@ -136,8 +169,14 @@ pub(super) fn differs(present: &MemberClusterStatus, next: &MemberClusterStatus,
     if !counters_due {
         present.active_jobs = next.active_jobs;
         present.ledger.clone_from(&next.ledger);
+        present.queues.clone_from(&next.queues);
     }
-    present != *next
+    // When a signal was read is no news; what it says is.
+    let mut next = next.clone();
+    for row in present.queues.iter_mut().chain(&mut next.queues).flat_map(|queue| &mut queue.signals) {
+        row.observed_at = None;
+    }
+    present != next
 }
 
 /// The API keeps whole seconds: what is compared must not have more.
@@ -171,6 +210,7 @@ mod tests {
                 replacement: None,
             }),
             held: Resources { jobs: 2, ..Resources::default() },
+            queues: Vec::new(),
             notes: Vec::new(),
             now: Time(Timestamp::from_second(100).unwrap()),
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns the parsed kubeconfigs, so that one is parsed only when it changes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{Config, ResourceExt};
 use spark_router_api::{MemberCluster, condition::reason};
@@ -11,7 +11,12 @@ use spark_router_core::{
     id::{ClusterName, Namespace},
     place::NamespaceRule,
 };
-use spark_router_member::{Admission, Fault, Limits, Settings, Tempo, canonical, error::chain, kubeconfig};
+use spark_router_member::{
+    Admission, Fault, Limits, Settings, Tempo, canonical,
+    error::chain,
+    kubeconfig,
+    render::{MemberParts, check_member_parts},
+};
 
 use super::secrets::Secrets;
 use crate::convert;
@@ -21,6 +26,7 @@ pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
     // What placement could not read must not be connected as if it were fine.
     convert::readable(object).map_err(|why| (reason::INVALID_SPEC, why))?;
     let spec = &object.spec;
+    check_member_parts(spec).map_err(|why| (reason::INVALID_SPEC, why))?;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Ok(Settings {
         name: ClusterName::new(object.name_any()),
@@ -38,6 +44,7 @@ pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
         },
         admission: Admission::Awaited,
         tempo: Tempo::default(),
+        parts: Arc::new(MemberParts::from(spec)),
     })
 }
 

@@ -102,7 +102,7 @@ impl Dispatcher {
                 let Placement { queue, cluster, excluded, .. } = placement;
                 let among = self.among(queue, excluded, cluster);
                 let choice = Choice { tier: 0, tiered: false, among, not: Vec::new() };
-                (self.line(queue), self.seat(cluster), Arc::new(choice))
+                (self.line(queue), self.seat(cluster.clone()), Arc::new(choice))
             }),
         };
         let Some((queue, member, choice)) = booking else { return };
@@ -134,7 +134,7 @@ impl Dispatcher {
 
     fn hold_room(&mut self, job: &JobUid, owner: &Namespace, placement: &Placement) {
         let Placement { cluster, queue, demand, namespace, remote_queue, .. } = placement;
-        let (member, line) = (self.seat(cluster), self.line(queue));
+        let (member, line) = (self.seat(cluster.clone()), self.line(queue));
         let facts = self.lines[index(line)].facts.as_ref();
         let routed = self.lines[index(line)].routed.iter().find(|routed| routed.member == member);
         let route = facts.zip(routed).and_then(|(facts, routed)| facts.routes.get(routed.route));

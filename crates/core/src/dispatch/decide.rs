@@ -86,6 +86,8 @@ pub(super) enum Miss {
     AsBefore,
     /// Nobody of this queue is placed before that.
     Queue(Box<Waits>),
+    /// What its queue sets has changed since it asked: it has to ask again.
+    Outdated(Box<Waits>),
 }
 
 /// A verdict on each member of a queue, in the order of its routes.
@@ -118,6 +120,9 @@ impl Dispatcher {
             let waits = Waits::not_admitted(name, &class.namespace);
             self.unblock(queue, class);
             return Err(Miss::Waits(Box::new(waits)));
+        }
+        if class.parts != facts.parts {
+            return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
         }
         if let Some(pace) = facts.limits.pace {
             let ready = line.bucket.ready_at(pace, now);
@@ -160,7 +165,8 @@ impl Dispatcher {
             let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
             let headroom = |place: usize| {
                 let routed = &line.routed[among[place]];
-                let observed = verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
+                let observed =
+                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
                 let member = self.seats[index(routed.member)].facts.as_ref();
                 let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
                     place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
@@ -239,7 +245,7 @@ impl Dispatcher {
         let line = &self.lines[index(queue)];
         let routed = line.routed[picked].clone();
         let route = &facts.routes[routed.route];
-        let choice = self.choice(line, tier, among, excluded);
+        let choice = choice(line, tier, among, excluded);
         let seat = &mut self.seats[index(routed.member)];
         let Some((member, identity)) =
             seat.facts.as_ref().and_then(|member| Some((member.clone(), member.identity.clone()?)))
@@ -290,34 +296,6 @@ impl Dispatcher {
         let booking = Booking { queue, member: routed.member, choice, class: Some(class.clone()) };
         self.booked.insert(job.clone(), booking);
         self.decided.insert(job.clone(), decision);
-    }
-
-    /// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
-    fn choice(
-        &self,
-        line: &Line,
-        tier: u32,
-        among: &[usize],
-        excluded: &[(usize, Exclusion)],
-    ) -> Arc<Choice> {
-        let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
-        let not = || {
-            let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
-            weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
-        };
-        if let Some(last) = &line.last_choice
-            && last.tier == tier
-            && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
-            && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
-        {
-            return last.clone();
-        }
-        Arc::new(Choice {
-            tier,
-            tiered: line.tiers.len() > 1,
-            among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
-            not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
-        })
     }
 
     /// What a class that finds no member is told. A text is only made where it says something new.
@@ -507,6 +485,28 @@ fn limits<'a>(
         (Whose::Member, &member.capacity, ledger.on(slot)),
         (Whose::Route, &route.capacity, ledger.of(queue, slot)),
     ]
+}
+
+/// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
+fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion)]) -> Arc<Choice> {
+    let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+    let not = || {
+        let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
+        weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))
+    };
+    if let Some(last) = &line.last_choice
+        && last.tier == tier
+        && last.among.iter().map(|(cluster, weight)| (cluster, *weight)).eq(among.clone())
+        && last.not.iter().map(|(cluster, reason)| (cluster, *reason)).eq(not())
+    {
+        return last.clone();
+    }
+    Arc::new(Choice {
+        tier,
+        tiered: line.tiers.len() > 1,
+        among: among.map(|(cluster, weight)| (cluster.clone(), weight)).collect(),
+        not: not().map(|(cluster, reason)| (cluster.clone(), reason)).collect(),
+    })
 }
 
 fn question(class: &Class, now: Timestamp) -> Question<'_> {

@@ -140,6 +140,7 @@ pub(super) struct Class {
     pub(super) spark_version: Arc<str>,
     pub(super) sub_queue: Option<Arc<str>>,
     pub(super) demand: Resources,
+    pub(super) parts: u64,
     /// Members that refused it, and their reasons.
     pub(super) refused: Vec<(ClusterName, Arc<str>)>,
 }
@@ -152,6 +153,7 @@ impl Class {
             spark_version: request.spark_version.clone(),
             sub_queue: request.sub_queue.clone(),
             demand: request.demand,
+            parts: request.parts,
             refused: refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect(),
         }
     }

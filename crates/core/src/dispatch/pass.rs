@@ -112,7 +112,7 @@ impl Dispatcher {
             self.go_on_at(queue, &mut agenda, resume.unwrap_or_default());
         }
         for class in fresh {
-            self.go_on_in_class(queue, &mut agenda, class);
+            self.go_on_in_class(queue, &mut agenda, &class);
         }
         agenda
     }
@@ -143,7 +143,7 @@ impl Dispatcher {
                     self.leave(&job);
                     match group {
                         Some(_) => self.go_on(queue, agenda, group, &rank),
-                        None => self.go_on_in_class(queue, agenda, class),
+                        None => self.go_on_in_class(queue, agenda, &class),
                     }
                     return Asked::Placed;
                 }
@@ -216,9 +216,9 @@ impl Dispatcher {
     }
 
     /// Puts the next job of a class on the agenda.
-    fn go_on_in_class(&self, queue: Slot, agenda: &mut Agenda, class: Arc<Class>) {
-        if let Some((rank, _)) = self.lines[index(queue)].head_of(&class) {
-            let turn = self.turn(queue, &class, rank);
+    fn go_on_in_class(&self, queue: Slot, agenda: &mut Agenda, class: &Arc<Class>) {
+        if let Some((rank, _)) = self.lines[index(queue)].head_of(class) {
+            let turn = self.turn(queue, class, rank);
             // Where its group has it on the agenda, the group goes on from there.
             agenda.next.entry(turn).or_insert_with(|| (None, rank.clone(), class.clone()));
         }
@@ -230,6 +230,16 @@ impl Dispatcher {
             Miss::AsBefore => return false,
             Miss::Waits(waits) => (waits, false),
             Miss::Queue(waits) => (waits, true),
+            Miss::Outdated(waits) => {
+                if let Some(waiting) = self.lines[index(queue)].waiting_mut(class)
+                    && waiting.waits.as_ref() != Some(&waits)
+                {
+                    let jobs = waiting.jobs.iter().map(|(rank, job)| (job.clone(), rank.key.clone()));
+                    passed.rephrased.extend(jobs);
+                    waiting.waits = Some(*waits);
+                }
+                return false;
+            }
         };
         if stop {
             // Nobody else is asked: what they wait for is the same.

@@ -225,6 +225,9 @@ pub struct QueueFacts {
     pub backfill: Backfill,
     /// What it may hold at all.
     pub limits: QueueLimits,
+    /// Number of what it sets on its jobs (defaults, sizes, fixed parts): it is part of what they ask for. A job that was
+    /// parsed with another number has to be looked at again before it is placed.
+    pub parts: u64,
 }
 
 impl QueueFacts {
@@ -240,6 +243,7 @@ impl QueueFacts {
             spill_after: None,
             backfill: Backfill::default(),
             limits: QueueLimits::default(),
+            parts: 0,
         }
     }
 
@@ -373,6 +377,7 @@ mod tests {
 
     #[test]
     fn queues_are_handed_on_in_the_schedulers_own_form() {
+        use BatchScheduler::{Kueue, Volcano, YuniKorn};
         let queue = QueueName::from("etl");
         let named: Arc<str> = "root.prod.etl".into();
         let plain: Arc<str> = "prod".into();
@@ -381,7 +386,6 @@ mod tests {
                 .map(|queue| queue.map(|queue| queue.to_string()))
                 .map_err(|error| error.field)
         };
-        use BatchScheduler::{Kueue, Volcano, YuniKorn};
         for (scheduler, named, below, expected) in [
             (Some(YuniKorn), None, None, Ok(Some("root.etl"))),
             (Some(YuniKorn), None, Some("reports.daily"), Ok(Some("root.etl.reports.daily"))),

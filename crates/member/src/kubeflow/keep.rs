@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::{
     kubeflow::{Kubeflow, READ, clients},
     preflight::{self, Found},
+    signals::Line,
     standing::Taken,
     watch as applications,
 };
@@ -43,6 +44,8 @@ impl Kubeflow {
         tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_watching(sender)).await });
         let (member, stopped, sender) = (self.clone(), stop.clone(), keys.clone());
         tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_calling(sender)).await });
+        let line: Arc<dyn Line> = self.clone();
+        self.readers.start(&line, stop, tasks);
     }
 
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.
@@ -51,6 +54,7 @@ impl Kubeflow {
             Ok((work, probe)) => {
                 self.work.store(Arc::new(work));
                 self.probe.store(Arc::new(probe));
+                self.readers.renewed();
             }
             Err(error) => {
                 warn!(cluster.name = %self.settings.name, %error, "the link is kept: no new one can be built");

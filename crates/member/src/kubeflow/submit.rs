@@ -46,7 +46,7 @@ impl Kubeflow {
         let Some(mut place) = self.window.try_enter(&order.key) else {
             return Created::NotSent("enough creates are on their way to the member".to_owned());
         };
-        let (application, _) = render::application(order, &self.hub);
+        let (application, _) = render::application(order, &self.hub, &self.settings.parts);
         let departure = Departure::default();
         let request = match request(order, &application, departure.clone()) {
             Ok(request) => request,

@@ -182,6 +182,8 @@ impl Bench {
                     "image": "spark", "mainApplicationFile": "local:///a.jar", "driver": {}, "executor": {},
                 },
             })),
+            remote_queue: None,
+            parts: None,
             job,
         }
     }
@@ -262,6 +264,7 @@ pub(crate) fn settings(name: &str, tempo: Tempo) -> Settings {
         thresholds: Thresholds { lost_after: Duration::from_secs(4), ready_after: Duration::from_secs(1) },
         admission: Admission::Granted,
         tempo,
+        parts: Arc::default(),
     }
 }
 

@@ -250,8 +250,11 @@ impl Application {
         let account = submission
             .conf(&format!("spark.kubernetes.authenticate.{role}.serviceAccountName"))
             .or_else(|| submission.conf("spark.kubernetes.authenticate.driver.serviceAccountName"));
-        if let Some(account) = account {
+        // Where an executor's template has the account by its deprecated name, Spark leaves it alone.
+        let is_given = role == "executor" && spec.service_account.is_some();
+        if let Some(account) = account.filter(|_| !is_given) {
             spec.service_account_name = Some(account.to_owned());
+            spec.service_account = Some(account.to_owned());
         }
         let container = container(spec, &format!("spark-kubernetes-{role}"));
         container.image = Some(image.to_owned());

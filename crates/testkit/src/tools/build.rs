@@ -24,16 +24,19 @@ pub(super) fn run(tools: &Tools, report: &dyn Fn(&str)) -> Result<(), Error> {
         create_folder(&root.join(folder))?;
     }
     let _lock = lock(&root.join("lock"), report)?;
-    write_modules(root)?;
-    check_go(&root.join("src").join("kubernetes"))?;
+    write_modules(root, tools.set)?;
+    for module in tools.set.modules.iter().take(1) {
+        check_go(&root.join("src").join(module.name))?;
+    }
 
     let todo: Vec<_> =
-        recipe::PROGRAMS.iter().filter(|program| !tools.program(program.name).is_file()).collect();
+        tools.set.programs.iter().filter(|program| !tools.program(program.name).is_file()).collect();
     let minutes = todo.iter().map(|program| program.seconds).sum::<u64>().div_ceil(60);
     if !todo.is_empty() {
         report(&format!(
-            "building {} programs into {}: about {minutes} minutes on 2 cores, only this once",
+            "building {} program{} into {}: about {minutes} minutes on 2 cores, only this once",
             todo.len(),
+            if todo.len() == 1 { "" } else { "s" },
             root.display()
         ));
     }
@@ -49,7 +52,7 @@ pub(super) fn run(tools: &Tools, report: &dyn Fn(&str)) -> Result<(), Error> {
             started.elapsed().as_secs()
         ));
     }
-    for file in recipe::FILES {
+    for file in tools.set.files {
         copy(root, file)?;
     }
     Ok(())
@@ -70,8 +73,8 @@ fn lock(path: &Path, report: &dyn Fn(&str)) -> Result<File, Error> {
     Ok(file)
 }
 
-fn write_modules(root: &Path) -> Result<(), Error> {
-    for module in recipe::MODULES {
+fn write_modules(root: &Path, set: &recipe::Set) -> Result<(), Error> {
+    for module in set.modules {
         let folder = root.join("src").join(module.name);
         create_folder(&folder)?;
         for (name, text) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {

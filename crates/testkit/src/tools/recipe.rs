@@ -20,14 +20,41 @@ macro_rules! module {
     };
 }
 
-pub(super) const MODULES: &[Module] =
-    &[module!("etcd"), module!("kubernetes"), module!("spark-operator"), module!("kwok")];
+/// What is built and kept together: its folder is named by a hash of all of it.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) modules: &'static [Module],
+    /// In build order.
+    pub(super) programs: &'static [Program],
+    pub(super) files: &'static [Copied],
+}
+
+/// What nearly every test needs.
+pub(super) const CONTROL_PLANES: Set = Set {
+    modules: &[module!("etcd"), module!("kubernetes"), module!("spark-operator"), module!("kwok")],
+    programs: PROGRAMS,
+    files: FILES,
+};
+
+/// A batch scheduler, for the tests that run it.
+pub(super) const YUNIKORN: Set = Set {
+    modules: &[module!("yunikorn")],
+    programs: &[program("yunikorn", "yunikorn", "github.com/apache/yunikorn-k8shim/pkg/cmd/shim", 240)],
+    files: &[],
+};
+
+/// A batch scheduler, for the tests that run it.
+pub(super) const KUEUE: Set = Set {
+    modules: &[module!("kueue")],
+    programs: &[program("kueue", "kueue", "sigs.k8s.io/kueue/cmd/kueue", 290)],
+    files: KUEUE_CRDS,
+};
 
 /// One binary.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) name: &'static str,
-    /// The module in [`MODULES`].
+    /// The module in [`Set::modules`].
     pub(super) module: &'static str,
     /// The Go main package.
     pub(super) package: &'static str,
@@ -40,7 +67,7 @@ const fn program(name: &'static str, module: &'static str, package: &'static str
 }
 
 /// In build order: what most tests need comes first.
-pub(super) const PROGRAMS: &[Program] = &[
+const PROGRAMS: &[Program] = &[
     program("etcd", "etcd", "go.etcd.io/etcd/server/v3", 45),
     program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 240),
     program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", 25),
@@ -59,7 +86,7 @@ pub(super) struct Copied {
     /// Its name in our folder. A CRD that ends in `.json` is written without its descriptions: they are six sevenths
     /// of the Spark operator's, change nothing for a program, and cost an API server seconds and 150 MB.
     pub(super) name: &'static str,
-    /// The module in [`MODULES`] that requires `source_module`.
+    /// The module in [`Set::modules`] that requires `source_module`.
     pub(super) module: &'static str,
     /// The Go module that holds it.
     pub(super) source_module: &'static str,
@@ -78,7 +105,7 @@ const fn kwok(name: &'static str, path: &'static str) -> Copied {
 pub(super) const SPARK_OPERATOR_CRDS: &[&str] =
     &["sparkapplications.json", "scheduledsparkapplications.json", "sparkconnects.json"];
 
-pub(super) const FILES: &[Copied] = &[
+const FILES: &[Copied] = &[
     crd("sparkapplications.json", "config/crd/bases/sparkoperator.k8s.io_sparkapplications.yaml"),
     crd(
         "scheduledsparkapplications.json",
@@ -87,4 +114,29 @@ pub(super) const FILES: &[Copied] = &[
     crd("sparkconnects.json", "config/crd/bases/sparkoperator.k8s.io_sparkconnects.yaml"),
     kwok("node-initialize.yaml", "kustomize/stage/node/fast/node-initialize.yaml"),
     kwok("kwok-logs-crd.json", "kustomize/crd/bases/kwok.x-k8s.io_logs.yaml"),
+];
+
+const fn kueue(name: &'static str, path: &'static str) -> Copied {
+    Copied { name, module: "kueue", source_module: "sigs.k8s.io/kueue", path }
+}
+
+/// All of Kueue's CRDs: it does not start without any of them.
+const KUEUE_CRDS: &[Copied] = &[
+    kueue("admissionchecks.json", "config/components/crd/bases/kueue.x-k8s.io_admissionchecks.yaml"),
+    kueue("clusterqueues.json", "config/components/crd/bases/kueue.x-k8s.io_clusterqueues.yaml"),
+    kueue("cohorts.json", "config/components/crd/bases/kueue.x-k8s.io_cohorts.yaml"),
+    kueue("localqueues.json", "config/components/crd/bases/kueue.x-k8s.io_localqueues.yaml"),
+    kueue("multikueueclusters.json", "config/components/crd/bases/kueue.x-k8s.io_multikueueclusters.yaml"),
+    kueue("multikueueconfigs.json", "config/components/crd/bases/kueue.x-k8s.io_multikueueconfigs.yaml"),
+    kueue(
+        "provisioningrequestconfigs.json",
+        "config/components/crd/bases/kueue.x-k8s.io_provisioningrequestconfigs.yaml",
+    ),
+    kueue("resourceflavors.json", "config/components/crd/bases/kueue.x-k8s.io_resourceflavors.yaml"),
+    kueue("topologies.json", "config/components/crd/bases/kueue.x-k8s.io_topologies.yaml"),
+    kueue(
+        "workloadpriorityclasses.json",
+        "config/components/crd/bases/kueue.x-k8s.io_workloadpriorityclasses.yaml",
+    ),
+    kueue("workloads.json", "config/components/crd/bases/kueue.x-k8s.io_workloads.yaml"),
 ];

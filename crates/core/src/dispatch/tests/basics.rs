@@ -1,6 +1,7 @@
 //! Decisions, withdrawals and restarts of one simple queue.
 
 use super::*;
+use crate::health::LinkState;
 
 #[test]
 fn a_decision_stays_until_it_is_committed() {

@@ -163,6 +163,21 @@ fn a_paused_queue_waits_and_says_so() {
 }
 
 #[test]
+fn a_job_that_was_sized_by_other_rules_asks_again_before_it_is_placed() {
+    let mut d = dispatcher(&[("a", 1, Some(0))]);
+    place(&mut d, "one");
+    open(&mut d, etl(|q| q.parts = 7));
+    d.set_member(ClusterName::from("a"), member(None));
+    let passed = d.pass(now());
+    assert!(passed.decided.is_empty());
+    assert_eq!(passed.rephrased.len(), 1);
+    assert_eq!(outcome(&d, "one"), Waits::QUEUE_CHANGED);
+    assert_eq!(d.pass(now()), Passed::default(), "it is called once");
+    d.enqueue(asking(applicant("one", "etl", 0), |request| request.parts = 7));
+    assert_eq!(decided(&mut d, now()), [JobUid::from("one")]);
+}
+
+#[test]
 fn the_position_counts_whoever_goes_before() {
     let mut d = dispatcher(&[("a", 1, Some(0))]);
     for n in 0..4 {

@@ -1,0 +1,205 @@
+//! Keeps one reader a source going while it is wanted.
+//!
+//! Owns what is wanted and the pauses between tries. Each reader is a task of its own. Must never hurry: a source that
+//! fails is tried again after a pause that doubles, and nothing is asked of a member whose link is not ready.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use kube::Client;
+use spark_router_core::{
+    id::{ClusterName, Namespace},
+    signal::Signals,
+};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use super::{Kind, WantedSignals, board::Board, kueue, quota, yunikorn};
+use crate::error::{Error, chain};
+
+/// Between two tries of a source that fails, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// Changes of one member's signals are told at most this often.
+const TELL: Duration = Duration::from_millis(250);
+/// A failure is said in so many characters at most.
+const LONGEST: usize = 400;
+
+/// A member as its readers see it.
+#[async_trait]
+pub(crate) trait Line: Send + Sync {
+    /// Its name.
+    fn cluster(&self) -> &ClusterName;
+
+    /// The present client.
+    fn client(&self) -> Client;
+
+    /// The namespace that all its jobs run in, if there is only one.
+    fn only_namespace(&self) -> Option<&Namespace>;
+
+    /// Whether it may be asked: the link is ready and leads to the right cluster.
+    fn is_ready(&self) -> bool;
+
+    /// Returns once [`Line::is_ready`].
+    async fn ready(&self);
+
+    /// Tells the rest of the router that something changed.
+    fn tell(&self);
+}
+
+/// The readers of one member. See the module.
+pub(crate) struct Readers {
+    board: Board,
+    wanted: watch::Sender<WantedSignals>,
+    /// Counts the times that all connections were made anew.
+    renewed: watch::Sender<u64>,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self {
+            board: Board::default(),
+            wanted: watch::channel(WantedSignals::default()).0,
+            renewed: watch::channel(0).0,
+        }
+    }
+}
+
+impl Readers {
+    /// What is known now.
+    pub(crate) fn shown(&self) -> Arc<Signals> {
+        self.board.shown()
+    }
+
+    /// Says what is wanted from now on; the same again is nothing. What says nothing for it is gone at once.
+    pub(crate) fn want(&self, wanted: WantedSignals) {
+        self.wanted.send_if_modified(|now| {
+            let before = std::mem::replace(now, wanted);
+            for kind in Kind::ALL {
+                self.forget_unless_holds(&before, now, kind);
+            }
+            before != *now
+        });
+    }
+
+    fn forget_unless_holds(&self, before: &WantedSignals, now: &WantedSignals, kind: Kind) {
+        if before.wants(kind) && !before.holds_for(now, kind) {
+            self.board.forget(kind);
+        }
+    }
+
+    /// What is wanted.
+    pub(crate) fn wanted(&self) -> WantedSignals {
+        self.wanted.borrow().clone()
+    }
+
+    /// Goes on with what another link to the same member has seen.
+    pub(crate) fn inherit(&self, older: &Self) {
+        self.board.inherit(&older.shown());
+    }
+
+    /// The connections were made anew: watches over the old ones may have died unseen.
+    pub(crate) fn renewed(&self) {
+        self.renewed.send_modify(|count| *count += 1);
+    }
+
+    /// Starts the readers, until stopped.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        line: &Arc<dyn Line>,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
+        for kind in Kind::ALL {
+            let (readers, line, stop) = (self.clone(), line.clone(), stop.clone());
+            tasks.spawn(async move { stop.run_until_cancelled_owned(readers.keep(kind, line)).await });
+        }
+        let (readers, line, stop) = (self.clone(), line.clone(), stop.clone());
+        tasks.spawn(async move { stop.run_until_cancelled_owned(readers.keep_telling(line)).await });
+    }
+
+    async fn keep(self: Arc<Self>, kind: Kind, line: Arc<dyn Line>) {
+        let mut wanted = self.wanted.subscribe();
+        let mut renewed = self.renewed.subscribe();
+        let mut pause = PAUSE.0;
+        loop {
+            let want = wanted.borrow_and_update().clone();
+            if !want.wants(kind) {
+                if until_wanted_otherwise(&mut wanted, &want, kind).await.is_none() {
+                    return;
+                }
+                continue;
+            }
+            renewed.mark_unchanged();
+            let error = tokio::select! {
+                error = self.read(kind, &want, &*line) => error,
+                changed = until_wanted_otherwise(&mut wanted, &want, kind) => {
+                    if changed.is_none() {
+                        return;
+                    }
+                    // Once more: an answer to the old question may have come since.
+                    self.forget_unless_holds(&want, &wanted.borrow(), kind);
+                    continue;
+                }
+                _ = renewed.changed() => continue,
+            };
+            // A source that said something since it failed last starts with a short pause again.
+            pause = if self.board.is_failing(kind) { (pause * 2).min(PAUSE.1) } else { PAUSE.0 };
+            let why: String = in_words(&error).chars().take(LONGEST).collect();
+            if self.board.failed(kind, &why) {
+                warn!(cluster.name = %line.cluster(), signal = kind.as_str(), error = why, "a signal of a member cannot be read");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = until_wanted_otherwise(&mut wanted, &want, kind) => {}
+                _ = renewed.changed() => {}
+            }
+        }
+    }
+
+    async fn read(&self, kind: Kind, want: &WantedSignals, line: &dyn Line) -> Error {
+        line.ready().await;
+        match (kind, &want.yunikorn) {
+            (Kind::Quota, _) => quota::read(line, &self.board).await,
+            (Kind::Kueue, _) => kueue::read(line, &self.board).await,
+            (Kind::YuniKorn, Some(settings)) => yunikorn::read(settings, line, &self.board).await,
+            // Not wanted, so never called.
+            (Kind::YuniKorn, None) => std::future::pending().await,
+        }
+    }
+
+    /// Tells at once, then not again for a moment.
+    async fn keep_telling(self: Arc<Self>, line: Arc<dyn Line>) {
+        let mut failing: Vec<&'static str> = Vec::new();
+        loop {
+            self.board.changed().await;
+            line.tell();
+            let now: Vec<_> = self.shown().failures.keys().copied().collect();
+            for signal in failing.iter().filter(|signal| !now.contains(signal)) {
+                info!(cluster.name = %line.cluster(), signal, "a signal of a member is no longer failing");
+            }
+            failing = now;
+            tokio::time::sleep(TELL).await;
+        }
+    }
+}
+
+/// Returns when a source is wanted differently, `None` when nobody can want it any more.
+async fn until_wanted_otherwise(
+    wanted: &mut watch::Receiver<WantedSignals>,
+    before: &WantedSignals,
+    kind: Kind,
+) -> Option<()> {
+    wanted.wait_for(|now| !now.agrees(before, kind)).await.ok().map(drop)
+}
+
+/// A failure with what to do about it, if that can be told.
+fn in_words(error: &Error) -> String {
+    match error.status() {
+        Some(status) if status.code == 403 => {
+            format!("{}; apply deploy/kustomize/member there", status.message)
+        }
+        Some(status) => status.message.clone(),
+        None => chain(error),
+    }
+}
