@@ -76,6 +76,10 @@ pub mod reason {
     pub const REMOTE_VANISHED: &str = "RemoteVanished";
     /// An object that is not ours has the name.
     pub const NAME_TAKEN: &str = "NameTaken";
+    /// Ran longer than its queue allows, and was stopped.
+    pub const RAN_TOO_LONG: &str = "RanTooLong";
+    /// Its `ttlAfterFinished` does not count (events).
+    pub const TTL_IGNORED: &str = "TTLIgnored";
     /// Its owner let go of it while it may still run.
     pub const ABANDONED: &str = "Abandoned";
 

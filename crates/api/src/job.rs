@@ -20,7 +20,7 @@ use crate::{
 
 pub use status::{
     ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal,
-    PastAttempt, PlacementRecord, RoutedSparkJobStatus,
+    PastAttempt, PlacementRecord, RoutedSparkJobStatus, StoppingRecord,
 };
 
 /// The longest job name: leaves room for what events append.
@@ -176,7 +176,9 @@ pub struct RoutedSparkJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<PlacementConstraints>,
     /// How long after its end the job is deleted, in Go's form: 24h, 90m. Left out: as its queue says, and if that says
-    /// nothing the job stays. Mind that a manifest applied again after that runs again. May be changed at any time.
+    /// nothing the job stays. Mind that a manifest applied again after that runs again; for that reason it does not count,
+    /// and a Warning event says so, where Argo CD or Flux own the job (Argo CD's hooks excepted). May be changed at any
+    /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_after_finished: Option<DurationText>,
 }

@@ -22,7 +22,7 @@ const VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use"];
 
 const ON_THE_HUB: &[Grant] = &[
-    ("sparkrouter.dev/routedsparkjobs", "team", "", &["get", "list", "watch", "patch"]),
+    ("sparkrouter.dev/routedsparkjobs", "team", "", &["get", "list", "watch", "patch", "delete"]),
     ("sparkrouter.dev/routedsparkjobs/status", "team", "", &["patch"]),
     ("sparkrouter.dev/memberclusters", "", "", &["get", "list", "watch", "patch"]),
     ("sparkrouter.dev/memberclusters/status", "", "", &["patch"]),

@@ -14,9 +14,10 @@ use spark_router_api::{RoutedSparkJob, condition::reason, job::ApplicationLinks}
 use spark_router_core::{
     application::Application,
     job::Placement,
-    step::{Confirmed, DriverSeen, Step},
+    step::{Confirmed, DeletionWaits, DriverSeen, Step},
 };
 use spark_router_member::Member;
+use tracing::info;
 
 use crate::{
     context::Context,
@@ -84,7 +85,17 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
         Step::Unreachable(trouble) => {
             write(at, context, &Change::Unreachable(trouble)).await.map(Next::written)
         }
-        Step::Explain(waits) => write(at, context, &Change::Terminating(&waits)).await.map(Next::written),
+        Step::Latch(stopping) => {
+            info!(reason = stopping.cause.as_str(), message = stopping.message, "to be stopped");
+            write(at, context, &Change::Stopping(&stopping)).await.map(Next::written)
+        }
+        Step::Explain(waits) => explain(at, context, &waits).await.map(Next::written),
+        Step::Observe => write(at, context, &Change::Observed).await.map(Next::written),
+        Step::Expire => {
+            let left = context.hub.delete(&at.object).await?;
+            info!("deleted: its time after the end is over");
+            Ok(left.map_or(Next::Gone, |left| Next::Written(Box::new(left))))
+        }
         Step::Submit
         | Step::Confirm
         | Step::Examine
@@ -138,7 +149,10 @@ async fn on_member(
         | Step::Mirror(_)
         | Step::Unreachable(_)
         | Step::Finish(_)
+        | Step::Latch(_)
         | Step::Explain(_)
+        | Step::Observe
+        | Step::Expire
         | Step::Abandon
         | Step::LetGo
         | Step::Rest { .. } => Ok(Next::Again),
@@ -150,10 +164,30 @@ async fn write(
     context: &Context,
     change: &Change<'_>,
 ) -> Result<Option<RoutedSparkJob>, Error> {
-    match status::after(&at.object, change, convert::to_the_second(at.now)) {
-        Some(next) => context.hub.write_status(&at.object, &next).await.map(Some),
-        None => Ok(None),
+    let Some(next) = status::after(&at.object, change, convert::to_the_second(at.now)) else {
+        return Ok(None);
+    };
+    let written = context.hub.write_status(&at.object, &next).await?;
+    // Said once for each version of the spec: when the status first speaks of it. A rejection says it itself.
+    let before = at.object.status.as_ref().and_then(|status| status.observed_generation);
+    if let Some(why) = &at.lifetime.ignored
+        && before != next.observed_generation
+        && !matches!(change, Change::Rejected(_))
+    {
+        context.events.publish(&written, Kind::Warning, "Expire", reason::TTL_IGNORED, why);
     }
+    Ok(Some(written))
+}
+
+/// Says what a deletion, or a stop that is on record, waits for.
+async fn explain(
+    at: &Gathered,
+    context: &Context,
+    waits: &DeletionWaits,
+) -> Result<Option<RoutedSparkJob>, Error> {
+    let change =
+        if at.parsed.job.deleting.is_some() { Change::Terminating(waits) } else { Change::StopWaits(waits) };
+    write(at, context, &change).await
 }
 
 fn links(at: &Gathered, context: &Context, application: &Application) -> ApplicationLinks {

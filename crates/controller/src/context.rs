@@ -15,8 +15,8 @@ use spark_router_member::{Member, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dispatcher, events::Publisher, hub::Hub, members::Abandon, memory::Memory, metrics::Metrics,
-    queues::Queues,
+    clock::Clock, dispatcher, events::Publisher, hub::Hub, members::Abandon, memory::Memory,
+    metrics::Metrics, queues::Queues,
 };
 
 /// See the module.
@@ -43,6 +43,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Times of the protocol.
     pub timing: Timing,
+    /// The clock that deadlines are held against.
+    pub clock: Clock,
     /// The shortest time that finished applications stay on their member.
     pub retention_floor: Duration,
     /// Since when this process leads.

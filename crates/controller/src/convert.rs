@@ -8,6 +8,7 @@
 //! | here | jobs and their records |
 //! | `convert/queue.rs` | queues and their account |
 //! | `convert/member.rs` | members |
+//! | `convert/lifetime.rs` | how long jobs run and stay |
 //! | `convert/amounts.rs` | quantities, durations, selectors |
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,7 +25,7 @@ use spark_router_api::{
 use spark_router_core::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    job::{Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request},
+    job::{Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request, Stopping},
     observe::ExecutorCounts,
     place::Toleration,
     resources::Resources,
@@ -33,9 +34,11 @@ use spark_router_core::{
 use spark_router_member::render::QueueParts;
 
 mod amounts;
+mod lifetime;
 mod member;
 mod queue;
 
+pub use lifetime::{Lifetime, lifetime, times};
 pub use member::{batch_scheduler, member, member_on_record, readable, signals_on_record, wanted_signals};
 pub use queue::{parts, queue};
 
@@ -107,6 +110,11 @@ fn request(
     number: u64,
 ) -> Result<Request, Rejection> {
     let facts = template::read(template, parts)?;
+    // What is placed goes on.
+    if object.status.as_ref().is_none_or(|status| status.placement.is_none()) {
+        lifetime::own_time_to_live(object)
+            .map_err(|message| Rejection { reason: condition::reason::INVALID_TEMPLATE, message })?;
+    }
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
         queue: QueueName::new(&object.spec.queue),
@@ -138,7 +146,8 @@ pub fn spec_hash(template: &Value) -> String {
     spark_router_member::canonical::hash(&parts)
 }
 
-fn record(object: &RoutedSparkJob) -> Record {
+/// What is on record of a job.
+pub(crate) fn record(object: &RoutedSparkJob) -> Record {
     let Some(status) = &object.status else { return Record::default() };
     let finished = condition::find(&status.conditions, condition::FINISHED).filter(|c| c.status == "True");
     Record {
@@ -158,6 +167,13 @@ fn record(object: &RoutedSparkJob) -> Record {
         application: status.application.as_ref().map(application),
         unreachable: condition::find(&status.conditions, condition::MEMBER_REACHABLE)
             .is_some_and(|c| c.status == "False"),
+        stopping: status.stopping.as_ref().map(|stopping| Stopping {
+            cause: stopping.reason.as_str().into(),
+            message: stopping.message.clone(),
+            at: stopping.at.0,
+        }),
+        outdated: status.observed_generation.is_some()
+            && status.observed_generation != object.metadata.generation,
         finished: finished.map(|c| Finished {
             at: c.last_transition_time.0,
             succeeded: condition::is_true(&status.conditions, condition::SUCCEEDED),
@@ -233,8 +249,37 @@ pub fn now_to_the_second() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use spark_router_core::job::StopCause;
 
     use super::*;
+
+    #[test]
+    fn a_time_to_live_that_cannot_be_read_is_named() {
+        let mut object: RoutedSparkJob = serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
+            "metadata": {
+                "name": "daily", "namespace": "team-a", "uid": "u-1", "creationTimestamp": "2026-01-01T00:00:00Z"
+            },
+            "spec": {
+                "queue": "etl", "ttlAfterFinished": "a day",
+                "template": {"spec": {"sparkVersion": "4.0.1", "driver": {}, "executor": {}}}
+            }
+        }))
+        .unwrap();
+        let rejection = job(&object, None).unwrap().job.request.unwrap_err();
+        assert_eq!(rejection.reason, "InvalidTemplate");
+        assert!(
+            rejection.message.starts_with("spec.ttlAfterFinished: \"a day\" is not"),
+            "{}",
+            rejection.message
+        );
+        let placement = json!({
+            "cluster": "eu-1", "memberIdentity": "id", "attempt": 1, "namespace": "spark", "remoteName": "daily-abc",
+            "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:01Z", "demand": {"jobs": 1}
+        });
+        object.status = Some(serde_json::from_value(json!({"placement": placement})).unwrap());
+        assert!(job(&object, None).unwrap().job.request.is_ok(), "what is placed goes on");
+    }
 
     #[test]
     fn times_of_a_pass_are_what_the_api_keeps() {
@@ -248,6 +293,7 @@ mod tests {
             "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
             "metadata": {
                 "name": "daily", "namespace": "team-a", "uid": "u-1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "generation": 2,
                 "finalizers": ["sparkrouter.dev/job"], "annotations": {"sparkrouter.dev/abandon": "true"}
             },
             "spec": {
@@ -257,6 +303,7 @@ mod tests {
             },
             "status": {
                 "phase": "Failed", "attempt": 2, "observedGeneration": 1,
+                "stopping": {"reason": "RanTooLong", "message": "it ran", "at": "2026-01-01T12:00:00Z"},
                 "conditions": [
                     {"type": "Finished", "status": "True", "reason": "JobFailed", "message": "", "lastTransitionTime": "2026-01-02T00:00:00Z"},
                     {"type": "MemberReachable", "status": "False", "reason": "MemberUnreachable", "message": "", "lastTransitionTime": "2026-01-02T00:00:00Z"}
@@ -277,7 +324,9 @@ mod tests {
         let placement = job.record.placement.unwrap();
         assert_eq!((placement.uid, placement.seq), (Some(RemoteUid::from("r-1")), 7));
         assert_eq!(job.record.attempt, Some(Attempt(2)));
-        assert!(job.record.unreachable);
+        assert!(job.record.unreachable && job.record.outdated);
+        let stopping = job.record.stopping.unwrap();
+        assert_eq!((stopping.cause, stopping.message.as_str()), (StopCause::RanTooLong, "it ran"));
         let finished = job.record.finished.unwrap();
         assert!(!finished.succeeded);
         assert_eq!(finished.at.to_string(), "2026-01-02T00:00:00Z");

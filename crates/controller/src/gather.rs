@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::{
     context::Context,
-    convert::{self, Parsed},
+    convert::{self, Lifetime, Parsed},
     error::Error,
     memory::{Entry, Progress},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Gathered {
     pub(crate) driver: DriverSeen,
     pub(crate) fleet_in_doubt: bool,
     pub(crate) retention: Duration,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) hold_fire_until: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
@@ -89,6 +91,9 @@ impl Gathered {
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
             fleet_in_doubt: self.fleet_in_doubt,
+            longest_run: self.lifetime.longest_run,
+            expires: self.lifetime.expires,
+            hold_fire_until: self.hold_fire_until,
             timing: &context.timing,
             now: self.now,
         }
@@ -155,7 +160,8 @@ pub(crate) async fn gather(
     let fleet_in_doubt =
         suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let now = Timestamp::now();
+    let lifetime = convert::lifetime(&object, queue.as_deref());
+    let (now, hold_fire_until) = context.clock.now();
     Ok(Gathered {
         object,
         parsed,
@@ -167,6 +173,8 @@ pub(crate) async fn gather(
         driver,
         fleet_in_doubt,
         retention,
+        lifetime,
+        hold_fire_until,
         now,
     })
 }

@@ -2,13 +2,13 @@
 //!
 //! Owns the client. Every write carries the resourceVersion that it was computed from: whoever loses the race drops its
 //! decision. A write that is not answered in time may have been acted on; the next pass finds out. Must never touch a
-//! user's spec, labels or annotations.
+//! user's spec, labels or annotations, nor delete a job in another version than the one that was decided on.
 
 use std::time::Duration;
 
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::json;
 use spark_router_api::{API_VERSION, RoutedSparkJob, RoutedSparkJobStatus, names};
@@ -75,6 +75,29 @@ impl Hub {
             Ok(_) => Ok(()),
             Err(Error::Hub { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.is_not_found()) => {
                 Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the job, if it still is as `object` shows it. What is left of it while a finalizer is on it; `None` when
+    /// it is gone.
+    ///
+    /// # Errors
+    /// As [`Self::write_status`].
+    pub async fn delete(&self, object: &RoutedSparkJob) -> Result<Option<RoutedSparkJob>, Error> {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: object.resource_version(),
+            }),
+            ..DeleteParams::background()
+        };
+        let (jobs, name) = (self.jobs(object), object.name_any());
+        match in_time("deleting a finished job", jobs.delete(&name, &parameters)).await {
+            Ok(answer) => Ok(answer.left()),
+            Err(Error::Hub { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.is_not_found()) => {
+                Ok(None)
             }
             Err(error) => Err(error),
         }

@@ -23,7 +23,7 @@ use spark_router_core::{
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::context::Context;
+use crate::{context::Context, queues::Changed};
 
 /// The cache and its feeder.
 pub fn store() -> (Store<RoutedSparkJob>, Writer<RoutedSparkJob>) {
@@ -117,16 +117,17 @@ async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
         .await;
 }
 
-/// Calls the jobs of a queue that have no place yet.
-pub async fn call_waiting(jobs: &Store<RoutedSparkJob>, queue: &str, called: &mpsc::Sender<JobKey>) {
-    let waits = |job: &Arc<RoutedSparkJob>| {
+/// Calls the jobs of a queue that a change of it concerns: those that have no place yet, or all.
+pub async fn call(jobs: &Store<RoutedSparkJob>, changed: &Changed, called: &mpsc::Sender<JobKey>) {
+    let concerned = |job: &Arc<RoutedSparkJob>| {
         let status = job.status.as_ref();
-        job.spec.queue == queue
-            && status.is_none_or(|s| {
-                s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED)
-            })
+        job.spec.queue == changed.queue
+            && (changed.times
+                || status.is_none_or(|s| {
+                    s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED)
+                }))
     };
-    for job in jobs.state().into_iter().filter(waits) {
+    for job in jobs.state().into_iter().filter(concerned) {
         let Some(namespace) = job.namespace() else { continue };
         let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
         if called.send(key).await.is_err() {

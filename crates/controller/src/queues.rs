@@ -39,6 +39,15 @@ pub struct Queues {
     changed: watch::Sender<u64>,
 }
 
+/// A queue whose jobs have to be looked at again: those that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The queue.
+    pub queue: String,
+    /// Also those that run or are over: how long they may run, or stay, has changed.
+    pub times: bool,
+}
+
 impl Queues {
     /// The object of a queue.
     pub fn get(&self, queue: &str) -> Option<Arc<SparkQueue>> {
@@ -52,16 +61,18 @@ impl Queues {
 
     /// Takes a change of the hub's over and tells the dispatcher. Returns the queue where what it sets on its jobs has
     /// changed: they have to be looked at again.
-    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) -> Option<String> {
+    pub async fn tell(&self, seen: Seen<SparkQueue>, dispatcher: &dispatcher::Handle) -> Option<Changed> {
         let mut resized = None;
         match seen {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                let parts = convert::parts(&object.spec);
+                let (parts, times) = (convert::parts(&object.spec), convert::times(&object));
                 let before = self.objects.lock().insert(name.clone(), Arc::from(object));
-                if before.map_or(0, |before| convert::parts(&before.spec)) != parts {
-                    resized = Some(name.clone());
+                let (had, ran) =
+                    before.map_or((0, <_>::default()), |it| (convert::parts(&it.spec), convert::times(&it)));
+                if had != parts || ran != times {
+                    resized = Some(Changed { queue: name.clone(), times: ran != times });
                 }
                 match parsed {
                     Ok((facts, admits, checkpoint)) => {

@@ -27,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
+    clock::Clock,
     context::Context,
     dispatcher,
     error::Error,
@@ -111,17 +112,18 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let queues = Queues::default();
     let queues_changed = queues.changed();
     let context = Arc::new(Context {
-        queues: queues.clone(),
         hub_id: settings.hub_id.clone(),
         hub,
         registry: registry.clone(),
         members: members.store.clone(),
+        queues: queues.clone(),
         dispatcher: dispatcher.clone(),
         memory: Memory::default(),
         abandon: members.abandon.clone(),
         events,
         metrics: settings.metrics.clone(),
         timing: Timing::default(),
+        clock: Clock::default(),
         retention_floor: settings.retention_floor,
         leading_since: Timestamp::now(),
         stop: stop.child_token(),
@@ -207,8 +209,8 @@ async fn watch_queues(
             if matches!(seen, Seen::Listed) {
                 listed.queues.notify_one();
             }
-            if let Some(queue) = queues.tell(seen, &dispatcher).await {
-                jobs::call_waiting(&jobs, &queue, &called).await;
+            if let Some(changed) = queues.tell(seen, &dispatcher).await {
+                jobs::call(&jobs, &changed, &called).await;
             }
         }
     })

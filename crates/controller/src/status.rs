@@ -11,13 +11,13 @@ use spark_router_api::{
     condition::{self, Finding, Truth, reason},
     job::{
         ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal,
-        PastAttempt, PlacementRecord,
+        PastAttempt, PlacementRecord, StoppingRecord,
     },
 };
 use spark_router_core::{
     application::Application,
     id::ClusterName,
-    job::Rejection,
+    job::{Rejection, Stopping},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
     step::{Cause, DeletionWaits, Mirror, Outcome, Trouble},
@@ -46,8 +46,14 @@ pub enum Change<'a> {
     Unreachable(Trouble),
     /// The end.
     Finished(&'a Outcome, ApplicationLinks),
+    /// It is to be stopped.
+    Stopping(&'a Stopping),
+    /// Its stop waits.
+    StopWaits(&'a DeletionWaits),
     /// Its deletion waits.
     Terminating(&'a DeletionWaits),
+    /// The spec was edited after the end; what is on record holds.
+    Observed,
     /// The stored template is not what was placed first; nothing is created from it.
     Drifted,
 }
@@ -66,7 +72,10 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
         Change::Finished(outcome, links) => next.finished(outcome, links),
+        Change::Stopping(stopping) => next.stopping(stopping),
+        Change::StopWaits(waits) => next.stop_waits(waits),
         Change::Terminating(waits) => next.terminating(waits),
+        Change::Observed => next.observed(),
         Change::Drifted => next.drifted(),
     }
     (next.status != before).then_some(next.status)
@@ -144,6 +153,7 @@ impl Next<'_> {
         self.status.attempt = Some(placement.attempt);
         self.status.placement = Some(placement.clone());
         self.status.application = None;
+        self.status.stopping = None;
         if self.status.spec_hash.is_none() {
             self.status.spec_hash = Some(spec_hash.to_owned());
         }
@@ -196,7 +206,7 @@ impl Next<'_> {
             submission_id: application.submission_id.clone(),
             submitted_at: application.submitted_at.map(Time),
             started_at: application.started_at.map(|at| Time(crate::convert::to_the_second(at))),
-            finished_at: application.finished_at.map(Time),
+            finished_at: application.finished_at.map(|at| Time(crate::convert::to_the_second(at))),
             attempts: (application.attempts > 0).then_some(application.attempts),
             executors: (counts != spark_router_core::observe::ExecutorCounts::default()).then_some(
                 ExecutorCounts {
@@ -302,6 +312,7 @@ impl Next<'_> {
         } else {
             self.stalled(why, &message);
         }
+        self.status.stopping = None;
         self.show(*phase, why, &message);
         self.remember(phase.as_str(), why);
     }
@@ -320,6 +331,65 @@ impl Next<'_> {
         });
         let excess = self.status.history.len().saturating_sub(LONGEST_HISTORY);
         self.status.history.drain(..excess);
+    }
+
+    fn stopping(&mut self, stopping: &Stopping) {
+        let Stopping { cause, message, at } = stopping;
+        let why = cause.as_str();
+        self.status.stopping = Some(StoppingRecord {
+            reason: why.to_owned(),
+            message: message.clone(),
+            at: Time(crate::convert::to_the_second(*at)),
+        });
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        self.being_stopped(why, &format!("being stopped on {cluster}: {message}"));
+    }
+
+    fn being_stopped(&mut self, why: &str, message: &str) {
+        self.unfinished(why);
+        self.going_on(why, message);
+        self.show(Phase::Cancelling, why, message);
+    }
+
+    fn stop_waits(&mut self, waits: &DeletionWaits) {
+        let Some(StoppingRecord { reason: why, message, .. }) = self.status.stopping.clone() else { return };
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let (trouble, waits_for) = match waits {
+            DeletionWaits::Unreachable { since: Some(since) } => {
+                (Some(reason::MEMBER_UNREACHABLE), format!("which does not answer since {since}"))
+            }
+            DeletionWaits::Unreachable { since: None } => {
+                (Some(reason::MEMBER_UNREACHABLE), "which is not connected".to_owned())
+            }
+            DeletionWaits::Unregistered => {
+                (Some(reason::MEMBER_MISSING), "which is no MemberCluster any more".to_owned())
+            }
+            DeletionWaits::Member(why) => (None, why.clone()),
+        };
+        let waits = match trouble {
+            Some(trouble) => {
+                let waits = format!(
+                    "waits for {cluster}, {waits_for}: the job may still run there, and ends when {cluster} is back; \
+                     to let go of it earlier, delete it"
+                );
+                self.set(condition::MEMBER_REACHABLE, Truth::False, trouble, &waits);
+                waits
+            }
+            None => {
+                if condition::find(&self.status.conditions, condition::MEMBER_REACHABLE).is_some() {
+                    let found = "the member answers";
+                    self.set(condition::MEMBER_REACHABLE, Truth::True, reason::REACHABLE, found);
+                }
+                format!("waits for {cluster}: {waits_for}")
+            }
+        };
+        self.being_stopped(&why, &format!("being stopped on {cluster}: {message}. It {waits}"));
+    }
+
+    fn observed(&mut self) {
+        for condition in &mut self.status.conditions {
+            condition.observed_generation = self.generation;
+        }
     }
 
     fn terminating(&mut self, waits: &DeletionWaits) {

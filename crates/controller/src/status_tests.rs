@@ -1,5 +1,5 @@
 use serde_json::json;
-use spark_router_core::{id::RemoteUid, refusal::Refusal};
+use spark_router_core::{id::RemoteUid, job::StopCause, refusal::Refusal};
 
 use super::*;
 
@@ -188,4 +188,109 @@ fn a_deletion_that_waits_says_how_to_let_go() {
     let message = object.status.as_ref().unwrap().message.clone().unwrap();
     assert!(message.contains("waits for eu-1"), "{message}");
     assert!(message.contains("sparkrouter.dev/abandon=true"), "{message}");
+}
+
+fn latched() -> RoutedSparkJob {
+    let object = next(&job(), &placed());
+    let object = next(&object, &Change::Mirrored(&mirror(Phase::Running), ApplicationLinks::default()));
+    let stopping = Stopping { cause: StopCause::RanTooLong, message: "it ran for 13h".into(), at: at(99) };
+    next(&object, &Change::Stopping(&stopping))
+}
+
+#[test]
+fn a_stop_is_on_record_while_it_goes_on() {
+    let object = latched();
+    let status = object.status.as_ref().unwrap();
+    let record = status.stopping.as_ref().unwrap();
+    assert_eq!(
+        (record.reason.as_str(), record.message.as_str(), record.at.0),
+        ("RanTooLong", "it ran for 13h", at(99))
+    );
+    assert_eq!(status.phase.as_deref(), Some("Cancelling"));
+    assert_eq!(status.message.as_deref(), Some("being stopped on eu-1: it ran for 13h"));
+    assert_eq!(
+        shown(&object),
+        [
+            "Accepted=True(Valid)",
+            "Finished=False(RanTooLong)",
+            "Placed=True(Placed)",
+            "Reconciling=True(RanTooLong)",
+            "Succeeded=Unknown(RanTooLong)"
+        ]
+    );
+    let read = crate::convert::record(&object).stopping.unwrap();
+    assert_eq!(
+        (read.cause, read.message.as_str(), read.at),
+        (StopCause::RanTooLong, "it ran for 13h", at(99))
+    );
+
+    let end =
+        Outcome { message: "stopped on eu-1: it ran for 13h".into(), ..outcome(Phase::Failed, "RanTooLong") };
+    let object = next(&object, &Change::Finished(&end, ApplicationLinks::default()));
+    let status = object.status.as_ref().unwrap();
+    assert_eq!(status.stopping, None);
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("RanTooLong")));
+    assert_eq!(status.history[0].reason.as_deref(), Some("RanTooLong"));
+    assert!(shown(&object).contains(&"Stalled=True(RanTooLong)".to_owned()));
+}
+
+#[test]
+fn a_stop_that_waits_says_for_whom_and_what_can_be_done() {
+    for (waits, said, reachable) in [
+        (
+            DeletionWaits::Unreachable { since: Some(at(0)) },
+            "It waits for eu-1, which does not answer since 1970",
+            "MemberReachable=False(MemberUnreachable)",
+        ),
+        (
+            DeletionWaits::Unreachable { since: None },
+            "which is not connected: the job may still run there",
+            "MemberReachable=False(MemberUnreachable)",
+        ),
+        (
+            DeletionWaits::Unregistered,
+            "which is no MemberCluster any more",
+            "MemberReachable=False(MemberMissing)",
+        ),
+    ] {
+        let object = next(&latched(), &Change::StopWaits(&waits));
+        let message = object.status.as_ref().unwrap().message.clone().unwrap();
+        assert!(message.starts_with("being stopped on eu-1: it ran for 13h. "), "{message}");
+        assert!(
+            message.contains(said) && message.ends_with("to let go of it earlier, delete it"),
+            "{message}"
+        );
+        assert!(shown(&object).contains(&reachable.to_owned()), "{:?}", shown(&object));
+        assert_eq!(after(&object, &Change::StopWaits(&waits), at(500)), None, "said once");
+
+        let back = DeletionWaits::Member("pod team/driver to end".into());
+        let object = next(&object, &Change::StopWaits(&back));
+        let message = object.status.as_ref().unwrap().message.clone().unwrap();
+        assert!(message.ends_with("It waits for eu-1: pod team/driver to end"), "{message}");
+        assert!(shown(&object).contains(&"MemberReachable=True(Reachable)".to_owned()));
+    }
+    let object = next(&job(), &placed());
+    assert_eq!(after(&object, &Change::StopWaits(&DeletionWaits::Unregistered), at(500)), None, "no stop");
+}
+
+#[test]
+fn an_edit_after_the_end_is_observed_and_changes_nothing_else() {
+    let object = next(&job(), &placed());
+    let outcome = outcome(Phase::Succeeded, "JobSucceeded");
+    let mut object = next(&object, &Change::Finished(&outcome, ApplicationLinks::default()));
+    assert_eq!(after(&object, &Change::Observed, at(500)), None);
+    let before = object.status.clone().unwrap();
+    object.metadata.generation = Some(2);
+    assert!(crate::convert::record(&object).outdated);
+    let object = next(&object, &Change::Observed);
+    assert!(!crate::convert::record(&object).outdated);
+    let mut status = object.status.clone().unwrap();
+    assert_eq!(status.observed_generation, Some(2));
+    // kubectl wait refuses a condition of an older generation.
+    for (condition, before) in status.conditions.iter_mut().zip(&before.conditions) {
+        assert_eq!(condition.observed_generation, Some(2));
+        condition.observed_generation = before.observed_generation;
+    }
+    status.observed_generation = before.observed_generation;
+    assert_eq!(status, before);
 }

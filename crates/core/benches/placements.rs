@@ -25,20 +25,20 @@ const EXCLUDED: usize = 5;
 /// Jobs in flight.
 const ALIVE: usize = 1000;
 /// Lives in one measured step.
-const STEP: usize = 1000;
+const STEP: usize = 200;
 
 fn main() {
     divan::main();
 }
 
 /// As the number of jobs grows that wait beside: none of them finds room.
-#[divan::bench(args = [0, 10_000, 1_000_000], sample_count = 20)]
+#[divan::bench(args = [0, 10_000, 1_000_000], sample_count = 200)]
 fn beside_waiting_jobs(bencher: Bencher<'_, '_>, waiting: usize) {
     measure(bencher, Steady::new(20, waiting));
 }
 
 /// As the number of candidates of a queue grows.
-#[divan::bench(args = [5, 10, 20, 40, 80], sample_count = 20)]
+#[divan::bench(args = [5, 10, 20, 40, 80], sample_count = 200)]
 fn among_candidates(bencher: Bencher<'_, '_>, candidates: usize) {
     measure(bencher, Steady::new(candidates, 0));
 }

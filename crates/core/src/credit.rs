@@ -4,7 +4,8 @@
 //! Among those with credit left, the one that would use it up soonest, `(1 - credit) / weight`, is taken. With a
 //! constant candidate set this is the quota method (Balinski and Young, *The Quota Method of Apportionment*, 1975):
 //! every member stays within one job of its ideal share at every prefix. Members outside C neither gain nor lose, so
-//! nobody gets a burst on its return. Must never use floating point: a tie has to be a tie.
+//! nobody gets a burst on its return. Where candidates vary, somebody may be owed a whole job or nobody anything: then
+//! the one with the most credit is taken, which keeps the error small (`docs/adr/0005`). Must never use floating point: a tie has to be a tie.
 //!
 //! All credits of a queue are whole numbers of one common part of a job, so that a decision costs one multiplication and
 //! one comparison a candidate. The part is one over a multiple of every sum of weights met so far.
@@ -116,9 +117,22 @@ impl Credits {
         owed.map_or(Credit::ZERO, |owed| Credit::new(owed, self.parts))
     }
 
-    /// Drops members that the queue no longer routes to: one that comes back starts at none.
+    /// Drops members that the queue no longer routes to: one that comes back starts at none. What they were owed or had
+    /// in advance is spread evenly over the others: what one gains the others lose, or a newcomer would have to make up
+    /// for it.
     pub fn retain(&mut self, keep: impl Fn(&ClusterName) -> bool) {
-        self.owed.retain(|(cluster, _)| keep(cluster));
+        let mut left: i128 = 0;
+        self.owed.retain(|(cluster, owed)| {
+            let kept = keep(cluster);
+            left += if kept { 0 } else { *owed };
+            kept
+        });
+        let mut others = i128::try_from(self.owed.len()).unwrap_or(i128::MAX);
+        for (_, owed) in &mut self.owed {
+            let part = left.div_euclid(others);
+            *owed += part;
+            (left, others) = (left - part, others - 1);
+        }
     }
 
     /// Whose turn it is, as a place among the candidates, which come with their weights in order of their names. Ties go to
@@ -129,33 +143,23 @@ impl Credits {
         candidates: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
         headroom: impl Fn(usize) -> u64,
     ) -> Option<usize> {
-        struct Best {
-            place: usize,
-            weight: i128,
-            is_owed: bool,
-            need: i128,
-        }
         let sum = sum_of(candidates.clone().map(|(_, weight)| weight));
         self.refine(sum);
         let share = self.parts / sum;
-        let mut best: Option<Best> = None;
+        let mut best: Option<(usize, Claim)> = None;
         let mut from = 0;
         for (place, (cluster, weight)) in candidates.enumerate() {
             let owed = if self.find(&mut from, cluster) { self.owed[from].1 } else { 0 };
             let weight = i128::from(weight);
-            let after = owed + weight * share;
-            let this = Best { place, weight, is_owed: after > 0, need: self.parts - after };
-            let is_better = best.as_ref().is_none_or(|best| {
-                // need / weight < best need / best weight, without a division.
-                let by_need = || (this.need * best.weight).cmp(&(best.need * this.weight));
-                let by_room = || headroom(best.place).cmp(&headroom(this.place));
-                best.is_owed.cmp(&this.is_owed).then_with(by_need).then_with(by_room) == Ordering::Less
+            let claim = Claim::of(owed + weight * share, weight, self.parts);
+            let is_better = best.as_ref().is_none_or(|(other, best)| {
+                claim.compare(best).then_with(|| headroom(place).cmp(&headroom(*other))) == Ordering::Greater
             });
             if is_better {
-                best = Some(this);
+                best = Some((place, claim));
             }
         }
-        best.map(|best| best.place)
+        best.map(|(place, _)| place)
     }
 
     /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
@@ -230,6 +234,39 @@ impl Credits {
             }
         };
         &mut self.owed[n].1
+    }
+}
+
+/// What a candidate can say for itself.
+enum Claim {
+    /// It is owed nothing: this much.
+    Nothing(i128),
+    /// It is owed a part of a job: what it lacks to a whole one, and its weight, by which it gets there.
+    Part { lacks: i128, weight: i128 },
+    /// It is owed a whole job or more, which only happens where the candidates vary: this much.
+    Job(i128),
+}
+
+impl Claim {
+    fn of(owed: i128, weight: i128, parts: i128) -> Self {
+        match owed {
+            ..=0 => Self::Nothing(owed),
+            _ if owed >= parts => Self::Job(owed),
+            _ => Self::Part { lacks: parts - owed, weight },
+        }
+    }
+
+    /// Greater goes first.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Nothing(a), Self::Nothing(b)) | (Self::Job(a), Self::Job(b)) => a.cmp(b),
+            // lacks / weight is smaller, without a division.
+            (Self::Part { lacks: a, weight: of_a }, Self::Part { lacks: b, weight: of_b }) => {
+                (b * of_a).cmp(&(a * of_b))
+            }
+            (Self::Job(_), _) | (Self::Part { .. }, Self::Nothing(_)) => Ordering::Greater,
+            (_, Self::Job(_)) | (Self::Nothing(_), Self::Part { .. }) => Ordering::Less,
+        }
     }
 }
 
@@ -308,6 +345,60 @@ mod tests {
     }
 
     #[test]
+    fn members_that_come_and_go_leave_no_debt_behind() {
+        let all = candidates(&[3, 3, 1]);
+        let mut credits = Credits::default();
+        for _ in 0..50 {
+            // The third goes whenever it is owed something.
+            place(&mut credits, &all);
+            place(&mut credits, &all);
+            credits.retain(|cluster| cluster.as_str() != "m002");
+        }
+        let newcomer = candidates(&[3, 3, 1, 7]);
+        let among = [newcomer[0].clone(), newcomer[1].clone(), newcomer[3].clone()];
+        let next: Vec<_> = (0..13).map(|_| place(&mut credits, &among)).collect();
+        let gets = next.iter().filter(|c| c.as_str() == "m003").count();
+        assert!((6..=8).contains(&gets), "7 of 13 by its weight, not {gets}");
+    }
+
+    /// Sets that somebody who knows every credit picks to do the most harm: no rule that decides at once keeps such an
+    /// error below a constant; it grows with the number of members. By the quota method alone it was above 8 here.
+    #[test]
+    fn sets_picked_to_do_harm_cost_less_than_a_third_of_a_job_a_member() {
+        let mut worst = 0;
+        for seed in 0..6u32 {
+            let weights: Vec<u32> = (0..8).map(|n| 1 + (n * 37 + seed * 11) % 100).collect();
+            let all = candidates(&weights);
+            let mut credits = Credits::default();
+            for _ in 0..300 {
+                let mut most: Option<(i128, Credits)> = None;
+                for set in 1..256u32 {
+                    let among: Vec<_> = all
+                        .iter()
+                        .enumerate()
+                        .filter(|(n, _)| set >> n & 1 == 1)
+                        .map(|(_, c)| c.clone())
+                        .collect();
+                    if among.len() < 2 {
+                        continue;
+                    }
+                    let mut next = credits.clone();
+                    place(&mut next, &among);
+                    let harm = next.iter().map(|(_, credit)| credit.thousandths().pow(2)).sum();
+                    if most.as_ref().is_none_or(|(before, _)| harm > *before) {
+                        most = Some((harm, next));
+                    }
+                }
+                credits = most.unwrap().1;
+                worst =
+                    worst.max(credits.iter().map(|(_, credit)| credit.thousandths().abs()).max().unwrap());
+            }
+        }
+        assert!(worst > 1000, "they do harm: {worst}");
+        assert!(worst < 1000 + 8 * 333, "{worst} thousandths");
+    }
+
+    #[test]
     fn credits_survive_as_text() {
         for text in ["0/1", "3/10", "-1/3"] {
             assert_eq!(text.parse::<Credit>().unwrap().to_string(), text);
@@ -349,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn changing_candidate_sets_stay_bounded(
+        fn changing_candidate_sets_stay_below_two_jobs(
             weights in prop::collection::vec(1u32..100, 2..12),
             sets in prop::collection::vec(any::<u16>(), 1..300),
         ) {
@@ -361,6 +452,9 @@ mod tests {
                 if !among.is_empty() {
                     place(&mut credits, &among);
                 }
+            }
+            for (cluster, credit) in credits.iter() {
+                prop_assert!(credit.thousandths().abs() < 2000, "{cluster} is off by {credit}");
             }
             let total: i128 = credits.iter().map(|(_, c)| c.thousandths()).sum();
             // Each is rounded down to a thousandth.

@@ -27,6 +27,7 @@ mod view;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -46,7 +47,7 @@ use crate::{
     job::{Refused, Request},
     ledger::{Ledger, Slot},
     pace::Bucket,
-    place::{MemberFacts, QueueFacts, QueueLimits},
+    place::{MemberFacts, QueueFacts, QueueLimits, SETTLES},
     resources::{Capacity, Resources},
     selector::Selector,
     signal::Signals,
@@ -159,6 +160,8 @@ struct Seat {
     signals: Arc<Signals>,
     bucket: Bucket,
     hold: Option<Hold>,
+    /// The queues that route to it.
+    routed_from: Vec<Slot>,
     /// A job waits for its operator to submit what it has: a pass is due when it did.
     is_backed_up: bool,
 }
@@ -189,7 +192,9 @@ pub struct Dispatcher {
     booked: HashMap<JobUid, Booking>,
     backoffs: HashMap<(Slot, Slot), Backoff>,
     /// Members that are held.
-    holds: usize,
+    held: Vec<Slot>,
+    /// A pass left somebody unasked then: another is due.
+    goes_on: Option<Timestamp>,
     /// Jobs that may get in line now.
     called_in: Vec<(JobUid, JobKey)>,
     replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
@@ -232,7 +237,7 @@ impl Dispatcher {
         ];
         seat.signals = signals;
         if let Some(earliest) = read.into_iter().flatten().min() {
-            self.ledger.signalled(slot, earliest);
+            self.ledger.signalled(slot, earliest.checked_sub(SETTLES).unwrap_or(earliest));
         }
         self.wake_routes_to(slot);
     }
@@ -241,7 +246,8 @@ impl Dispatcher {
     pub fn remove_member(&mut self, cluster: &ClusterName) {
         let Some(&slot) = self.seat_of.get(cluster) else { return };
         let seat = &mut self.seats[index(slot)];
-        self.holds -= usize::from(seat.hold.take().is_some());
+        seat.hold = None;
+        self.held.retain(|held| *held != slot);
         (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
         if seat.facts.take().is_some() {
             for line in 0..self.lines.len() {
@@ -306,9 +312,12 @@ impl Dispatcher {
         if let Some(&slot) = self.line_of.get(queue) {
             let line = &mut self.lines[index(slot)];
             (line.facts, line.dirty) = (None, true);
-            line.routed.clear();
-            line.tiers.clear();
             line.regroup();
+            for routed in std::mem::take(&mut line.routed) {
+                self.seats[index(routed.member)].routed_from.retain(|from| *from != slot);
+            }
+            let line = &mut self.lines[index(slot)];
+            line.tiers.clear();
         }
     }
 
@@ -373,7 +382,8 @@ impl Dispatcher {
     /// When a pass is due although nothing happened.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
-        backoffs.chain(self.lines.iter().filter_map(|line| line.wake_at)).min()
+        let lines = self.lines.iter().filter_map(|line| line.wake_at);
+        backoffs.chain(lines).chain(self.goes_on).chain(self.next_hold_end()).min()
     }
 
     fn seat(&mut self, cluster: ClusterName) -> Slot {
@@ -388,6 +398,7 @@ impl Dispatcher {
             signals: Arc::default(),
             bucket: Bucket::default(),
             hold: None,
+            routed_from: Vec::new(),
             is_backed_up: false,
         });
         *place.insert(slot)
@@ -421,9 +432,10 @@ impl Dispatcher {
     }
 
     /// Looks up again by which route, if any, a queue leads to a member.
-    fn reroute(&mut self, line: usize, member: Slot) {
-        let Some(line) = self.lines.get_mut(line) else { return };
-        let seat = &self.seats[index(member)];
+    fn reroute(&mut self, queue: usize, member: Slot) {
+        let Some(line) = self.lines.get_mut(queue) else { return };
+        let queue = number(queue);
+        let seat = &mut self.seats[index(member)];
         let at = line.routed.binary_search_by(|routed| routed.cluster.cmp(&seat.name));
         let route = line.facts.as_ref().zip(seat.facts.as_ref()).and_then(|(queue, facts)| {
             let route = queue.route_to(&seat.name, &facts.labels)?;
@@ -439,9 +451,13 @@ impl Dispatcher {
         });
         match (route, at) {
             (Some(routed), Ok(n)) => line.routed[n] = routed,
-            (Some(routed), Err(n)) => line.routed.insert(n, routed),
+            (Some(routed), Err(n)) => {
+                line.routed.insert(n, routed);
+                seat.routed_from.push(queue);
+            }
             (None, Ok(n)) => {
                 line.routed.remove(n);
+                seat.routed_from.retain(|from| *from != queue);
                 // One that comes back starts anew.
                 line.credits.retain(|owed| *owed != seat.name);
             }
@@ -497,10 +513,12 @@ impl Dispatcher {
         let QueueLimits { queued, highest_priority, .. } = line.limits();
         let room =
             usize::try_from(queued.unwrap_or(u64::MAX).saturating_sub(line.len())).unwrap_or(usize::MAX);
-        let may = line
-            .turned_away
-            .iter()
-            .filter(|(rank, _)| highest_priority.is_none_or(|most| rank.priority.0 <= most));
+        // Those above the highest priority come first, and stay where they are.
+        let from = highest_priority.map_or(Bound::Unbounded, |highest| {
+            let key = JobKey { namespace: Namespace::from(""), name: String::new() };
+            Bound::Included(Rank { priority: Reverse(highest), created: Timestamp::MIN, key })
+        });
+        let may = line.turned_away.range((from, Bound::Unbounded));
         let called = may.take(room).map(|(rank, uid)| (uid.clone(), rank.key.clone()));
         self.called_in.extend(called);
     }
@@ -511,9 +529,17 @@ impl Dispatcher {
         }
     }
 
+    /// Room appeared on a member, and nothing else changed.
+    fn more_room_on(&mut self, member: Slot) {
+        for line in &self.seats[index(member)].routed_from {
+            self.lines[index(*line)].has_more_room(member);
+        }
+    }
+
     fn wake_routes_to(&mut self, member: Slot) {
-        for line in &mut self.lines {
-            line.dirty |= !line.is_idle() && line.routed.iter().any(|routed| routed.member == member);
+        for line in &self.seats[index(member)].routed_from {
+            let line = &mut self.lines[index(*line)];
+            line.dirty |= !line.is_idle();
         }
     }
 }

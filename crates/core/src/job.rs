@@ -91,8 +91,48 @@ pub struct Record {
     pub application: Option<Application>,
     /// The condition `MemberReachable` is False.
     pub unreachable: bool,
+    /// The decision to stop it, once there is one. Nothing takes it back.
+    pub stopping: Option<Stopping>,
     /// The end, once there is one.
     pub finished: Option<Finished>,
+    /// The spec was edited after the status was written.
+    pub outdated: bool,
+}
+
+/// The recorded decision to stop what runs of a job and to end it with that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopping {
+    /// Why.
+    pub cause: StopCause,
+    /// Why, in words that stay true when the limit is changed afterwards.
+    pub message: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// Why the router itself stops a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// It ran longer than its queue allows.
+    RanTooLong,
+    /// A cause that this build does not know. The decision stands.
+    Other,
+}
+
+impl StopCause {
+    /// The one word for condition, event and metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RanTooLong => "RanTooLong",
+            Self::Other => "Stopped",
+        }
+    }
+}
+
+impl From<&str> for StopCause {
+    fn from(word: &str) -> Self {
+        if word == Self::RanTooLong.as_str() { Self::RanTooLong } else { Self::Other }
+    }
 }
 
 /// A committed decision: attempt n of this job runs on this member.

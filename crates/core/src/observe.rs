@@ -59,6 +59,14 @@ pub struct Observation {
     pub error: Option<String>,
 }
 
+impl Observation {
+    /// Whether it came to an end that is its own. A failure that appears while it is being deleted may be no more than
+    /// what the deletion did to its driver.
+    pub fn ended_by_itself(&self) -> bool {
+        self.run.proves_end() && (self.run == RunState::Succeeded || !self.deleting)
+    }
+}
+
 /// The origin written into each remote application at its creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ownership {
@@ -114,6 +122,20 @@ impl RunState {
     /// Whether this is an end.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed(_))
+    }
+
+    /// Whether this proves that nothing of the attempt runs any more.
+    pub fn proves_end(&self) -> bool {
+        match self {
+            Self::Succeeded => true,
+            Self::Failed(sign) => sign.proves_end(),
+            Self::Accepted
+            | Self::Submitted
+            | Self::Running
+            | Self::Retrying
+            | Self::Suspended
+            | Self::Passing => false,
+        }
     }
 
     /// Whether the operator may be starting a driver right now, unseen: a hung submission may still create a pod after

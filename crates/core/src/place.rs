@@ -22,6 +22,7 @@ pub use facts::{
     Backfill, BatchScheduler, Inexpressible, MemberFacts, NamespaceRule, Order, QueueFacts, QueueLimits,
     Route, RouteClusters, RouteSignal, Taint, Toleration,
 };
+pub(crate) use room::SETTLES;
 pub use room::Unseen;
 
 use crate::{

@@ -10,9 +10,11 @@
 //! | here | what is looked at, what may be named, the guards in their order |
 //! | `step/placed.rs` | a placed job that lives: create, mirror, end |
 //! | `step/ending.rs` | a finished or a deleted job: release, retire, fence |
+//! | `step/lifetime.rs` | how long a job may run, and how long its record stays |
 //! | `step/outcome.rs` | how jobs end, in words |
 
 mod ending;
+mod lifetime;
 mod outcome;
 mod placed;
 
@@ -27,8 +29,8 @@ use crate::{
     application::Application,
     health::LinkState,
     id::RemoteUid,
-    job::{Job, Placement, Rejection},
-    observe::{Observation, Remote, RunState},
+    job::{Job, Placement, Rejection, Stopping},
+    observe::{Observation, Remote},
     phase::Phase,
     refusal::Refusal,
 };
@@ -153,6 +155,12 @@ pub struct Snapshot<'a> {
     pub retention: Duration,
     /// Most members are Suspect at once: nothing is taken back for it.
     pub fleet_in_doubt: bool,
+    /// How long a job of its queue may run.
+    pub longest_run: Option<Duration>,
+    /// How long after its end the job is deleted.
+    pub expires: Option<Duration>,
+    /// The clock cannot be trusted before this: nothing is stopped or deleted for its age.
+    pub hold_fire_until: Option<Timestamp>,
     /// Times.
     pub timing: &'a Timing,
     /// The time.
@@ -186,13 +194,19 @@ pub enum Step {
     Release(RemoteUid),
     /// Delete the finished application.
     Retire(RemoteUid),
+    /// Write the decision to stop the job; only then anything is stopped.
+    Latch(Box<Stopping>),
     /// Drive the attempt towards its fence.
     Stop {
         /// When a create that was sent can no longer take effect.
         settled_at: Timestamp,
     },
-    /// Write what the deletion waits for.
+    /// Write what the deletion, or the stop on record, waits for.
     Explain(DeletionWaits),
+    /// Write that the edited spec was seen. It changes nothing of what is on record.
+    Observe,
+    /// Delete the job: its time after the end is over.
+    Expire,
     /// Note on the member that the attempt was given up, so that its return stops it.
     Abandon,
     /// Take our finalizer from the job: nothing of it runs.
@@ -255,7 +269,7 @@ pub struct Outcome {
     pub read_log: bool,
 }
 
-/// What a job that is being deleted waits for.
+/// What a job that is being deleted or stopped waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeletionWaits {
     /// The member does not answer.
@@ -269,8 +283,16 @@ pub enum DeletionWaits {
     Member(String),
 }
 
-/// Decides. The guards are in order: the first that holds names the step.
+/// Decides. Where there is nothing to do now, the next deadline says when there will be.
 pub fn step(s: Snapshot<'_>) -> Step {
+    match decide(s) {
+        Step::Rest { until } => Step::Rest { until: lifetime::wake(s, until) },
+        step => step,
+    }
+}
+
+/// The guards are in order: the first that holds names the step.
+fn decide(s: Snapshot<'_>) -> Step {
     let Job { record, deleting, held, request, .. } = s.job;
     // 1. An end is an end, whatever happens to the object now.
     if record.finished.is_some() {
@@ -294,17 +316,23 @@ pub fn step(s: Snapshot<'_>) -> Step {
     if !*held {
         return Step::Hold;
     }
+    // 7. To be stopped: goes to the fence, unless it came to an end before.
+    if let Some(stopping) = &record.stopping {
+        return lifetime::stop(s, placement, stopping);
+    }
     match s.remote {
-        // 7. There, and over.
-        Remote::Present(seen) if seen.run.is_terminal() => placed::present(s, placement, seen),
-        // 8. Its member was given up with everything on it.
+        // 8. There, and over.
+        Remote::Present(seen) if seen.run.proves_end() => placed::present(s, placement, seen),
+        // 9. Its member was given up with everything on it.
         _ if s.member.is_some_and(|m| m.forgotten) => outcome::abandoned(record, placement),
-        // 9. Nothing may be concluded.
+        // 10. Runs for too long, whatever can be seen of it now.
+        _ if lifetime::is_overdue(s) => lifetime::latch(s, placement),
+        // 11. Nothing may be concluded.
         Remote::Unknown => placed::blind(s, placement),
         Remote::Unsettled { until } => Step::Rest { until: Some(*until) },
-        // 10. A hint that it is not there.
+        // 12. A hint that it is not there.
         Remote::Absent => placed::absent(s, placement),
-        // 11. There.
+        // 13. There.
         Remote::Present(seen) => placed::present(s, placement, seen),
     }
 }
@@ -324,19 +352,6 @@ fn is_ours(job: &Job, placement: &Placement, seen: &Observation) -> bool {
     seen.owner.as_ref().is_some_and(|owner| owner.job == job.uid && owner.attempt == placement.attempt)
 }
 
-fn proves_end(run: &RunState) -> bool {
-    match run {
-        RunState::Succeeded => true,
-        RunState::Failed(sign) => sign.proves_end(),
-        RunState::Accepted
-        | RunState::Submitted
-        | RunState::Running
-        | RunState::Retrying
-        | RunState::Suspended
-        | RunState::Passing => false,
-    }
-}
-
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
@@ -344,3 +359,7 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 #[cfg(test)]
 #[path = "step_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "step/lifetime_tests.rs"]
+mod lifetime_tests;

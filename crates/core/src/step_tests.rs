@@ -3,12 +3,12 @@ use crate::{
     application,
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName},
     job::{Constraints, Finished, Record, Refused, Request},
-    observe::{ExecutorCounts, FailureSign, Ownership},
+    observe::{ExecutorCounts, FailureSign, Ownership, RunState},
     refusal::RefusalClass,
     resources::Resources,
 };
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + seconds).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn placement() -> Placement {
     }
 }
 
-fn observation(run: RunState) -> Observation {
+pub(super) fn observation(run: RunState) -> Observation {
     Observation {
         name: RemoteName::from("daily-abc"),
         uid: RemoteUid::from("r-1"),
@@ -58,22 +58,25 @@ fn observation(run: RunState) -> Observation {
 }
 
 /// A snapshot that owns its parts, so that a test changes only what it is about.
-struct World {
-    job: Job,
-    remote: Remote,
-    member: Option<MemberView>,
-    sends: Sends,
-    confirmed: Confirmed,
-    driver: DriverSeen,
-    fenced: bool,
-    mirrored_at: Option<Timestamp>,
-    fleet_in_doubt: bool,
-    now: Timestamp,
+pub(super) struct World {
+    pub(super) job: Job,
+    pub(super) remote: Remote,
+    pub(super) member: Option<MemberView>,
+    pub(super) sends: Sends,
+    pub(super) confirmed: Confirmed,
+    pub(super) driver: DriverSeen,
+    pub(super) fenced: bool,
+    pub(super) mirrored_at: Option<Timestamp>,
+    pub(super) fleet_in_doubt: bool,
+    pub(super) longest_run: Option<Duration>,
+    pub(super) expires: Option<Duration>,
+    pub(super) hold_fire_until: Option<Timestamp>,
+    pub(super) now: Timestamp,
 }
 
 impl World {
     /// A job that asks for a place, held, not placed.
-    fn waiting() -> Self {
+    pub(super) fn waiting() -> Self {
         let request = Request {
             queue: QueueName::from("etl"),
             priority: 0,
@@ -103,12 +106,15 @@ impl World {
             fenced: false,
             mirrored_at: None,
             fleet_in_doubt: false,
+            longest_run: None,
+            expires: None,
+            hold_fire_until: None,
             now: at(100),
         }
     }
 
     /// Placed by this process; nothing sent yet; its member is fine and shows nothing.
-    fn placed() -> Self {
+    pub(super) fn placed() -> Self {
         let mut world = Self::waiting();
         world.job.record.placement = Some(placement());
         world.job.record.phase = Some(Phase::Dispatched);
@@ -119,7 +125,7 @@ impl World {
     }
 
     /// Placed, mirrored as `run`, and the member still shows that.
-    fn running(run: RunState) -> Self {
+    pub(super) fn running(run: RunState) -> Self {
         let mut world = Self::placed();
         let seen = observation(run);
         let record = &mut world.job.record;
@@ -130,30 +136,30 @@ impl World {
         world
     }
 
-    fn finished() -> Self {
+    pub(super) fn finished() -> Self {
         let mut world = Self::running(RunState::Succeeded);
         world.job.record.finished = Some(Finished { at: at(90), succeeded: true });
         world.job.record.phase = Some(Phase::Succeeded);
         world
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    fn seen(&mut self) -> &mut Observation {
+    pub(super) fn seen(&mut self) -> &mut Observation {
         match &mut self.remote {
             Remote::Present(seen) => seen,
             other => panic!("{other:?}"),
         }
     }
 
-    fn link(&mut self, link: LinkState) {
+    pub(super) fn link(&mut self, link: LinkState) {
         self.member.as_mut().unwrap().link = link;
     }
 
-    fn snapshot<'a>(&'a self, timing: &'a Timing) -> Snapshot<'a> {
+    pub(super) fn snapshot<'a>(&'a self, timing: &'a Timing) -> Snapshot<'a> {
         Snapshot {
             job: &self.job,
             remote: &self.remote,
@@ -166,29 +172,32 @@ impl World {
             mirrored_at: self.mirrored_at,
             retention: Duration::from_mins(10),
             fleet_in_doubt: self.fleet_in_doubt,
+            longest_run: self.longest_run,
+            expires: self.expires,
+            hold_fire_until: self.hold_fire_until,
             timing,
             now: self.now,
         }
     }
 
-    fn step(&self) -> Step {
+    pub(super) fn step(&self) -> Step {
         step(self.snapshot(&Timing::default()))
     }
 
-    fn after_refusal(&self, class: RefusalClass) -> Option<Step> {
+    pub(super) fn after_refusal(&self, class: RefusalClass) -> Option<Step> {
         let refusal = Refusal { class, reason: "RejectedByMember", message: "no".into() };
         after_refusal(self.snapshot(&Timing::default()), self.job.record.placement.as_ref().unwrap(), refusal)
     }
 }
 
-fn outcome(step: Step) -> (Phase, &'static str) {
+pub(super) fn outcome(step: Step) -> (Phase, &'static str) {
     match step {
         Step::Finish(outcome) => (outcome.phase, outcome.reason),
         other => panic!("{other:?}"),
     }
 }
 
-const REST: Step = Step::Rest { until: None };
+pub(super) const REST: Step = Step::Rest { until: None };
 
 #[test]
 fn a_new_job_is_held_before_it_is_placed() {

@@ -110,6 +110,7 @@ pub struct Kubeflow {
     calls: Calls,
     work: ArcSwap<Client>,
     probe: ArcSwap<Client>,
+    signal: ArcSwap<Client>,
     standing: Standing,
     cache: Arc<Cache>,
     window: Arc<Window>,
@@ -130,10 +131,11 @@ impl Kubeflow {
         calls: Calls,
         revision: Arc<watch::Sender<u64>>,
     ) -> Result<Arc<Self>, Error> {
-        let (work, probe) = clients(&settings, &config, &calls)?;
+        let Clients { work, probe, signal } = clients(&settings, &config, &calls)?;
         Ok(Arc::new(Self {
             work: ArcSwap::from_pointee(work),
             probe: ArcSwap::from_pointee(probe),
+            signal: ArcSwap::from_pointee(signal),
             standing: Standing::new(settings.thresholds, settings.admission.clone(), revision),
             cache: Arc::default(),
             window: Window::new(settings.tempo.window),
@@ -198,12 +200,20 @@ fn is_absent(status: &kube::core::Status, name: &str) -> bool {
     status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == name)
 }
 
-fn clients(settings: &Settings, config: &Config, calls: &Calls) -> Result<(Client, Client), Error> {
+/// The clients of one set of connections.
+struct Clients {
+    work: Client,
+    probe: Client,
+    signal: Client,
+}
+
+fn clients(settings: &Settings, config: &Config, calls: &Calls) -> Result<Clients, Error> {
     let name = settings.name.as_str();
-    Ok((
-        link::work_client(config.clone(), name, settings.limits, calls)?,
-        link::probe_client(config.clone(), name, calls)?,
-    ))
+    Ok(Clients {
+        work: link::work_client(config.clone(), name, settings.limits, calls)?,
+        probe: link::probe_client(config.clone(), name, calls)?,
+        signal: link::signal_client(config.clone(), name, calls)?,
+    })
 }
 
 #[async_trait]
@@ -292,7 +302,7 @@ impl Line for Kubeflow {
     }
 
     fn client(&self) -> Client {
-        self.client()
+        Client::clone(&self.signal.load())
     }
 
     fn only_namespace(&self) -> Option<&Namespace> {

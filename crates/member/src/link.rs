@@ -2,7 +2,7 @@
 //!
 //! Owns the limits of a member's connection. A member's clients never retry by themselves, give up on a connection or an
 //! answer in bounded time, and have a rate and a number of calls of their own: a dead or slow member holds nobody else.
-//! Probes have a client apart, so that they never wait behind work.
+//! Probes and signals have clients apart, so that they never wait behind work.
 
 use std::{
     pin::Pin,
@@ -78,6 +78,13 @@ pub(crate) fn work_client(
 /// The client for probes of a member: one connection, no queue.
 pub(crate) fn probe_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
     Ok(builder(config, cluster)?.with_layer(&calls.layer(cluster)).build())
+}
+
+/// The client that a member's signals are read with: never behind creates, because they are read for the sake of the next
+/// ones; how often is settled by who reads.
+pub(crate) fn signal_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
+    let builder = builder(config, cluster)?.with_layer(&calls.layer(cluster));
+    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
 }
 
 /// What [`ClientBuilder`] makes of a configuration.

@@ -14,8 +14,7 @@ use spark_router_core::{
     signal::Signals,
 };
 
-use crate::render::QueueParts;
-use crate::signals::WantedSignals;
+use crate::{render::QueueParts, signals::WantedSignals};
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
 #[derive(Clone, Debug)]
@@ -83,6 +82,8 @@ pub enum Fence {
         /// What it waits for, for people.
         waits_for: String,
     },
+    /// It came to an end of its own before, by a quorum read; nothing was done. Only for an order that asks for it.
+    Ended(Box<Observation>),
     /// The member cannot tell now (unreachable, or rights are missing).
     Impossible(String),
 }
@@ -190,4 +191,6 @@ pub struct StopOrder {
     pub uid: Option<RemoteUid>,
     /// When a create that was sent can no longer take effect.
     pub settled_at: Timestamp,
+    /// The recorded application is not deleted once it has come to an end of its own: that end is still to be recorded.
+    pub spare_ended: bool,
 }

@@ -150,9 +150,10 @@ async fn stop(link: &Kubeflow, one: &Owned, job: &JobUid, attempt: Attempt) {
         name: one.observation.name.clone(),
         uid: Some(one.observation.uid.clone()),
         settled_at: Timestamp::MIN,
+        spare_ended: false,
     };
     match link.stop(&order).await {
-        Fence::Proven | Fence::Pending { .. } => info!(
+        Fence::Proven | Fence::Pending { .. } | Fence::Ended(_) => info!(
             cluster.name = %link.name(),
             application.namespace = %one.namespace,
             application.name = %one.observation.name,

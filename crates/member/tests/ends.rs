@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use spark_router_core::{
     id::{Attempt, ClusterName, JobKey, JobUid, RemoteUid},
-    observe::Remote,
+    observe::{Remote, RunState},
 };
 use spark_router_member::{Created, Driver, Fence, Member, Order, StopOrder, Tempo, sweep};
 use spark_router_testkit::{
@@ -53,6 +53,7 @@ async fn fenced(member: &Arc<dyn Member>, order: &StopOrder) -> BTreeSet<String>
                 tokio::time::sleep(pause.unsigned_abs()).await;
             }
             Fence::Impossible(why) => panic!("{why}"),
+            Fence::Ended(end) => panic!("it had ended: {end:?}"),
         }
     }
 }
@@ -168,6 +169,54 @@ fn a_create_under_way_is_waited_for_and_then_caught() {
         let waited = fenced(&member, &stop).await;
         assert!(waited.iter().any(|text| text.contains("to delete")), "{waited:?}");
         assert!(bench.applications().get_opt(order.name.as_str()).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn an_end_that_came_before_the_stop_is_told_and_not_deleted() {
+    on_clusters(async |fleet| {
+        let bench = Bench::new(fleet).await;
+        let member = bench.member("m1", None, tempo()).await;
+        let order = bench.order("done", &json!({}));
+        let uid = bench.create(&member, &order).await;
+        bench.set_state(&order.name, "COMPLETED").await;
+        let stop = StopOrder { spare_ended: true, ..Bench::stop_order(&order, Some(uid.clone())) };
+        match member.stop(&stop).await {
+            Fence::Ended(end) => assert_eq!((end.uid, end.run), (uid, RunState::Succeeded)),
+            other => panic!("{other:?}"),
+        }
+        let there = bench.applications().get(order.name.as_str()).await.unwrap();
+        assert!(there.metadata.deletion_timestamp.is_none());
+        // Not the one on record: it is none of the job's ends.
+        let other = StopOrder { uid: Some(RemoteUid::from("another")), ..stop.clone() };
+        assert!(matches!(member.stop(&other).await, Fence::Pending { .. }));
+    });
+}
+
+#[test]
+fn an_end_that_comes_while_the_stop_is_on_its_way_is_told_too() {
+    on_clusters(async |fleet| {
+        let bench = Bench::new(fleet).await;
+        let proxy = FaultProxy::before(member_kubeconfig()).await.unwrap();
+        let member = bench.member("m1", Some(&proxy), tempo()).await;
+        let gate = Gate::new();
+        proxy.add(Rule::new(Action::HoldThenForward(gate.clone())).method("DELETE").first(1));
+        let order = bench.order("late-end", &json!({}));
+        let uid = bench.create(&member, &order).await;
+        bench.set_state(&order.name, "RUNNING").await;
+        let stop = StopOrder { spare_ended: true, ..Bench::stop_order(&order, Some(uid)) };
+        let stopping = tokio::spawn({
+            let (member, stop) = (member.clone(), stop.clone());
+            async move { member.stop(&stop).await }
+        });
+        gate.wait_arrived(1).await;
+        bench.set_state(&order.name, "COMPLETED").await;
+        gate.release_one();
+        match stopping.await.unwrap() {
+            Fence::Pending { waits_for, .. } => assert!(waits_for.contains("to be read"), "{waits_for}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(member.stop(&stop).await, Fence::Ended(_)));
     });
 }
 

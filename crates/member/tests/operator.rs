@@ -96,6 +96,7 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
                 tokio::time::sleep(pause.unsigned_abs()).await;
             }
             Fence::Impossible(why) => panic!("{why}"),
+            Fence::Ended(end) => panic!("it had ended: {end:?}"),
         }
     }
     let labels = format!("sparkrouter.dev/job-uid={}", long.job);

@@ -33,6 +33,86 @@ pub(crate) enum Command {
     /// so that the hub's own checks are made too. Not known here, because only the router's memory has it: the tokens of
     /// rate limits, and a quota that was full a second ago.
     Explain(Explain),
+    /// Try members, queues and weights on a virtual clock before the hub has them.
+    ///
+    /// Runs the router's own placement over the MemberCluster and SparkQueue manifests of a file and the jobs of a trace,
+    /// or over members and jobs made up from a few numbers, and reports shares, waits, utilisation and fairness. Needs no
+    /// cluster and creates nothing. What members' own quotas and schedulers would signal does not exist here: declared
+    /// capacity counts.
+    Simulate(Simulate),
+}
+
+/// Flags of `simulate`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("load").required(true).args(["trace", "generate"]),
+    after_help = "\
+A trace is CSV with a header:
+  arrival,queue,namespace,cpu,memory,executors,duration
+  0,etl,team-a,9,36Gi,8,600
+arrival: seconds since the start, or RFC 3339. cpu, memory: of driver and executors together, as Kubernetes quantities.
+executors: without the driver (or a column pods: with it). duration: seconds. Optional: priority, and clusters (names of
+members with spaces between them). Lines that begin with # are comments.
+
+--generate takes key=value pairs with commas between them:
+  jobs=10000      how many, at most 1000000
+  load=70         percent of all cores that they ask for on average
+  namespaces=4    a queue
+  seed=1          the same seed gives the same jobs
+and without --members also:
+  members=4       at most 1000
+  cores=200       of each member, with 4 GiB a core; 0 declares no capacity
+  queues=1        every second one shares fairly between its namespaces
+  candidates=20   members that a queue routes to
+  weights=60/40x1 of a queue's members: here one of 60 and forty of 1
+
+Examples:
+  spark-router simulate --members fleet.yaml --trace last-week.csv --plots pictures
+  spark-router simulate --members fleet.yaml --generate jobs=100000,load=90
+  spark-router simulate --generate jobs=10000,weights=40/30/20/10,cores=0 --format json"
+)]
+pub(crate) struct Simulate {
+    /// MemberCluster and SparkQueue manifests, YAML with --- between them; Namespace manifests give labels for
+    /// namespaceSelectors. All members are taken to be ready. - reads standard input.
+    #[arg(long, value_name = "FILE", required_unless_present = "generate")]
+    pub members: Option<std::path::PathBuf>,
+
+    /// Jobs as CSV; - reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<std::path::PathBuf>,
+
+    /// Jobs, and without --members also members and queues, from a few numbers.
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub generate: Option<String>,
+
+    /// Time from a placement until the member's operator has submitted the job.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub submit_delay: Duration,
+
+    /// Time from the submission until all pods of the job are there.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub start_delay: Duration,
+
+    /// Form of the report.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+
+    /// Writes utilisation.svg and wait.svg into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<std::path::PathBuf>,
+
+    /// No progress on standard error.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Form of a simulation's report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people, with the shares of every queue.
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// Flags of `explain`.

@@ -65,6 +65,28 @@ pub(crate) enum Error {
         /// Which field, and what is wrong.
         why: String,
     },
+    /// A document of a file of members and queues cannot be used.
+    #[error("{file}, document {document}: {why}")]
+    Fleet {
+        /// As given.
+        file: String,
+        /// Counted from 1.
+        document: usize,
+        /// Which field, and what is wrong.
+        why: String,
+    },
+    /// A trace cannot be used.
+    #[error("{file}")]
+    Trace {
+        /// As given.
+        file: String,
+        /// Which line, and what is wrong.
+        #[source]
+        source: spark_router_simulator::Error,
+    },
+    /// A simulation cannot be run.
+    #[error("cannot simulate")]
+    Simulation(#[from] spark_router_simulator::Error),
     /// The hub would refuse the manifest.
     #[error("the hub would refuse it")]
     Refused(#[source] Box<kube::Error>),

@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod error;
 mod explain;
+mod simulate;
 mod telemetry;
 
 use std::{process::ExitCode, sync::Arc};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             result
         }),
         Command::Explain(explain) => on_runtime(explain::explain(explain)),
+        Command::Simulate(simulate) => simulate::simulate(&simulate),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -54,6 +54,10 @@ pub struct RoutedSparkJobStatus {
     /// The application as the member shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationStatus>,
+    /// Present while the router stops what runs of the job: written before anything is stopped, and never taken back. An
+    /// end that the application comes to before it is stopped counts as what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingRecord>,
     /// Past tries, one row each, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = LONGEST_HISTORY))]
@@ -100,6 +104,18 @@ pub struct PlacementRecord {
     /// Why this member, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// The recorded decision to stop what runs of the job and to end it with that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppingRecord {
+    /// Why, in one word: RanTooLong. The job ends with it.
+    pub reason: String,
+    /// Why and what to do, in words.
+    pub message: String,
+    /// When it was decided.
+    pub at: Time,
 }
 
 /// A member that judged the job and refused it.

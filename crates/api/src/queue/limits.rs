@@ -36,7 +36,9 @@ pub struct QueueLimits {
     /// Highest priority of a job. One with a higher one is not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highest_priority: Option<i32>,
-    /// Longest run of a job, in Go's form: 12h. What runs longer is stopped.
+    /// Longest run of a job, in Go's form: 12h. What runs longer is stopped and has Failed with RanTooLong. Counted from
+    /// when its driver was first seen running (status.application.startedAt); retries by the member's own operator do not
+    /// renew it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_run: Option<DurationText>,
 }

@@ -15,7 +15,7 @@ use spark_router_core::{
 use spark_router_member::{Confirmation, Created, Driver, Fence, Member, StopOrder};
 use tracing::{debug, warn};
 
-use super::{Next, UNCLEAR_SECONDS, finish, in_seconds, place, seconds_since, trouble, write};
+use super::{Next, UNCLEAR_SECONDS, explain, finish, in_seconds, place, seconds_since, trouble, write};
 use crate::{
     context::Context, convert, error::Error, gather::Gathered, memory::Entry, metrics::MemberLabels,
     status::Change,
@@ -25,7 +25,7 @@ use crate::{
 const BUSY_SECONDS: i64 = 10;
 /// Failed passes after which a finished application is left to the sweep.
 const RETIRE_TRIES: u32 = 4;
-/// A deletion explains itself when it takes longer than this.
+/// A deletion or a stop explains itself when it takes longer than this.
 const SILENT_SECONDS: i64 = 15;
 
 pub(super) async fn submit(
@@ -225,19 +225,23 @@ pub(super) async fn stop(
         name: placement.name.clone(),
         uid: placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid)),
         settled_at,
+        // A job that is deleted or over has no use for another end.
+        spare_ended: job.deleting.is_none() && job.record.finished.is_none(),
     };
     let (until, why) = match member.stop(&order).await {
         Fence::Proven => {
             context.memory.change(&job.uid, |entry| entry.fenced = true);
             return Ok(Next::Again);
         }
+        Fence::Ended(seen) => return Ok(Next::Confirmed(Confirmed::Present(seen))),
         Fence::Pending { until, waits_for } => (until, waits_for),
         Fence::Impossible(why) => (in_seconds(UNCLEAR_SECONDS), why),
     };
     debug!(why, cluster.name = %placement.cluster, "not proven yet");
-    let waited = job.deleting.map_or(0, |since| at.now.duration_since(since).as_secs());
-    if waited >= SILENT_SECONDS {
-        write(at, context, &Change::Terminating(&DeletionWaits::Member(why))).await?;
+    let since = job.deleting.or(job.record.stopping.as_ref().map(|stopping| stopping.at));
+    let waited = since.map_or(0, |since| at.now.duration_since(since).as_secs());
+    if waited >= SILENT_SECONDS && (job.deleting.is_some() || job.record.finished.is_none()) {
+        explain(at, context, &DeletionWaits::Member(why)).await?;
     }
     Ok(Next::Rest(Some(until)))
 }

@@ -18,7 +18,10 @@ use spark_router_core::{
 
 use spark_router_member::render::check_queue_parts;
 
-use super::amounts::{amount, capacity, duration, selector};
+use super::{
+    amounts::{amount, capacity, duration, selector},
+    lifetime,
+};
 
 /// A queue's own rate has no burst of its own to set: a second's worth, and at least one.
 fn pace(per_minute: u32) -> Pace {
@@ -30,6 +33,7 @@ fn pace(per_minute: u32) -> Pace {
 /// # Errors
 /// The field and the value that cannot be read.
 pub fn queue(object: &SparkQueue) -> Result<(QueueFacts, Option<Selector>, Checkpoint), String> {
+    lifetime::check(object)?;
     let spec = &object.spec;
     let routes = spec.routes.iter().enumerate().map(|(n, written)| route(n, written));
     let facts = QueueFacts {
@@ -136,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(spec: Value) -> Result<QueueFacts, String> {
+    fn parse(spec: &Value) -> Result<QueueFacts, String> {
         let object = json!({
             "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue", "metadata": {"name": "etl"}, "spec": spec,
         });
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_rule_of_a_queue_is_read() {
-        let facts = parse(json!({
+        let facts = parse(&json!({
             "order": "FairShare", "namespaceWeights": {"team-a": 3}, "priority": 7, "paused": true,
             "guaranteed": {"cpu": "10"}, "spillAfter": "5m", "backfill": {"passFor": "1m"},
             "limits": {
@@ -189,8 +193,16 @@ mod tests {
             (json!({"routes": route, "spillAfter": "soon"}), "spec.spillAfter: \"soon\" is not a duration"),
             (json!({"routes": route, "guaranteed": {"cpu": "much"}}), "spec.guaranteed.cpu: \"much\" is not"),
             (json!({"routes": route, "limits": {"memory": "1X"}}), "spec.limits.memory: \"1X\" is not"),
+            (
+                json!({"routes": route, "limits": {"longestRun": "ever"}}),
+                "spec.limits.longestRun: \"ever\" is not a duration",
+            ),
+            (
+                json!({"routes": route, "ttlAfterFinished": "1d"}),
+                "spec.ttlAfterFinished: \"1d\" is not a duration",
+            ),
         ] {
-            let why = parse(spec).unwrap_err();
+            let why = parse(&spec).unwrap_err();
             assert!(why.starts_with(expected), "{why}");
         }
     }

@@ -23,7 +23,7 @@ fn job(name: &str, cores: u32, placed_on: Option<&str>) -> RoutedSparkJob {
     serde_json::from_value(object).unwrap()
 }
 
-fn member(name: &str, spec: Value, status: Value) -> spark_router_api::MemberCluster {
+fn member(name: &str, spec: &Value, status: &Value) -> spark_router_api::MemberCluster {
     let mut object = json!({
         "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "MemberCluster", "metadata": {"name": name},
         "spec": {"connection": {"inCluster": {}}}, "status": status,
@@ -53,11 +53,11 @@ fn picture(jobs: Vec<RoutedSparkJob>) -> Picture {
         jobs,
         queues: vec![serde_json::from_value(queue).unwrap()],
         members: vec![
-            member("small", json!({"capacity": {"cpu": "4"}}), ready.clone()),
-            member("lost", json!({}), lost),
-            member("broken", json!({}), broken),
-            member("tainted", json!({"taints": [{"key": "phi"}]}), ready.clone()),
-            member("elsewhere", json!({}), ready),
+            member("small", &json!({"capacity": {"cpu": "4"}}), &ready),
+            member("lost", &json!({}), &lost),
+            member("broken", &json!({}), &broken),
+            member("tainted", &json!({"taints": [{"key": "phi"}]}), &ready),
+            member("elsewhere", &json!({}), &ready),
         ],
         namespaces: vec![serde_json::from_value(namespace).unwrap()],
     }

@@ -189,10 +189,10 @@ impl Dispatcher {
 
     fn release(&mut self, uid: &JobUid) {
         if let Some(reservation) = self.ledger.release(uid) {
-            self.wake_routes_to(reservation.member);
+            self.more_room_on(reservation.member);
             // What it held of the queue's own limits is free on every member.
             let line = &mut self.lines[index(reservation.queue)];
-            line.dirty |= !line.is_idle();
+            line.dirty |= !line.is_idle() && !line.limits().held.is_unlimited();
         }
     }
 }

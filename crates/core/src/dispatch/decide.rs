@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Booking, Decision, Dispatcher, Verdict,
-    hold::Asker,
+    hold::{Asker, Takes},
     index,
     line::{Backoff, Class, Line, Rank, Routed},
 };
@@ -111,11 +111,15 @@ impl Dispatcher {
         let name = &self.names[index(queue)];
         let line = &self.lines[index(queue)];
         let Some(facts) = line.facts.clone() else {
-            return Err(Miss::Waits(Box::new(Waits::unknown_queue(name))));
+            let waits = Waits::unknown_queue(name);
+            self.unblock(queue, class);
+            return Err(Miss::Waits(Box::new(waits)));
         };
         let labels = self.namespaces.get(&class.namespace);
         if !line.admits.as_ref().is_some_and(|s| labels.is_some_and(|labels| s.matches(labels))) {
-            return Err(Miss::Waits(Box::new(Waits::not_admitted(name, &class.namespace))));
+            let waits = Waits::not_admitted(name, &class.namespace);
+            self.unblock(queue, class);
+            return Err(Miss::Waits(Box::new(waits)));
         }
         if class.parts != facts.parts {
             return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
@@ -132,6 +136,7 @@ impl Dispatcher {
         let (tier, among, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
         let Some(picked) = picked else {
             let miss = self.miss(queue, class, &verdicts.excluded);
+            self.wake_for(queue, &verdicts.excluded, now);
             self.blocked(queue, class, (rank, job), &verdicts.excluded, now);
             return Err(miss);
         };
@@ -309,6 +314,54 @@ impl Dispatcher {
         Miss::Waits(Box::new(Waits::for_exclusions(&self.names[index(queue)], self.fleet_size(), &told)))
     }
 
+    /// Notes when an exclusion ends by time alone.
+    fn wake_for(&mut self, queue: Slot, excluded: &[(usize, Exclusion)], now: Timestamp) {
+        let line = &self.lines[index(queue)];
+        let ends = excluded.iter().filter_map(|(n, exclusion)| {
+            let Exclusion::NamespaceBlocked { namespace, .. } = exclusion else { return None };
+            let member = self.seats[index(line.routed.get(*n)?.member)].facts.as_ref()?;
+            member.blocked.iter().filter(|(blocked, ..)| blocked == namespace).map(|(.., until)| *until).max()
+        });
+        if let Some(at) = ends.filter(|at| *at > now).min() {
+            self.lines[index(queue)].wake_at(at);
+        }
+    }
+
+    /// The waiting classes that some of these members may have room for now. Everything else is as it was when they were
+    /// asked last.
+    pub(super) fn who_may_fit(&self, queue: Slot, members: &[Slot], now: Timestamp) -> Vec<Arc<Class>> {
+        let line = &self.lines[index(queue)];
+        let Some(facts) = &line.facts else { return Vec::new() };
+        let routed =
+            members.iter().filter_map(|slot| line.routed.iter().find(|routed| routed.member == *slot));
+        let routed: Vec<_> = routed
+            .filter_map(|routed| Some((routed, self.seats[index(routed.member)].facts.as_ref()?)))
+            .collect();
+        let may_fit = |class: &Arc<Class>| {
+            routed.iter().any(|(routed, member)| {
+                member.capacity.has_room(self.ledger.on(routed.member), class.demand) && {
+                    let head = line.head_of(class);
+                    let asker = head.and_then(|(rank, job)| self.asker(queue, class, rank, job));
+                    matches!(
+                        self.judge(queue, facts, routed, class, &question(class, now), asker.as_ref()),
+                        Some(Ok(_))
+                    )
+                }
+            })
+        };
+        line.each_class().map(|(class, _)| class).filter(|class| may_fit(class)).cloned().collect()
+    }
+
+    /// Who asks, where anything is held.
+    fn asker<'a>(&self, queue: Slot, class: &Class, rank: &Rank, job: &'a JobUid) -> Option<Asker<'a>> {
+        (!self.held.is_empty()).then(|| Asker {
+            job,
+            queue,
+            turn: self.turn(queue, class, rank),
+            queue_turn: self.queue_turn(queue),
+        })
+    }
+
     fn weigh_routed(
         &self,
         queue: Slot,
@@ -320,12 +373,7 @@ impl Dispatcher {
     ) -> Verdicts {
         let line = &self.lines[index(queue)];
         let question = question(class, now);
-        let asker = (self.holds > 0).then(|| Asker {
-            job,
-            queue,
-            turn: self.turn(queue, class, rank),
-            queue_turn: self.queue_turn(queue),
-        });
+        let asker = self.asker(queue, class, rank, job);
         let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
         for (n, routed) in line.routed.iter().enumerate() {
             match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
@@ -371,7 +419,15 @@ impl Dispatcher {
                 limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
                 unseen: &shadow,
                 backing_off,
-                held_by: asker.and_then(|asker| self.held_from(routed.member, asker)),
+                held_by: asker.and_then(|asker| {
+                    let cluster_queue = match &route.signal {
+                        Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),
+                        Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
+                    };
+                    let namespace = member.namespace.target(&class.namespace);
+                    let remote_queue = remote_queue.as_ref().ok().and_then(Option::as_deref);
+                    self.held_from(routed.member, asker, &Takes { namespace, remote_queue, cluster_queue })
+                }),
             },
         ))
     }
@@ -388,12 +444,7 @@ impl Dispatcher {
             created: applicant.created,
             key: applicant.key.clone(),
         };
-        let asker = Asker {
-            job: &applicant.uid,
-            queue,
-            turn: self.turn(queue, &class, &rank),
-            queue_turn: self.queue_turn(queue),
-        };
+        let asker = self.asker(queue, &class, &rank, &applicant.uid);
         let question = question(&class, now);
         let verdict = |seat: &super::Seat| {
             seat.facts.as_ref()?;
@@ -404,7 +455,7 @@ impl Dispatcher {
             };
             let routed = &line.routed[n];
             let Routed { weight, tier, .. } = *routed;
-            let judged = self.judge(queue, &facts, routed, &class, &question, Some(&asker))?;
+            let judged = self.judge(queue, &facts, routed, &class, &question, asker.as_ref())?;
             let (exclusion, headroom) = match judged {
                 Ok(observed) => {
                     let (member, route) = (seat.facts.as_ref()?, facts.routes.get(routed.route)?);

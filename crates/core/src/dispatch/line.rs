@@ -45,6 +45,16 @@ pub(super) struct Rank {
 /// Jobs that are ordered among themselves by rank alone: all of a `Fifo` queue, one namespace of a `FairShare` one.
 pub(super) type Group = Option<Namespace>;
 
+/// The next job of each group that has to be asked; a group that is not listed is done.
+pub(super) type Cursor = BTreeMap<Group, Rank>;
+
+/// Members with more room that are noted one by one; with more of them everybody is asked about everything.
+const ROOMIER: usize = 8;
+
+/// Classes that are looked at one by one for the sake of one member; with more of them they are asked in order, and only
+/// some at a time.
+const LOOKED_AT: usize = 1024;
+
 /// One queue: its facts, its credits and who waits in it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -68,12 +78,14 @@ pub(super) struct Line {
     pub(super) turned_away: BTreeMap<Rank, JobUid>,
     /// Classes that nobody was asked for yet.
     pub(super) fresh: HashSet<Arc<Class>>,
-    /// Room may have appeared since the last pass.
+    /// Anything may have changed since the last pass.
     pub(super) dirty: bool,
-    /// Where the last pass over everybody stopped: whoever comes behind was not asked yet.
-    resume: Option<(Group, Rank)>,
-    /// The next pass goes on there, whatever happened since: else those behind would never be asked in a busy queue.
-    is_resume_due: bool,
+    /// Members on which room appeared since the last pass, and nothing else changed.
+    pub(super) roomier: Vec<Slot>,
+    /// Where the next pass goes on: whoever comes from there on was not asked yet.
+    pub(super) resume: Option<Cursor>,
+    /// Where the one after that begins again: whoever comes between there and `resume` was asked before the last change.
+    pub(super) again: Option<Cursor>,
     /// The last choice made, for the next one that is the same.
     pub(super) last_choice: Option<Arc<Choice>>,
     /// A pass is due then although nothing happens.
@@ -109,14 +121,6 @@ pub(super) struct Blocked {
     pub(super) since: Timestamp,
     /// The member that is held for it.
     pub(super) holds: Option<Slot>,
-}
-
-/// Whom a pass asks beside the new classes.
-pub(super) enum Errand {
-    Everybody,
-    /// In this group those behind this job, in the other groups everybody.
-    Behind(Group, Rank),
-    Nobody,
 }
 
 /// The waiting jobs of one class, and what they wait for.
@@ -179,7 +183,8 @@ impl Line {
         let group = self.group(&class);
         let waiting = self.classes.entry(class.clone()).or_default();
         let head = waiting.jobs.first_key_value().map(|(rank, _)| rank.clone());
-        if waiting.waits.is_none() {
+        // One of higher priority may pass a member that is held for another.
+        if waiting.waits.is_none() || head.as_ref().is_some_and(|head| rank.priority < head.priority) {
             self.fresh.insert(class.clone());
         }
         if head.as_ref().is_none_or(|head| rank < *head) {
@@ -220,28 +225,21 @@ impl Line {
         held
     }
 
-    /// The last pass stopped behind `rank`, because too many were asked in vain.
-    pub(super) fn stop_at(&mut self, group: Group, rank: Rank, now: Timestamp) {
-        self.resume.get_or_insert((group, rank));
-        self.wake_at(now);
-    }
-
     /// Whether somebody has to be asked.
     pub(super) fn is_due(&self) -> bool {
-        self.dirty || self.resume.is_some() || !self.fresh.is_empty()
+        self.dirty || self.resume.is_some() || !self.fresh.is_empty() || !self.roomier.is_empty()
     }
 
-    /// Whom a pass has to ask beside the new classes: everybody, everybody behind some job, or nobody.
-    pub(super) fn take_errand(&mut self) -> Errand {
-        if let Some((group, rank)) = self.resume.take_if(|_| self.is_resume_due || !self.dirty) {
-            self.is_resume_due = false;
-            return Errand::Behind(group, rank);
+    /// Room appeared on a member that it routes to.
+    pub(super) fn has_more_room(&mut self, member: Slot) {
+        if self.is_idle() || self.dirty || self.roomier.contains(&member) {
+            return;
         }
-        if std::mem::take(&mut self.dirty) {
-            self.is_resume_due = self.resume.is_some();
-            return Errand::Everybody;
+        if self.roomier.len() < ROOMIER && self.classes.len() <= LOOKED_AT {
+            self.roomier.push(member);
+        } else {
+            (self.dirty, self.roomier) = (true, Vec::new());
         }
-        Errand::Nobody
     }
 
     /// The group that a class is ordered in.
@@ -273,11 +271,9 @@ impl Line {
         self.heads.keys()
     }
 
-    /// The first job of a class in a group, after `rank` if one is given, with its class.
-    pub(super) fn next_head(&self, group: &Group, after: Option<&Rank>) -> Option<(&Rank, &Arc<Class>)> {
-        let heads = self.heads.get(group)?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        heads.range((from, Bound::Unbounded)).next()
+    /// The first job of a class in a group from some rank on, with its class.
+    pub(super) fn next_head(&self, group: &Group, from: Bound<&Rank>) -> Option<(&Rank, &Arc<Class>)> {
+        self.heads.get(group)?.range((from, Bound::Unbounded)).next()
     }
 
     /// The first job of a class.

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -14,21 +15,36 @@ use super::{
     Dispatcher, Passed,
     decide::Miss,
     index,
-    line::{Class, Errand, Group, Rank},
+    line::{Class, Cursor, Group, Line, Rank},
     order::Turn,
 };
 use crate::{ledger::Slot, waits::Waits};
 
-/// Classes of one queue that are asked in vain before the queue rests; the next pass goes on behind them. Bounds what one
-/// event costs, however many jobs of different shapes wait.
+/// Classes of one queue that are asked in vain before the queue rests. Bounds what one event costs, however many jobs of
+/// different shapes wait. A pass asks that many from the front of the queue, so that room goes to whom it belongs, and
+/// that many from where the last one stopped, so that those behind have their turn in a busy queue too.
 const ASKED_IN_VAIN: u32 = 256;
 
 /// What a pass still has to ask of one queue.
 #[derive(Default)]
 struct Agenda {
-    /// The next class of each group by its turn.
+    /// The next class of each group by its turn; without a group it is asked for its own sake.
     next: BTreeMap<Turn, (Option<Group>, Rank, Arc<Class>)>,
     in_vain: u32,
+    /// Where an earlier pass stopped, while this one is at the front.
+    later: Option<Cursor>,
+    /// Where this one left the front.
+    left: Option<Cursor>,
+}
+
+/// How asking one queue went.
+enum Asked {
+    /// One was placed: the queue may have another turn.
+    Placed,
+    /// Nobody is left.
+    All,
+    /// Enough for this pass, or nobody may be placed before some time.
+    Enough,
 }
 
 impl Dispatcher {
@@ -40,16 +56,24 @@ impl Dispatcher {
         let mut due = BTreeSet::new();
         for queue in (0..self.lines.len()).map(super::number) {
             if self.lines[index(queue)].is_due() {
-                agendas.insert(queue, self.agenda(queue));
+                agendas.insert(queue, self.agenda(queue, now));
                 due.insert((self.queue_turn(queue), queue));
             }
         }
         while let Some((_, queue)) = due.pop_first() {
             let Some(agenda) = agendas.get_mut(&queue) else { continue };
-            if self.place_next(queue, agenda, now, &mut passed) {
-                due.insert((self.queue_turn(queue), queue));
+            match self.place_next(queue, agenda, now, &mut passed) {
+                Asked::Placed => drop(due.insert((self.queue_turn(queue), queue))),
+                Asked::All => {
+                    let line = &mut self.lines[index(queue)];
+                    // Whoever was left out on the way is next.
+                    line.resume = agenda.left.take().or_else(|| line.again.take());
+                }
+                Asked::Enough => {}
             }
         }
+        // Somebody was left unasked, or a member that was held is free now.
+        self.goes_on = self.lines.iter().any(Line::is_due).then_some(now);
         passed.rephrased.append(&mut self.called_in);
         passed
     }
@@ -60,48 +84,48 @@ impl Dispatcher {
             backoff.over = true;
             self.lines[index(*queue)].dirty = true;
         }
+        self.end_holds(now);
         for line in self.lines.iter_mut().filter(|line| line.wake_at.is_some_and(|at| at <= now)) {
             line.wake_at = None;
             line.dirty = true;
         }
     }
 
-    fn agenda(&mut self, queue: Slot) -> Agenda {
+    fn agenda(&mut self, queue: Slot, now: Timestamp) -> Agenda {
         let line = &mut self.lines[index(queue)];
-        let (fresh, errand) = (std::mem::take(&mut line.fresh), line.take_errand());
+        let roomier = std::mem::take(&mut line.roomier);
+        let mut fresh = std::mem::take(&mut line.fresh);
+        let is_dirty = std::mem::take(&mut line.dirty);
+        let resume = line.resume.take();
         let mut agenda = Agenda::default();
+        if is_dirty {
+            let line = &self.lines[index(queue)];
+            let front = line.groups().filter_map(|group| {
+                let (rank, _) = line.next_head(group, Bound::Unbounded)?;
+                Some((group.clone(), rank.clone()))
+            });
+            let front = front.collect();
+            self.go_on_at(queue, &mut agenda, front);
+            agenda.later = resume;
+        } else {
+            fresh.extend(self.who_may_fit(queue, &roomier, now));
+            self.go_on_at(queue, &mut agenda, resume.unwrap_or_default());
+        }
         for class in fresh {
             self.go_on_in_class(queue, &mut agenda, &class);
-        }
-        let stopped = match errand {
-            Errand::Nobody => return agenda,
-            Errand::Everybody => None,
-            Errand::Behind(group, rank) => Some((group, rank)),
-        };
-        let line = &self.lines[index(queue)];
-        for group in line.groups() {
-            let after = stopped.as_ref().filter(|(stopped, _)| stopped == group).map(|(_, rank)| rank);
-            if let Some((rank, class)) = line.next_head(group, after) {
-                let turn = self.turn(queue, class, rank);
-                agenda.next.insert(turn, (Some(group.clone()), rank.clone(), class.clone()));
-            }
         }
         agenda
     }
 
-    /// Places one job of a queue. Whether it did: then the queue may have another turn.
-    fn place_next(&mut self, queue: Slot, agenda: &mut Agenda, now: Timestamp, passed: &mut Passed) -> bool {
+    /// Places one job of a queue.
+    fn place_next(&mut self, queue: Slot, agenda: &mut Agenda, now: Timestamp, passed: &mut Passed) -> Asked {
         while let Some((turn, (group, rank, class))) = agenda.next.pop_first() {
             let line = &self.lines[index(queue)];
-            let Some((head, job)) = line.head_of(&class) else {
-                self.go_on(queue, agenda, group, &rank);
-                continue;
-            };
-            if *head != rank {
+            let Some((_, job)) = line.head_of(&class).filter(|(head, _)| **head == rank) else {
                 // It was placed or left meanwhile; the next of its class has its own turn.
                 self.go_on(queue, agenda, group, &rank);
                 continue;
-            }
+            };
             let is_turn = self.turn(queue, &class, &rank);
             if is_turn != turn {
                 // Its namespace got more since.
@@ -121,32 +145,71 @@ impl Dispatcher {
                         Some(_) => self.go_on(queue, agenda, group, &rank),
                         None => self.go_on_in_class(queue, agenda, &class),
                     }
-                    return true;
+                    return Asked::Placed;
                 }
                 Err(miss) => {
                     let stop = self.missed(queue, &class, miss, passed);
                     if stop {
-                        return false;
+                        let line = &mut self.lines[index(queue)];
+                        line.resume = agenda.later.take().or_else(|| agenda.left.take());
+                        return Asked::Enough;
                     }
                     agenda.in_vain += u32::from(group.is_some());
-                    if agenda.in_vain == ASKED_IN_VAIN
-                        && let Some(group) = &group
-                    {
-                        self.lines[index(queue)].stop_at(group.clone(), rank.clone(), now);
-                        // New classes are asked in any case, once each.
-                        agenda.next.retain(|_, (group, ..)| group.is_none());
-                    }
                     self.go_on(queue, agenda, group, &rank);
+                    if agenda.in_vain == ASKED_IN_VAIN && self.turn_the_page(queue, agenda) {
+                        return Asked::Enough;
+                    }
                 }
             }
         }
-        false
+        Asked::All
+    }
+
+    /// Enough were asked in vain: goes on where the last pass stopped, or leaves the rest to the next one. Whether it is
+    /// the end: new classes are asked in any case, once each.
+    fn turn_the_page(&mut self, queue: Slot, agenda: &mut Agenda) -> bool {
+        let mut rest = Cursor::new();
+        agenda.next.retain(|_, (group, rank, _)| {
+            if let Some(group) = group {
+                rest.insert(group.clone(), rank.clone());
+            }
+            group.is_none()
+        });
+        let line = &mut self.lines[index(queue)];
+        if let Some(later) = agenda.later.take() {
+            // A group of which nothing is left was asked whole just now.
+            let from = later.into_iter().filter_map(|(group, rank)| {
+                let rank = rank.max(rest.get(&group)?.clone());
+                Some((group, rank))
+            });
+            let from = from.collect();
+            (agenda.in_vain, agenda.left) = (0, Some(rest));
+            self.go_on_at(queue, agenda, from);
+            return false;
+        }
+        line.resume = Some(rest).filter(|rest| !rest.is_empty());
+        if let Some(left) = agenda.left.take() {
+            line.again = Some(left);
+        }
+        agenda.next.is_empty()
+    }
+
+    /// Puts the classes from a cursor on on the agenda.
+    fn go_on_at(&self, queue: Slot, agenda: &mut Agenda, cursor: Cursor) {
+        for (group, rank) in cursor {
+            self.go_on_from(queue, agenda, group, Bound::Included(&rank));
+        }
     }
 
     /// Puts the next class of a group on the agenda.
     fn go_on(&self, queue: Slot, agenda: &mut Agenda, group: Option<Group>, after: &Rank) {
-        let Some(group) = group.filter(|_| agenda.in_vain < ASKED_IN_VAIN) else { return };
-        if let Some((rank, class)) = self.lines[index(queue)].next_head(&group, Some(after)) {
+        if let Some(group) = group {
+            self.go_on_from(queue, agenda, group, Bound::Excluded(after));
+        }
+    }
+
+    fn go_on_from(&self, queue: Slot, agenda: &mut Agenda, group: Group, from: Bound<&Rank>) {
+        if let Some((rank, class)) = self.lines[index(queue)].next_head(&group, from) {
             let turn = self.turn(queue, class, rank);
             agenda.next.insert(turn, (Some(group), rank.clone(), class.clone()));
         }

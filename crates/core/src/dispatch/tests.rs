@@ -2,7 +2,9 @@
 
 mod basics;
 mod between;
+mod hold_scope;
 mod holds;
+mod many_shapes;
 mod order;
 mod pace;
 mod properties;

@@ -377,6 +377,7 @@ mod tests {
 
     #[test]
     fn queues_are_handed_on_in_the_schedulers_own_form() {
+        use BatchScheduler::{Kueue, Volcano, YuniKorn};
         let queue = QueueName::from("etl");
         let named: Arc<str> = "root.prod.etl".into();
         let plain: Arc<str> = "prod".into();
@@ -385,7 +386,6 @@ mod tests {
                 .map(|queue| queue.map(|queue| queue.to_string()))
                 .map_err(|error| error.field)
         };
-        use BatchScheduler::{Kueue, Volcano, YuniKorn};
         for (scheduler, named, below, expected) in [
             (Some(YuniKorn), None, None, Ok(Some("root.etl"))),
             (Some(YuniKorn), None, Some("reports.daily"), Ok(Some("root.etl.reports.daily"))),

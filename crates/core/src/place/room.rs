@@ -6,7 +6,7 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Exclusion, RouteSignal, Site, Whose, shortage_in};
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     resources::Resources,
     signal::{Observed, Room},
 };
+
+/// What was seen on a member this long before a signal was read is in it, whatever the signal.
+pub(crate) const SETTLES: SignedDuration = SignedDuration::from_secs(3);
 
 /// Our own demand on a member that a signal observed at some time cannot show yet.
 pub trait Unseen {
@@ -60,7 +63,7 @@ pub(super) fn observed(
             let mut least = 1000;
             for above in ends.map(|end| &path[..end]) {
                 if let Some(room) = value.get(above) {
-                    let unseen = site.unseen.in_remote_queue(above, *at);
+                    let unseen = site.unseen.in_remote_queue(above, settled(*at));
                     least = least.min(fit(Whose::RemoteQueue(signal.kind()), room, unseen, demand)?);
                 }
             }
@@ -77,6 +80,12 @@ pub(super) fn observed(
             fit(Whose::RemoteQueue(signal.kind()), room, unseen, demand)
         }
     }
+}
+
+/// YuniKorn counts a pod only once it has taken up its application, up to three seconds after the pod is there: until
+/// then it shows it neither as pending nor as allocated (seen with 1.8).
+fn settled(observed: Timestamp) -> Timestamp {
+    observed.checked_sub(SETTLES).unwrap_or(observed)
 }
 
 fn lookup<'a, K: Borrow<str> + Ord>(rooms: &'a BTreeMap<K, Room>, name: &str) -> Option<&'a Room> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{DeletionWaits, Snapshot, Step, is_ours, later, proves_end, settled_at};
+use super::{DeletionWaits, MemberView, Snapshot, Step, is_ours, later, lifetime, settled_at};
 use crate::{
     health::LinkState,
     job::{Job, Record},
@@ -33,6 +33,13 @@ pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
     {
         // A finished job never runs again: neither by a create that came late nor by somebody's hand on the member.
         return Step::Stop { settled_at: settled_at(s, placement) };
+    }
+    if deleting.is_none() && record.outdated {
+        return Step::Observe;
+    }
+    if lifetime::has_expired(s) {
+        // Without our finalizer its application would be left to the sweep.
+        return if *held { Step::Expire } else { Step::Hold };
     }
     if deleting.is_some() {
         return match ours {
@@ -105,20 +112,27 @@ pub(super) fn deletion(s: Snapshot<'_>) -> Step {
     if *abandoned || s.member.is_some_and(|m| m.forgotten) {
         return Step::Abandon;
     }
-    let Some(member) = s.member else { return Step::Explain(DeletionWaits::Unregistered) };
-    match member.link {
-        // Also where a fault keeps new work away: the member itself says what it cannot do.
-        LinkState::Ready => {}
-        LinkState::Connecting => return Step::Explain(DeletionWaits::Unreachable { since: None }),
-        LinkState::Suspect { .. } => return Step::Rest { until: None },
-        LinkState::Lost { since } => return Step::Explain(DeletionWaits::Unreachable { since: Some(since) }),
+    if let Some(wait) = out_of_reach(s.member) {
+        return wait;
     }
     if let Remote::Present(seen) = s.remote
         && is_ours(s.job, placement, seen)
-        && proves_end(&seen.run)
+        && seen.run.proves_end()
         && may_retire(record, seen)
     {
         return Step::Retire(seen.uid.clone());
     }
     Step::Stop { settled_at: settled_at(s, placement) }
+}
+
+/// What is done instead where the member cannot be asked to stop anything now.
+pub(super) fn out_of_reach(member: Option<MemberView>) -> Option<Step> {
+    let Some(member) = member else { return Some(Step::Explain(DeletionWaits::Unregistered)) };
+    match member.link {
+        // Also where a fault keeps new work away: the member itself says what it cannot do.
+        LinkState::Ready => None,
+        LinkState::Connecting => Some(Step::Explain(DeletionWaits::Unreachable { since: None })),
+        LinkState::Suspect { .. } => Some(Step::Rest { until: None }),
+        LinkState::Lost { since } => Some(Step::Explain(DeletionWaits::Unreachable { since: Some(since) })),
+    }
 }

@@ -2,10 +2,13 @@
 //!
 //! Owns no state.
 
+use jiff::Timestamp;
+
 use super::{Outcome, Step};
 use crate::{
+    application::Application,
     id::RemoteUid,
-    job::{Job, Placement, Record, Refused},
+    job::{Job, Placement, Record, Refused, Stopping},
     observe::Observation,
     phase::Phase,
 };
@@ -69,6 +72,19 @@ pub(super) fn vanished(job: &Job, uid: &RemoteUid) -> Step {
         ),
         uid: Some(uid.clone()),
         application: job.record.application.clone(),
+        read_log: false,
+    }))
+}
+
+/// The end of a job that was stopped on the router's own decision, and is proven to run nowhere.
+pub(super) fn stopped(record: &Record, placement: &Placement, stopping: &Stopping, now: Timestamp) -> Step {
+    let application = record.application.clone();
+    Step::Finish(Box::new(Outcome {
+        phase: Phase::Failed,
+        reason: stopping.cause.as_str(),
+        message: format!("stopped on {}: {}", placement.cluster, stopping.message),
+        uid: placement.uid.clone(),
+        application: application.map(|it| Application { finished_at: Some(now), ..it }),
         read_log: false,
     }))
 }

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    kubeflow::{Kubeflow, READ, clients},
+    kubeflow::{Clients, Kubeflow, READ, clients},
     preflight::{self, Found},
     signals::Line,
     standing::Taken,
@@ -51,9 +51,10 @@ impl Kubeflow {
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.
     fn renew(&self) {
         match clients(&self.settings, &self.config, &self.calls) {
-            Ok((work, probe)) => {
+            Ok(Clients { work, probe, signal }) => {
                 self.work.store(Arc::new(work));
                 self.probe.store(Arc::new(probe));
+                self.signal.store(Arc::new(signal));
                 self.readers.renewed();
             }
             Err(error) => {

@@ -48,16 +48,18 @@ impl Kubeflow {
         };
         let seen = application.as_ref().and_then(fold::observation);
         match seen {
+            Some(seen) if is_spared(order, &seen) => Fence::Ended(Box::new(seen)),
             // Ours by job and attempt, whatever uid is on record: a second one of the same attempt is stopped too.
             Some(seen) if is_attempt(&seen, &self.hub, &order.job, order.attempt) => {
-                self.delete(order, &seen).await
+                let version = application.and_then(|application| application.metadata.resource_version);
+                self.delete(order, &seen, version).await
             }
             // Not there, or somebody else's: then this attempt's is not there.
             Some(_) | None => self.prove(order).await,
         }
     }
 
-    async fn delete(&self, order: &StopOrder, seen: &Observation) -> Fence {
+    async fn delete(&self, order: &StopOrder, seen: &Observation, version: Option<String>) -> Fence {
         self.remember(order, |proof| {
             proof.nothing_since = None;
             // Past SUBMITTED nothing hangs; in all other states a submission may be under way right now.
@@ -71,13 +73,21 @@ impl Kubeflow {
                 propagation_policy: Some(PropagationPolicy::Foreground),
                 preconditions: Some(Preconditions {
                     uid: Some(seen.uid.as_str().to_owned()),
-                    resource_version: None,
+                    // Where its own end counts, it must not have come since it was read.
+                    resource_version: version.filter(|_| order.spare_ended),
                 }),
                 ..DeleteParams::default()
             };
             let applications = self.applications(&order.namespace);
             match tokio::time::timeout(READ, applications.delete(order.name.as_str(), &parameters)).await {
                 Ok(Ok(_)) => {}
+                // Written since it was read: the next look tells how.
+                Ok(Err(kube::Error::Api(status))) if status.code == 409 && order.spare_ended => {
+                    return Fence::Pending {
+                        until: in_time(Duration::ZERO),
+                        waits_for: format!("a change of {}/{} to be read", order.namespace, order.name),
+                    };
+                }
                 // Gone, or another one by now: the next look tells.
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {}
                 Ok(Err(error)) => return Fence::Impossible(format!("deleting it failed: {}", chain(&error))),
@@ -148,6 +158,11 @@ impl Kubeflow {
         proof.touched = Instant::now();
         change(proof)
     }
+}
+
+/// Whether this is the application on record and has come to an end that is asked for.
+fn is_spared(order: &StopOrder, seen: &Observation) -> bool {
+    order.spare_ended && order.uid.as_ref() == Some(&seen.uid) && seen.ended_by_itself()
 }
 
 /// Whether a pod may run, now or later.

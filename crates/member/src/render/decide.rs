@@ -45,7 +45,7 @@ pub(super) fn fix(root: &mut Value, fact: Fact, whose: Whose, key: &str, value: 
         let writes = match way {
             Way::Write => true,
             Way::WriteForOne => whose != Whose::Both && !hidden,
-            Way::Inside => role.is_some_and(|role| has_template(root, role)),
+            Way::Inside => role.is_some_and(|role| has_template(root, role) || !knows_roles(root)),
             Way::Clear | Way::Drop => false,
         };
         if writes {
@@ -188,9 +188,18 @@ fn hand_down_selector(root: &mut Value, whose: Whose, key: &str) {
     let shared = property(&format!("spark.kubernetes.node.selector.{key}"));
     let Some(value) = shared.get(root).cloned() else { return };
     shared.remove(root);
+    let other = Some(role.other());
     let own = property(&format!("spark.kubernetes.{}.node.selector.{key}", role.other().as_str()));
     if own.get(root).is_none() {
-        own.set(root, value);
+        own.set(root, value.clone());
+        if !knows_roles(root) && with_template(root, role.other()) {
+            Place::new(&["spec", "{role}", "template", "spec", "nodeSelector", "{key}"], other, key)
+                .set(root, value.clone());
+        }
+    }
+    let typed = Place::new(&["spec", "{role}", "nodeSelector", "{key}"], other, key);
+    if typed.get(root).is_none() {
+        typed.set(root, value);
     }
 }
 
@@ -206,12 +215,23 @@ fn with_template(root: &mut Value, role: Role) -> bool {
     if has_template(root, role) {
         return true;
     }
-    let version = root.pointer("/spec/sparkVersion").and_then(Value::as_str).unwrap_or_default();
-    if version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 3) {
+    if version(root) < (3, 0) {
         return false;
     }
     let container = format!("spark-kubernetes-{}", role.as_str());
     Place::new(TEMPLATE, Some(role), "").set(root, json!({"spec": {"containers": [{"name": container}]}}));
     Place::new(&["spec", "{role}", "labels", "{key}"], Some(role), MUTATED_LABEL).set(root, json!("true"));
     true
+}
+
+/// Whether this Spark has node selectors and schedulers by role. Before, only a pod template has.
+fn knows_roles(root: &Value) -> bool {
+    version(root) >= (3, 3)
+}
+
+/// Major and minor version of the application's Spark; one that cannot be read counts as new.
+fn version(root: &Value) -> (u32, u32) {
+    let text = root.pointer("/spec/sparkVersion").and_then(Value::as_str).unwrap_or_default();
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(u32::MAX));
+    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(u32::MAX))
 }

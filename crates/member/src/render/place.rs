@@ -207,6 +207,11 @@ impl Pattern {
         })
     }
 
+    /// What every name that fits begins with.
+    pub(super) fn start(&self) -> &str {
+        &self.start
+    }
+
     /// The open end of a name, if the name fits.
     pub(super) fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         let name = name.trim();

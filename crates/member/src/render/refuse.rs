@@ -3,7 +3,10 @@
 //! Owns no state. Pure: walks the tables and names the first place that is refused, with what to do. Judges what people
 //! wrote, never what was made of it: a queue may add what its users may not.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use serde_json::Value;
 use spark_router_api::{ApplicationParts, MemberClusterSpec, RoleParts, SparkQueueSpec, queue::Allowed};
@@ -21,6 +24,11 @@ static CONFS: LazyLock<Vec<(Pattern, &Refused)>> = LazyLock::new(|| {
         _ => None,
     });
     confs.flat_map(|(pattern, refused)| Pattern::all(pattern).map(move |it| (it, refused))).collect()
+});
+/// How the names begin that any of these could be about: most properties of a job are about something else.
+static STARTS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let all = CONFS.iter().map(|(pattern, _)| pattern).chain(RESERVED.iter());
+    all.map(|pattern| start(pattern.start()).to_ascii_lowercase()).collect()
 });
 static FIELDS: LazyLock<Vec<(Place, &Refused)>> = LazyLock::new(|| {
     let fields = REFUSED.iter().filter(|refused| !refused.path.contains(&"sparkConf"));
@@ -183,7 +191,7 @@ fn fields(template: &Value, root: &str, allow: Allowed) -> Option<Refusal> {
         Ban::HostPaths => !allow.host_paths,
     };
     let properties = template.pointer("/spec/sparkConf").and_then(Value::as_object).into_iter().flatten();
-    let by_property = properties.into_iter().find_map(|(name, value)| {
+    let by_property = properties.filter(|(name, _)| may_matter(name)).find_map(|(name, value)| {
         let (_, refused) = CONFS
             .iter()
             .find(|(pattern, refused)| pattern.rest_of(name).is_some() && is_banned(refused, value))?;
@@ -215,11 +223,22 @@ fn keys(template: &Value, root: &str) -> Option<Refusal> {
     found.or_else(|| {
         let conf = template.pointer("/spec/sparkConf")?.as_object()?;
         let (name, _) = conf.iter().find(|(name, value)| {
-            let is_given = parsed("spark.kubernetes.executor.decommissionLabel", name).is_some();
-            reserved_property(name) || is_given && value.as_str().is_some_and(is_reserved)
+            let is_given = name.trim().eq_ignore_ascii_case("spark.kubernetes.executor.decommissionLabel");
+            may_matter(name)
+                && (reserved_property(name) || is_given && value.as_str().is_some_and(is_reserved))
         })?;
         Some(reserved(format!("{root}.spec.sparkConf[{name}]")))
     })
+}
+
+/// The first two words of a property's name.
+fn start(name: &str) -> &str {
+    let end = name.match_indices('.').nth(1).map_or(name.len(), |(at, _)| at);
+    name.get(..end).unwrap_or(name)
+}
+
+fn may_matter(name: &str) -> bool {
+    STARTS.contains(&start(name.trim()).to_ascii_lowercase())
 }
 
 fn reserved_property(name: &str) -> bool {

@@ -40,7 +40,8 @@ pub(super) enum Way {
     Write,
     /// The value is written here when it is one role's alone; else what is here goes.
     WriteForOne,
-    /// The value is written here where the role has a pod template anyway; else what is here goes.
+    /// The value is written here where the role has a pod template anyway, or where this Spark needs one for it; else
+    /// what is here goes.
     Inside,
     /// What is here goes. What speaks for both roles stays when only one is decided: it is weaker than what is written.
     Clear,
@@ -208,7 +209,7 @@ pub(super) const FACTS: &[(Fact, &[Alias])] = &[
             alias(
                 &["spec", "sparkConf", "spark.kubernetes.node.selector.{key}"],
                 Way::Write,
-                "all that Spark before 3.3 has without webhook",
+                "what Spark before 3.3 goes by without webhook",
             ),
             alias(
                 &["spec", "nodeSelector", "{key}"],
@@ -218,7 +219,7 @@ pub(super) const FACTS: &[(Fact, &[Alias])] = &[
             alias(
                 &["spec", "{role}", "template", "spec", "nodeSelector", "{key}"],
                 Way::Inside,
-                "Spark overwrites it",
+                "all that a role has in Spark before 3.3 without webhook; later ones overwrite it",
             ),
             alias(
                 &["spec", "{role}", "template", "spec", "nodeName"],

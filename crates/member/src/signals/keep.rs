@@ -31,7 +31,7 @@ pub(crate) trait Line: Send + Sync {
     /// Its name.
     fn cluster(&self) -> &ClusterName;
 
-    /// The present client.
+    /// The present client for signals.
     fn client(&self) -> Client;
 
     /// The namespace that all its jobs run in, if there is only one.
@@ -170,15 +170,18 @@ impl Readers {
 
     /// Tells at once, then not again for a moment.
     async fn keep_telling(self: Arc<Self>, line: Arc<dyn Line>) {
-        let mut failing: Vec<&'static str> = Vec::new();
+        let mut failing = Vec::new();
         loop {
             self.board.changed().await;
             line.tell();
-            let now: Vec<_> = self.shown().failures.keys().copied().collect();
-            for signal in failing.iter().filter(|signal| !now.contains(signal)) {
-                info!(cluster.name = %line.cluster(), signal, "a signal of a member is no longer failing");
+            for kind in Kind::ALL {
+                let is = self.board.is_failing(kind);
+                let was = failing.contains(&kind);
+                if was && !is && self.wanted.borrow().wants(kind) {
+                    info!(cluster.name = %line.cluster(), signal = kind.as_str(), "a signal of a member is read again");
+                }
             }
-            failing = now;
+            failing = Kind::ALL.into_iter().filter(|kind| self.board.is_failing(*kind)).collect();
             tokio::time::sleep(TELL).await;
         }
     }

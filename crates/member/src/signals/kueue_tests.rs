@@ -27,6 +27,13 @@ fn group(flavors: &[Value]) -> Value {
 }
 
 #[test]
+fn a_whole_queue_of_kueue_is_read() {
+    let queue: ClusterQueue = serde_json::from_str(include_str!("answers/kueue-0.18.2.json")).unwrap();
+    assert_eq!(ClusterQueues::key(&queue).as_deref(), Some("etl"));
+    assert_eq!(room(&queue), Room { free: capacity(6000, 30), most: capacity(9000, 36), closed: None });
+}
+
+#[test]
 fn free_is_the_nominal_quota_minus_what_is_reserved() {
     let spec = json!({"resourceGroups": [group(&[flavor("any", &json!(9), "36Gi")])]});
     let fresh = room(&queue(&spec, &json!(null)));

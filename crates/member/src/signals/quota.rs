@@ -143,7 +143,10 @@ mod tests {
 
     #[test]
     fn free_is_what_is_hard_minus_what_is_used() {
-        // As Kubernetes 1.36 wrote it.
+        let counted_for_real = serde_json::from_str(include_str!("answers/kubernetes-1.36.3.json")).unwrap();
+        let free = room(&counted_for_real).unwrap().free;
+        assert_eq!((free.pods, free.cpu_milli, free.memory_bytes), (Some(3), Some(2000), Some(4 << 30)));
+
         let quota = counted(
             "compute",
             &json!({"count/sparkapplications.sparkoperator.k8s.io": "4", "pods": "10", "requests.cpu": "8",

@@ -252,6 +252,7 @@ impl Bench {
             name: order.name.clone(),
             uid,
             settled_at: Timestamp::MIN,
+            spare_ended: false,
         }
     }
 }

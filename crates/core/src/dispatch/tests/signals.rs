@@ -104,6 +104,21 @@ fn a_yunikorn_queue_has_no_more_than_those_above_it() {
 }
 
 #[test]
+fn yunikorn_shows_what_is_there_only_after_a_while() {
+    let mut d = over(RouteSignal::YuniKorn, Some(BatchScheduler::YuniKorn));
+    let tree = |free, at| yunikorn(&[("root", room(50)), ("root.etl", room(free))], at);
+    tell(&mut d, tree(3, now()));
+    assert_eq!(cluster(&place(&mut d, "one")), "a");
+    commit(&mut d, &JobUid::from("one"));
+    d.seen(&JobUid::from("one"), at(1));
+    tell(&mut d, tree(3, at(3)));
+    d.enqueue(applicant("two", "etl", 0));
+    assert!(decided(&mut d, at(3)).is_empty(), "its pods are there, and YuniKorn may not count them yet");
+    tell(&mut d, tree(3, at(5)));
+    assert_eq!(decided(&mut d, at(5)), [JobUid::from("two")]);
+}
+
+#[test]
 fn a_queue_that_is_closed_or_missing_takes_nothing_and_says_why() {
     let mut d = over(RouteSignal::YuniKorn, Some(BatchScheduler::YuniKorn));
     let closed = Room { closed: Some("it is Draining".into()), ..room(9) };

@@ -23,6 +23,25 @@ fn root(children: &[Value]) -> Value {
 /// As YuniKorn 1.8.0 answered: four gangs of three pods in a queue of 10 cores for three applications, the fourth waits.
 const GANGS: &str = r#"{"queuename":"root.etl","status":"Active","partition":"","pendingResource":{"memory":2818572288,"pods":3,"vcore":3000},"maxResource":{"memory":21474836480,"vcore":10000},"guaranteedResource":{"memory":8589934592,"vcore":4000},"allocatedResource":{"memory":8455716864,"pods":9,"vcore":9000},"headroom":{"memory":13019119616,"pods":211,"vcore":1000},"isLeaf":true,"isManaged":true,"parent":"root","absUsedCapacity":{"memory":39,"vcore":90},"maxRunningApps":3,"runningApps":3,"currentPriority":0,"sortingPolicy":"fifo","prioritySorting":true,"preemptionEnabled":true,"isPreemptionFence":false,"preemptionDelay":"30s","quotaPreemptionDelay":"0s","isPriorityFence":false}"#;
 
+/// The whole answer of YuniKorn 1.8.0 over two nodes: `root.etl` is full, and one pod more waits there.
+#[test]
+fn a_whole_answer_is_read() {
+    let rooms = rooms(include_bytes!("../answers/yunikorn-1.8.0.json")).unwrap();
+    let free = |queue: &str| {
+        let free = rooms[queue].free;
+        (free.jobs, free.pods, free.cpu_milli, free.memory_bytes.map(|bytes| bytes >> 30))
+    };
+    assert_eq!(
+        rooms.keys().map(|queue| &**queue).collect::<Vec<_>>(),
+        ["root", "root.analytics", "root.etl", "root.old"]
+    );
+    assert_eq!(free("root"), (None, Some(199_995), Some(27_000), Some(123)));
+    assert_eq!(free("root.analytics"), (None, Some(199_996), Some(10_000), Some(20)));
+    assert_eq!(free("root.etl"), (Some(1), Some(199_995), Some(0), Some(3)));
+    assert_eq!(rooms["root.old"].most, Capacity::default());
+    assert!(rooms.values().all(|room| room.closed.is_none()));
+}
+
 #[test]
 fn what_others_wait_for_is_not_free() {
     let etl = read(&root(&[serde_json::from_str(GANGS).unwrap()])).remove("root.etl").unwrap();
