@@ -5,7 +5,7 @@
 //! constant candidate set this is the quota method (Balinski and Young, *The Quota Method of Apportionment*, 1975):
 //! every member stays within one job of its ideal share at every prefix. Members outside C neither gain nor lose, so
 //! nobody gets a burst on its return. Where candidates vary, somebody may be owed a whole job or nobody anything: then
-//! the one with the most credit is taken, which keeps the error small (`docs/adr/0005`). Must never use floating point: a tie has to be a tie.
+//! the one with the most credit is taken, which keeps the error small (`docs/adr/0008`). Must never use floating point: a tie has to be a tie.
 //!
 //! All credits of a queue are whole numbers of one common part of a job, so that a decision costs one multiplication and
 //! one comparison a candidate. The part is one over a multiple of every sum of weights met so far.

@@ -548,5 +548,6 @@ fn the_bound_of_constant_candidates_is_met_from_any_checkpoint() {
     again.set_member(ClusterName::from("b"), member(None));
     again.set_queue(queue("etl", &[("a", 1), ("b", 1)]), Some(Selector::default()), checkpoint);
     assert_eq!(cluster(&place(&mut again, "one")), "a", "it was owed half a job");
+    commit(&mut again, &JobUid::from("one"));
     assert_eq!(again.standing(&QueueName::from("etl")).1.seq, 8);
 }
