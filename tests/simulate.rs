@@ -1,5 +1,7 @@
 //! `spark-router simulate` as people call it: the documented example, the JSON, and what it says of bad input.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
