@@ -463,6 +463,7 @@ impl Dispatcher {
             }
             (None, Err(_)) => {}
         }
+        line.ruled = None;
         line.tiers = line.routed.iter().map(|routed| routed.tier).collect();
         line.tiers.sort_unstable();
         line.tiers.dedup();
@@ -536,9 +537,11 @@ impl Dispatcher {
         }
     }
 
+    /// Anything may have changed on a member.
     fn wake_routes_to(&mut self, member: Slot) {
         for line in &self.seats[index(member)].routed_from {
             let line = &mut self.lines[index(*line)];
+            line.ruled = None;
             line.dirty |= !line.is_idle();
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     job::{Constraints, Refused, Request},
     ledger::Slot,
     pace::Bucket,
-    place::{Inexpressible, Order, QueueFacts, QueueLimits},
+    place::{Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
     resources::Resources,
     selector::Selector,
     waits::Waits,
@@ -80,6 +80,8 @@ pub(super) struct Line {
     pub(super) resume: Option<Cursor>,
     /// Where the one after that begins again: whoever comes between there and `resume` was asked before the last change.
     pub(super) again: Option<Cursor>,
+    /// What rules out members for good for the jobs that were asked last.
+    pub(super) ruled: Option<Ruled>,
     /// The last choice made, for the next one that is the same.
     pub(super) last_choice: Option<Arc<Choice>>,
     /// A pass is due then although nothing happens.
@@ -97,6 +99,15 @@ pub(super) struct Routed {
     pub(super) tier: u32,
     /// The queue of its batch scheduler, for jobs that name none below it.
     pub(super) remote_queue: Result<Option<Arc<str>>, Inexpressible>,
+}
+
+/// Which members are ruled out for good, for jobs that are alike in all that this depends on. In a burst that is all of
+/// them, and nine in ten members of a large queue need no second look.
+#[derive(Clone, Debug)]
+pub(super) struct Ruled {
+    pub(super) like: Arc<Class>,
+    /// For each routed member, in their order.
+    pub(super) out: Arc<[Option<Exclusion>]>,
 }
 
 /// The first job of a class, which finds no room.
@@ -156,6 +167,16 @@ impl Class {
             parts: request.parts,
             refused: refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect(),
         }
+    }
+}
+
+impl Class {
+    /// Whether the same members are ruled out for both.
+    pub(super) fn is_ruled_like(&self, other: &Self) -> bool {
+        self.constraints == other.constraints
+            && self.spark_version == other.spark_version
+            && self.sub_queue == other.sub_queue
+            && self.refused == other.refused
     }
 }
 
