@@ -31,7 +31,9 @@ fn error(arguments: &[&str]) -> String {
 
 #[test]
 fn the_documented_example_gives_what_the_page_says() {
-    let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulate.md")).unwrap();
+    let page =
+        std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulate.md"))
+            .unwrap();
     let pictures = tempfile::tempdir().unwrap();
     let (fleet, trace) = (example("fleet.yaml"), example("hours.csv"));
     let directory = pictures.path().display().to_string();
@@ -85,7 +87,8 @@ fn what_cannot_be_read_is_named() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let trace = file("t.csv", "arrival,queue,namespace,cpu,memory,executors,duration\n0,etl,a,1,1Gi,many,5\n");
+    let trace =
+        file("t.csv", "arrival,queue,namespace,cpu,memory,executors,duration\n0,etl,a,1,1Gi,many,5\n");
     let said = error(&["--members", &fleet, "--trace", &trace]);
     assert!(said.contains("line 2, column executors: \"many\" is not a number of executors"), "{said}");
     let said = error(&["--members", &file("m.yaml", "kind: Pod\n"), "--generate", "jobs=1"]);

@@ -165,8 +165,7 @@ impl Credits {
     /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
     fn find(&self, from: &mut usize, cluster: &ClusterName) -> bool {
         while let Some((name, _)) = self.owed.get(*from) {
-            // The same text in the same place is the rule.
-            match if name.is_same(cluster) { Ordering::Equal } else { name.cmp(cluster) } {
+            match name.cmp(cluster) {
                 Ordering::Less => *from += 1,
                 Ordering::Equal => return true,
                 Ordering::Greater => return false,
@@ -261,7 +260,9 @@ impl Claim {
         match (self, other) {
             (Self::Nothing(a), Self::Nothing(b)) | (Self::Job(a), Self::Job(b)) => a.cmp(b),
             // lacks / weight is smaller, without a division.
-            (Self::Part { lacks: a, weight: of_a }, Self::Part { lacks: b, weight: of_b }) => (b * of_a).cmp(&(a * of_b)),
+            (Self::Part { lacks: a, weight: of_a }, Self::Part { lacks: b, weight: of_b }) => {
+                (b * of_a).cmp(&(a * of_b))
+            }
             (Self::Job(_), _) | (Self::Part { .. }, Self::Nothing(_)) => Ordering::Greater,
             (_, Self::Job(_)) | (Self::Nothing(_), Self::Part { .. }) => Ordering::Less,
         }
@@ -371,8 +372,12 @@ mod tests {
             for _ in 0..300 {
                 let mut most: Option<(i128, Credits)> = None;
                 for set in 1..256u32 {
-                    let among: Vec<_> =
-                        all.iter().enumerate().filter(|(n, _)| set >> n & 1 == 1).map(|(_, c)| c.clone()).collect();
+                    let among: Vec<_> = all
+                        .iter()
+                        .enumerate()
+                        .filter(|(n, _)| set >> n & 1 == 1)
+                        .map(|(_, c)| c.clone())
+                        .collect();
                     if among.len() < 2 {
                         continue;
                     }
@@ -384,7 +389,8 @@ mod tests {
                     }
                 }
                 credits = most.unwrap().1;
-                worst = worst.max(credits.iter().map(|(_, credit)| credit.thousandths().abs()).max().unwrap());
+                worst =
+                    worst.max(credits.iter().map(|(_, credit)| credit.thousandths().abs()).max().unwrap());
             }
         }
         assert!(worst > 1000, "they do harm: {worst}");

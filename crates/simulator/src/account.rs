@@ -133,7 +133,13 @@ impl Account {
         crowd.waiting += u64::from(one.waiting == 1);
     }
 
-    pub(crate) fn placed(&mut self, decision: &Decision, namespace: &Namespace, arrived: Duration, now: Duration) {
+    pub(crate) fn placed(
+        &mut self,
+        decision: &Decision,
+        namespace: &Namespace,
+        arrived: Duration,
+        now: Duration,
+    ) {
         let wait = now.saturating_sub(arrived);
         self.waits.push(wait);
         self.wait_series.note(arrived, wait.as_secs_f64());

@@ -51,7 +51,9 @@ pub enum Error {
     #[error("there is no {0} to run over")]
     Nothing(&'static str),
     /// The clock stands still: a defect of the dispatcher, reported and not waited for.
-    #[error("the dispatcher asks for one pass after another at {0} and decides nothing; this is a defect, please report it")]
+    #[error(
+        "the dispatcher asks for one pass after another at {0} and decides nothing; this is a defect, please report it"
+    )]
     Stuck(jiff::Timestamp),
     /// A report cannot be written.
     #[error("the report cannot be written")]

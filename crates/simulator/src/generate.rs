@@ -178,7 +178,8 @@ impl Parameters {
             of_shape.to_vec()
         };
         // Runs last a quarter of an hour on average, and shapes are drawn alike.
-        let mean_milli: u64 = SHAPES.iter().map(|(executors, cores)| 1000 + executors * cores * 1000).sum::<u64>() / 4;
+        let mean_milli: u64 =
+            SHAPES.iter().map(|(executors, cores)| 1000 + executors * cores * 1000).sum::<u64>() / 4;
         let busy = cpu_milli.unwrap_or(1_000_000).max(1) * u64::from(self.load) / 100;
         let gap_nanos = u128::from(mean_milli) * 900 * 1_000_000_000 / u128::from(busy.max(1));
         Jobs {
@@ -263,7 +264,10 @@ mod tests {
         assert_eq!((parameters.members, parameters.candidates, parameters.jobs), (41, 41, 5));
         assert_eq!(parameters.fleet().queues.len(), 1);
         let error = |text: &str| text.parse::<Parameters>().unwrap_err().to_string();
-        assert_eq!(error("members=0"), "--generate: members is \"0\", and must be a whole number from 1 to 1000");
+        assert_eq!(
+            error("members=0"),
+            "--generate: members is \"0\", and must be a whole number from 1 to 1000"
+        );
         assert!(error("nodes=3").contains("there are members, jobs, queues"), "{}", error("nodes=3"));
         assert!(error("weights=1/0").contains("like 40/30/20/10"));
     }
@@ -284,7 +288,8 @@ mod tests {
     fn the_load_is_about_what_is_asked() {
         let parameters = Parameters { jobs: 20_000, load: 50, ..Parameters::default() };
         let jobs: Vec<_> = parameters.jobs(&[queue(0)], Some(800_000)).collect();
-        let work: u128 = jobs.iter().map(|job| u128::from(job.request.demand.cpu_milli) * job.duration.as_millis()).sum();
+        let work: u128 =
+            jobs.iter().map(|job| u128::from(job.request.demand.cpu_milli) * job.duration.as_millis()).sum();
         let span = u128::try_from(jobs.last().unwrap().at.as_millisecond()).unwrap();
         let percent = work * 100 / (span * 800_000);
         assert!((45..=60).contains(&percent), "{percent}");

@@ -12,8 +12,8 @@ use crate::{
 /// Lines of one picture; with more members than that, those that were used most are drawn.
 const LINES: usize = 10;
 const COLOURS: [&str; LINES + 1] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c564b", "#5d7a00", "#333333",
-    "#999999",
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c564b", "#5d7a00",
+    "#333333", "#999999",
 ];
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 420.0;
@@ -49,17 +49,30 @@ fn utilisation(outcome: &Outcome) -> String {
         .map(|(name, series)| Line { name: name.to_string(), points: series.points().collect() })
         .collect();
     lines.sort_by(|a, b| a.name.cmp(&b.name));
-    let note = if left_out > 0 { format!(", {LINES} most used of {}", left_out + LINES) } else { String::new() };
+    let note =
+        if left_out > 0 { format!(", {LINES} most used of {}", left_out + LINES) } else { String::new() };
     let percent = |line: &mut Line| line.points.iter_mut().for_each(|(_, used)| *used *= 100.0);
     lines.iter_mut().for_each(percent);
-    picture(&format!("Utilisation of members{note}"), "taken of the scarcest declared resource, %", 100.0, outcome.span, &lines)
+    picture(
+        &format!("Utilisation of members{note}"),
+        "taken of the scarcest declared resource, %",
+        100.0,
+        outcome.span,
+        &lines,
+    )
 }
 
 fn wait(outcome: &Outcome) -> String {
     let points: Vec<_> = outcome.wait_over_time.points().collect();
     let highest = points.iter().map(|(_, wait)| *wait).fold(0.0, f64::max);
     let lines = [Line { name: "mean wait".to_owned(), points }];
-    picture("Wait by time of arrival", "seconds from arrival to placement", round_up(highest), outcome.span, &lines)
+    picture(
+        "Wait by time of arrival",
+        "seconds from arrival to placement",
+        round_up(highest),
+        outcome.span,
+        &lines,
+    )
 }
 
 /// The next of 1, 2, 5, 10, 20 ... that is not below.
@@ -145,14 +158,18 @@ mod tests {
 
     #[test]
     fn an_axis_ends_on_a_round_number() {
-        for (highest, end) in [(0.0, 1.0), (0.3, 1.0), (1.5, 2.0), (3.0, 5.0), (70.0, 100.0), (201.0, 500.0)] {
+        for (highest, end) in [(0.0, 1.0), (0.3, 1.0), (1.5, 2.0), (3.0, 5.0), (70.0, 100.0), (201.0, 500.0)]
+        {
             assert_eq!(round_up(highest), end);
         }
     }
 
     #[test]
     fn a_picture_has_its_lines_its_labels_and_nothing_unescaped() {
-        let line = Line { name: "a<b".to_owned(), points: vec![(Duration::ZERO, 0.0), (Duration::from_secs(10), 50.0)] };
+        let line = Line {
+            name: "a<b".to_owned(),
+            points: vec![(Duration::ZERO, 0.0), (Duration::from_secs(10), 50.0)],
+        };
         let svg = picture("T", "u", 100.0, Duration::from_secs(10), &[line]);
         assert!(svg.contains("points=\"70.0,370.0 770.0,205.0\""), "{svg}");
         assert!(svg.contains("a&lt;b") && svg.contains(">100</text>") && svg.contains("00:00:10"), "{svg}");

@@ -135,7 +135,11 @@ impl fmt::Display for Outcome {
         writeln!(f, "{placed} of {jobs} jobs placed in {} of virtual time", Clock(self.span))?;
         writeln!(f, "decisions a second  {}", self.summary.decisions_per_second)?;
         writeln!(f, "wait in seconds     p50 {p50:.1}, p99 {p99:.1}, max {max:.1}")?;
-        writeln!(f, "weight error        {:.3} jobs at most, after any placement", self.summary.max_weight_error)?;
+        writeln!(
+            f,
+            "weight error        {:.3} jobs at most, after any placement",
+            self.summary.max_weight_error
+        )?;
         writeln!(f, "fairness            {:.4} (1: all namespaces alike)", self.summary.fairness)?;
         if *unplaced > 0 {
             writeln!(f, "\nNot placed: {unplaced}")?;
@@ -144,7 +148,15 @@ impl fmt::Display for Outcome {
             }
         }
         for (queue, shares) in &self.shares {
-            writeln!(f, "\n{:<30} {:>8} {:>10} {:>12} {:>6}", format!("QUEUE {queue}"), "WEIGHT", "PLACED", "EXPECTED", "USED")?;
+            writeln!(
+                f,
+                "\n{:<30} {:>8} {:>10} {:>12} {:>6}",
+                format!("QUEUE {queue}"),
+                "WEIGHT",
+                "PLACED",
+                "EXPECTED",
+                "USED"
+            )?;
             for (cluster, share) in shares.iter().take(LISTED) {
                 let used = self.summary.utilisation.get(cluster.as_str()).copied().flatten();
                 let used = used.map_or_else(|| "-".to_owned(), |used| format!("{:.0}%", used * 100.0));

@@ -178,7 +178,8 @@ impl Simulation<'_> {
 
     /// What is due on members.
     fn happen(&mut self) {
-        while let Some(Reverse((at, number, stage))) = self.events.peek().copied().filter(|Reverse((at, ..))| *at <= self.now)
+        while let Some(Reverse((at, number, stage))) =
+            self.events.peek().copied().filter(|Reverse((at, ..))| *at <= self.now)
         {
             self.events.pop();
             let Some(job) = self.live.get(&number) else { continue };
@@ -217,7 +218,9 @@ impl Simulation<'_> {
             }
             for (uid, _) in passed.rephrased {
                 // Whoever was turned away may get in line now; for the others it changes nothing.
-                if let Some((number, waiting)) = number_of(&uid).and_then(|n| Some((n, self.waiting.get(&n)?))) {
+                if let Some((number, waiting)) =
+                    number_of(&uid).and_then(|n| Some((n, self.waiting.get(&n)?)))
+                {
                     self.dispatcher.enqueue(applicant(number, waiting));
                 }
             }

@@ -86,7 +86,8 @@ mod tests {
         let points: Vec<_> = series.points().collect();
         assert!(points.len() <= STEPS && points.len() >= STEPS / 2, "{}", points.len());
         assert!(points.iter().all(|(_, mean)| (mean - 0.5).abs() < 0.2), "{points:?}");
-        let mean: f64 = points.iter().map(|(_, mean)| mean).sum::<f64>() / f64::from(u32::try_from(points.len()).unwrap());
+        let mean: f64 = points.iter().map(|(_, mean)| mean).sum::<f64>()
+            / f64::from(u32::try_from(points.len()).unwrap());
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 

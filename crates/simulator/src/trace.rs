@@ -28,7 +28,16 @@ pub struct Arrival {
 
 const EXAMPLE: &str = "arrival,queue,namespace,cpu,memory,executors,duration";
 const KNOWN: [&str; 10] = [
-    "arrival", "queue", "namespace", "cpu", "memory", "executors", "pods", "duration", "priority", "clusters",
+    "arrival",
+    "queue",
+    "namespace",
+    "cpu",
+    "memory",
+    "executors",
+    "pods",
+    "duration",
+    "priority",
+    "clusters",
 ];
 
 /// Where each column is.
@@ -132,8 +141,10 @@ fn arrival(
         |text| text.parse().ok().or_else(|| Timestamp::UNIX_EPOCH.checked_add(seconds(text)?).ok()),
     )?;
     let name = "a name of lower-case letters, digits and -";
-    let queue = line.read(columns.queue, "queue", name, |text| is_name(text).then(|| QueueName::from(text)))?;
-    let namespace = line.read(columns.namespace, "namespace", name, |text| is_name(text).then(|| text.to_owned()))?;
+    let queue =
+        line.read(columns.queue, "queue", name, |text| is_name(text).then(|| QueueName::from(text)))?;
+    let namespace =
+        line.read(columns.namespace, "namespace", name, |text| is_name(text).then(|| text.to_owned()))?;
     let namespace = namespaces.entry(namespace).or_insert_with_key(|name| Namespace::new(name)).clone();
     let cpu = line.read(
         columns.cpu,
@@ -154,7 +165,10 @@ fn arrival(
         })?
     } else {
         line.read(n, column, "a number of executors from 0 to 1000000", |text| {
-            text.parse::<u64>().ok().filter(|executors| *executors <= 1_000_000).map(|executors| executors + 1)
+            text.parse::<u64>()
+                .ok()
+                .filter(|executors| *executors <= 1_000_000)
+                .map(|executors| executors + 1)
         })?
     };
     let duration = line.read(columns.duration, "duration", "a number of seconds like 90 or 0.5", |text| {
@@ -180,7 +194,12 @@ fn arrival(
 }
 
 /// What a simulated job asks for.
-pub(crate) fn request(queue: QueueName, priority: i32, names: Vec<ClusterName>, demand: Resources) -> Request {
+pub(crate) fn request(
+    queue: QueueName,
+    priority: i32,
+    names: Vec<ClusterName>,
+    demand: Resources,
+) -> Request {
     Request {
         queue,
         priority,
@@ -206,7 +225,8 @@ fn seconds(text: &str) -> Option<jiff::SignedDuration> {
 }
 
 fn is_name(text: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    let is_inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
     !text.is_empty() && text.len() <= 253 && text.bytes().all(is_inner)
 }
 
@@ -252,8 +272,14 @@ mod tests {
             let error = error(&format!("{header}{line}\n"));
             assert!(error.starts_with(&format!("line 2, column {column}: ")), "{error}");
         }
-        assert_eq!(error("arrival,queue\n"), format!("the header has no column namespace; write a first line like {EXAMPLE}"));
-        assert!(error("arrival,cores\n").starts_with("the header has a column \"cores\", which is none of arrival"));
+        assert_eq!(
+            error("arrival,queue\n"),
+            format!("the header has no column namespace; write a first line like {EXAMPLE}")
+        );
+        assert!(
+            error("arrival,cores\n")
+                .starts_with("the header has a column \"cores\", which is none of arrival")
+        );
         assert_eq!(error(header), "the trace has no jobs");
     }
 }

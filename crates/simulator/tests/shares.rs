@@ -29,7 +29,8 @@ fn four_members_get_40_30_20_10_after_every_placement() {
     let outcome = simulate("jobs=10000,weights=40/30/20/10,cores=0");
     assert_eq!(outcome.summary.placed, 10_000);
     assert!(outcome.summary.max_weight_error < 1.0, "{}", outcome.summary.max_weight_error);
-    let expected = [(10, 1000), (20, 2000), (30, 3000), (40, 4000)].map(|(weight, jobs)| (weight, vec![jobs]));
+    let expected =
+        [(10, 1000), (20, 2000), (30, 3000), (40, 4000)].map(|(weight, jobs)| (weight, vec![jobs]));
     assert_eq!(placed(&outcome), BTreeMap::from(expected));
 }
 
@@ -44,8 +45,15 @@ fn one_of_60_and_forty_of_1_get_their_shares_after_every_placement() {
 fn the_same_input_gives_the_same_report() {
     let report = || {
         let outcome = simulate("jobs=3000,members=8,queues=4,cores=60,load=120,seed=5");
-        (outcome.shares.into_iter().map(|(q, s)| (q, s.into_iter().map(|(c, s)| (c, s.placed)).collect::<Vec<_>>())).collect::<Vec<_>>(),
-         outcome.summary.wait_seconds.max, outcome.summary.utilisation)
+        (
+            outcome
+                .shares
+                .into_iter()
+                .map(|(q, s)| (q, s.into_iter().map(|(c, s)| (c, s.placed)).collect::<Vec<_>>()))
+                .collect::<Vec<_>>(),
+            outcome.summary.wait_seconds.max,
+            outcome.summary.utilisation,
+        )
     };
     assert_eq!(report(), report());
 }
@@ -59,4 +67,13 @@ fn everybody_is_placed_and_no_member_is_overrun_under_more_load_than_there_is_ro
         assert!((0.5..=1.0).contains(&used.unwrap()), "{member}: {used:?}");
     }
     assert!(outcome.summary.fairness > 0.9, "{}", outcome.summary.fairness);
+}
+
+/// `cargo test --release -p spark-router-simulator -- --ignored --nocapture`: takes a minute or two.
+#[test]
+#[ignore = "a minute in a release build, an hour in any other"]
+fn a_million_jobs_over_a_thousand_members() {
+    let outcome = simulate("members=1000,jobs=1000000,queues=50,seed=7");
+    eprintln!("{}", outcome.to_string().lines().take(5).collect::<Vec<_>>().join("\n"));
+    assert_eq!(outcome.summary.placed, 1_000_000);
 }

@@ -47,13 +47,15 @@ pub(crate) fn simulate(asked: &Simulate) -> Result<(), Error> {
     let outcome = match (&asked.trace, generated) {
         (Some(file), _) => {
             let name = name_of(file);
-            let jobs = trace::read(BufReader::new(open(file)?)).map_err(|source| Error::Trace { file: name, source })?;
+            let jobs = trace::read(BufReader::new(open(file)?))
+                .map_err(|source| Error::Trace { file: name, source })?;
             run(&fleet, jobs, settings, progress)?
         }
         (None, parameters) => {
             let parameters = parameters.unwrap_or_default();
             let capacities = fleet.members.values().map(|facts| facts.capacity);
-            let total = capacities.reduce(|sum: Capacity, next| sum.plus(&next)).and_then(|total| total.cpu_milli);
+            let total =
+                capacities.reduce(|sum: Capacity, next| sum.plus(&next)).and_then(|total| total.cpu_milli);
             let queues: Vec<_> = fleet.queues.keys().cloned().collect();
             run(&fleet, parameters.jobs(&queues, total), settings, progress)?
         }
@@ -102,12 +104,14 @@ fn fleet(file: &Path) -> Result<Fleet, Error> {
     let name = name_of(file);
     let mut text = String::new();
     open(file)?.read_to_string(&mut text).map_err(|source| Error::File { file: name.clone(), source })?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-        .map_err(|error| Error::Fleet { file: name.clone(), document: 1, why: error.to_string() })?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| Error::Fleet {
+        file: name.clone(),
+        document: 1,
+        why: error.to_string(),
+    })?;
     let mut fleet = Fleet::default();
     for (n, document) in documents.into_iter().filter(|document| !document.is_null()).enumerate() {
-        add(&mut fleet, document)
-            .map_err(|why| Error::Fleet { file: name.clone(), document: n + 1, why })?;
+        add(&mut fleet, document).map_err(|why| Error::Fleet { file: name.clone(), document: n + 1, why })?;
     }
     Ok(fleet)
 }
@@ -136,7 +140,9 @@ fn add(fleet: &mut Fleet, document: Value) -> Result<(), String> {
             fleet.namespaces.insert(Namespace::new(object.name_any()), convert::namespace_labels(&object));
         }
         "" => return Err("has no kind; MemberCluster, SparkQueue and Namespace are read".to_owned()),
-        other => return Err(format!("kind {other:?} is not read; MemberCluster, SparkQueue and Namespace are")),
+        other => {
+            return Err(format!("kind {other:?} is not read; MemberCluster, SparkQueue and Namespace are"));
+        }
     }
     Ok(())
 }

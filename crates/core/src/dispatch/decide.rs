@@ -332,9 +332,11 @@ impl Dispatcher {
     pub(super) fn who_may_fit(&self, queue: Slot, members: &[Slot], now: Timestamp) -> Vec<Arc<Class>> {
         let line = &self.lines[index(queue)];
         let Some(facts) = &line.facts else { return Vec::new() };
-        let routed = members.iter().filter_map(|slot| line.routed.iter().find(|routed| routed.member == *slot));
-        let routed: Vec<_> =
-            routed.filter_map(|routed| Some((routed, self.seats[index(routed.member)].facts.as_ref()?))).collect();
+        let routed =
+            members.iter().filter_map(|slot| line.routed.iter().find(|routed| routed.member == *slot));
+        let routed: Vec<_> = routed
+            .filter_map(|routed| Some((routed, self.seats[index(routed.member)].facts.as_ref()?)))
+            .collect();
         let may_fit = |class: &Arc<Class>| {
             routed.iter().any(|(routed, member)| {
                 member.capacity.has_room(self.ledger.on(routed.member), class.demand) && {
@@ -361,7 +363,13 @@ impl Dispatcher {
     }
 
     /// Which members are ruled out for good; as before for jobs like the last ones.
-    fn ruled(&mut self, queue: Slot, facts: &QueueFacts, class: &Arc<Class>, now: Timestamp) -> Arc<[Option<Exclusion>]> {
+    fn ruled(
+        &mut self,
+        queue: Slot,
+        facts: &QueueFacts,
+        class: &Arc<Class>,
+        now: Timestamp,
+    ) -> Arc<[Option<Exclusion>]> {
         let line = &self.lines[index(queue)];
         if let Some(ruled) = line.ruled.as_ref().filter(|ruled| ruled.like.is_ruled_like(class)) {
             return ruled.out.clone();
@@ -443,28 +451,26 @@ impl Dispatcher {
         let shadow = self.ledger.shadow(routed.member);
         let backing_off = !self.backoffs.is_empty()
             && self.backoffs.get(&(queue, routed.member)).is_some_and(|backoff| backoff.until > question.now);
-        Some(judge(
-            &Site {
-                cluster: &routed.cluster,
-                member,
-                signals: &seat.signals,
-                route,
-                paused: facts.paused,
-                remote_queue,
-                limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
-                unseen: &shadow,
-                backing_off,
-                held_by: asker.and_then(|asker| {
-                    let cluster_queue = match &route.signal {
-                        Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),
-                        Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
-                    };
-                    let namespace = member.namespace.target(&class.namespace);
-                    let remote_queue = remote_queue.as_ref().ok().and_then(Option::as_deref);
-                    self.held_from(routed.member, asker, &Takes { namespace, remote_queue, cluster_queue })
-                }),
-            },
-        ))
+        Some(judge(&Site {
+            cluster: &routed.cluster,
+            member,
+            signals: &seat.signals,
+            route,
+            paused: facts.paused,
+            remote_queue,
+            limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
+            unseen: &shadow,
+            backing_off,
+            held_by: asker.and_then(|asker| {
+                let cluster_queue = match &route.signal {
+                    Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),
+                    Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
+                };
+                let namespace = member.namespace.target(&class.namespace);
+                let remote_queue = remote_queue.as_ref().ok().and_then(Option::as_deref);
+                self.held_from(routed.member, asker, &Takes { namespace, remote_queue, cluster_queue })
+            }),
+        }))
     }
 
     /// The verdict on every member of the fleet for a job as it would be now, by name, for explanations. `None` without
@@ -474,11 +480,7 @@ impl Dispatcher {
         let line = &self.lines[index(queue)];
         let facts = line.facts.clone()?;
         let class = Class::of(&applicant.key.namespace, &applicant.request, &applicant.refused);
-        let rank = Rank {
-            priority: std::cmp::Reverse(applicant.request.priority),
-            created: applicant.created,
-            key: applicant.key.clone(),
-        };
+        let rank = Rank::new(applicant.request.priority, applicant.created, applicant.key.clone());
         let asker = self.asker(queue, &class, &rank, &applicant.uid);
         let question = question(&class, now);
         let verdict = |seat: &super::Seat| {

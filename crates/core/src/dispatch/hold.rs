@@ -75,9 +75,10 @@ impl Dispatcher {
             Scope::Queue => hold.queue == asker.queue,
             Scope::Namespace(namespace) => namespace == takes.namespace,
             Scope::ClusterQueue(name) => takes.cluster_queue == Some(&**name),
-            Scope::RemoteQueue(path) => takes.remote_queue.and_then(|taken| taken.strip_prefix(&**path)).is_some_and(
-                |below| below.is_empty() || below.starts_with('.'),
-            ),
+            Scope::RemoteQueue(path) => takes
+                .remote_queue
+                .and_then(|taken| taken.strip_prefix(&**path))
+                .is_some_and(|below| below.is_empty() || below.starts_with('.')),
         };
         if !concerns || hold.job == *asker.job {
             return None;
@@ -141,12 +142,14 @@ impl Dispatcher {
             && let Some((member, scope)) = self.nearest(queue, &facts, class, exclusions)
         {
             let (class, rank, until) = (class.clone(), rank.clone(), after(now, facts.backfill.hold_for));
-            self.seats[index(member)].hold = Some(Hold { job: job.clone(), queue, class, rank, until, scope });
+            self.seats[index(member)].hold =
+                Some(Hold { job: job.clone(), queue, class, rank, until, scope });
             self.held.push(member);
             (blocked.holds, blocked.since) = (Some(member), now);
         }
         let line = &mut self.lines[index(queue)];
-        let turn_over = if blocked.holds.is_some() { facts.backfill.hold_for } else { facts.backfill.pass_for };
+        let turn_over =
+            if blocked.holds.is_some() { facts.backfill.hold_for } else { facts.backfill.pass_for };
         let next = after(blocked.since, turn_over);
         if next > now {
             // Where no member could be held, its next chance comes with the next change.
@@ -160,7 +163,9 @@ impl Dispatcher {
     /// The class cannot be placed for another reason than room: nothing is held for it.
     pub(super) fn unblock(&mut self, queue: Slot, class: &Class) {
         let waiting = self.lines[index(queue)].waiting_mut(class);
-        if let Some(Blocked { job, holds: Some(member), .. }) = waiting.and_then(|waiting| waiting.blocked.take()) {
+        if let Some(Blocked { job, holds: Some(member), .. }) =
+            waiting.and_then(|waiting| waiting.blocked.take())
+        {
             self.let_go(member, &job);
         }
     }
@@ -214,7 +219,8 @@ impl Dispatcher {
     /// Ends the holds whose time is over.
     pub(super) fn end_holds(&mut self, now: Timestamp) {
         let over = |member: &Slot| self.seats[index(*member)].hold.as_ref().filter(|hold| hold.until <= now);
-        let over: Vec<_> = self.held.iter().filter_map(|member| Some((*member, over(member)?.job.clone()))).collect();
+        let over: Vec<_> =
+            self.held.iter().filter_map(|member| Some((*member, over(member)?.job.clone()))).collect();
         for (member, job) in over {
             self.let_go(member, &job);
         }
@@ -222,6 +228,10 @@ impl Dispatcher {
 
     /// When the first hold ends.
     pub(super) fn next_hold_end(&self) -> Option<Timestamp> {
-        self.held.iter().filter_map(|member| self.seats[index(*member)].hold.as_ref()).map(|hold| hold.until).min()
+        self.held
+            .iter()
+            .filter_map(|member| self.seats[index(*member)].hold.as_ref())
+            .map(|hold| hold.until)
+            .min()
     }
 }

@@ -6,12 +6,13 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
-    ops::Bound,
+    collections::{BTreeMap, HashSet},
+    ops::{Bound, Deref},
     sync::Arc,
     time::Duration,
 };
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::Choice;
@@ -30,12 +31,31 @@ use crate::{
 /// The shortest and the longest time that a route backs off after a full quota.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-/// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name.
+/// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name. Shared by all that
+/// know the job's place: a million jobs may wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Rank {
+pub(super) struct Rank(Arc<Standing>);
+
+/// What a rank is made of.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Standing {
     pub(super) priority: Reverse<i32>,
     pub(super) created: Timestamp,
     pub(super) key: JobKey,
+}
+
+impl Rank {
+    pub(super) fn new(priority: i32, created: Timestamp, key: JobKey) -> Self {
+        Self(Arc::new(Standing { priority: Reverse(priority), created, key }))
+    }
+}
+
+impl Deref for Rank {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        &self.0
+    }
 }
 
 /// Jobs that are ordered among themselves by rank alone: all of a `Fifo` queue, one namespace of a `FairShare` one.

@@ -94,7 +94,13 @@ fn what_rules_a_member_out_is_looked_at_again_after_every_change() {
     assert_eq!(cluster(&place(&mut d, "two")), "NoClusterMatches");
     open(&mut d, queue("etl", &[("a", 1)]));
     assert_eq!(placed(&mut d, now()).len(), 1);
-    d.enqueue(asking(applicant("elsewhere", "etl", 0), |r| r.constraints.names = vec![ClusterName::from("b")]));
+    d.enqueue(asking(applicant("elsewhere", "etl", 0), |r| {
+        r.constraints.names = vec![ClusterName::from("b")]
+    }));
     d.enqueue(applicant("three", "etl", 0));
-    assert_eq!(placed(&mut d, now()), [("three".to_owned(), "a".to_owned())], "jobs that differ are ruled by themselves");
+    assert_eq!(
+        placed(&mut d, now()),
+        [("three".to_owned(), "a".to_owned())],
+        "jobs that differ are ruled by themselves"
+    );
 }

@@ -44,8 +44,11 @@ struct Plan {
 fn plan() -> impl Strategy<Value = Plan> {
     let members = prop::collection::vec((0u64..6, 0u64..12), MEMBERS);
     let queue = (prop::collection::vec(0u32..5, MEMBERS), 1u64..12, 0u64..12);
-    (members, prop::collection::vec(queue, QUEUES), any::<bool>())
-        .prop_map(|(members, queues, fair)| Plan { members, queues, fair })
+    (members, prop::collection::vec(queue, QUEUES), any::<bool>()).prop_map(|(members, queues, fair)| Plan {
+        members,
+        queues,
+        fair,
+    })
 }
 
 fn name(member: usize) -> ClusterName {
@@ -537,7 +540,8 @@ proptest! {
 fn the_bound_of_constant_candidates_is_met_from_any_checkpoint() {
     let among = [("a", "1/2"), ("b", "-1/2")];
     let credits = among.map(|(name, credit)| (ClusterName::from(name), credit.parse::<Credit>().unwrap()));
-    let checkpoint = Checkpoint { seq: 7, credits: crate::credit::Credits::restore(credits), placed: BTreeMap::new() };
+    let checkpoint =
+        Checkpoint { seq: 7, credits: crate::credit::Credits::restore(credits), placed: BTreeMap::new() };
     let mut again = Dispatcher::default();
     again.set_namespace(Namespace::from("team-a"), Some(BTreeMap::new()));
     again.set_member(ClusterName::from("a"), member(None));
