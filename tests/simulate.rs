@@ -1,5 +1,7 @@
 //! `spark-router simulate` as people call it: the documented example, the JSON, and what it says of bad input.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure is a failure")]
+
 use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},

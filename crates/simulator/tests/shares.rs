@@ -1,5 +1,7 @@
 //! What the router must show: weights that hold after every single placement.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure is a failure")]
+
 use std::collections::BTreeMap;
 
 use spark_router_simulator::{

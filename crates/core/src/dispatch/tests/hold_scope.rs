@@ -61,7 +61,7 @@ fn a_hold_goes_over_to_the_job_that_goes_first_now_and_ends_with_it() {
 #[test]
 fn a_hold_ends_with_its_queue_and_with_its_namespaces_admission() {
     for end in [(|d: &mut Dispatcher| d.remove_queue(&QueueName::from("etl"))) as fn(&mut Dispatcher), |d| {
-        d.set_namespace(Namespace::from("team-a"), None)
+        d.set_namespace(Namespace::from("team-a"), None);
     }] {
         let mut d = full(patient("etl"));
         open(&mut d, patient("other"));

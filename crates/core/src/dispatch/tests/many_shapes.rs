@@ -95,7 +95,7 @@ fn what_rules_a_member_out_is_looked_at_again_after_every_change() {
     open(&mut d, queue("etl", &[("a", 1)]));
     assert_eq!(placed(&mut d, now()).len(), 1);
     d.enqueue(asking(applicant("elsewhere", "etl", 0), |r| {
-        r.constraints.names = vec![ClusterName::from("b")]
+        r.constraints.names = vec![ClusterName::from("b")];
     }));
     d.enqueue(applicant("three", "etl", 0));
     assert_eq!(

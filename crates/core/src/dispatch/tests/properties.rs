@@ -99,7 +99,7 @@ impl World {
         let (cordoned, answers) = self.state[member];
         let (jobs, cores) = self.plan.members[member];
         let capacity = Capacity { jobs: Some(jobs), cpu_milli: Some(cores * 1000), ..Capacity::default() };
-        let mut facts = MemberFacts { capacity, cordoned, ..MemberFacts::ready(MemberIdentity::from("id")) };
+        let mut facts = MemberFacts { cordoned, capacity, ..MemberFacts::ready(MemberIdentity::from("id")) };
         if !answers {
             facts.link = LinkState::Suspect { since: now() };
         }
