@@ -1,6 +1,6 @@
 //! `spark-router simulate` as people call it: the documented example, the JSON, and what it says of bad input.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure is a failure")]
 
 use std::{
     path::PathBuf,

@@ -165,8 +165,7 @@ impl Credits {
     /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
     fn find(&self, from: &mut usize, cluster: &ClusterName) -> bool {
         while let Some((name, _)) = self.owed.get(*from) {
-            // The same text in the same place is the rule.
-            match if name.is_same(cluster) { Ordering::Equal } else { name.cmp(cluster) } {
+            match name.cmp(cluster) {
                 Ordering::Less => *from += 1,
                 Ordering::Equal => return true,
                 Ordering::Greater => return false,

@@ -25,12 +25,12 @@ mod pass;
 mod view;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     ops::Bound,
     sync::Arc,
 };
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 pub use crate::place::Verdict;
@@ -337,7 +337,7 @@ impl Dispatcher {
             self.withdraw(&uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
         }
         let queue = self.line(&request.queue);
-        let rank = Rank { priority: Reverse(request.priority), created, key };
+        let rank = Rank::new(request.priority, created, key);
         if let Some(position) = self.positions.get(&uid)
             && position.queue == queue
             && position.rank == rank
@@ -463,6 +463,7 @@ impl Dispatcher {
             }
             (None, Err(_)) => {}
         }
+        line.ruled = None;
         line.tiers = line.routed.iter().map(|routed| routed.tier).collect();
         line.tiers.sort_unstable();
         line.tiers.dedup();
@@ -516,7 +517,7 @@ impl Dispatcher {
         // Those above the highest priority come first, and stay where they are.
         let from = highest_priority.map_or(Bound::Unbounded, |highest| {
             let key = JobKey { namespace: Namespace::from(""), name: String::new() };
-            Bound::Included(Rank { priority: Reverse(highest), created: Timestamp::MIN, key })
+            Bound::Included(Rank::new(highest, Timestamp::MIN, key))
         });
         let may = line.turned_away.range((from, Bound::Unbounded));
         let called = may.take(room).map(|(rank, uid)| (uid.clone(), rank.key.clone()));
@@ -536,9 +537,11 @@ impl Dispatcher {
         }
     }
 
+    /// Anything may have changed on a member.
     fn wake_routes_to(&mut self, member: Slot) {
         for line in &self.seats[index(member)].routed_from {
             let line = &mut self.lines[index(*line)];
+            line.ruled = None;
             line.dirty |= !line.is_idle();
         }
     }

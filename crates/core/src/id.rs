@@ -2,15 +2,45 @@
 //!
 //! Owns no state. Must never derive an identity from a name that somebody else may re-use: jobs are told apart by uid.
 
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Debug, Eq)]
         pub struct $name(Arc<str>);
+
+        // Names are shared more often than not: the same place in memory needs no look at the text.
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
 
         impl $name {
             /// Wraps the text as it is.
@@ -21,12 +51,6 @@ macro_rules! text_id {
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
-            }
-
-            /// Whether both are the same text in the same place of memory: true is quick, false says nothing.
-            #[allow(dead_code, reason = "not every kind of name is compared so often")]
-            pub(crate) fn is_same(&self, other: &Self) -> bool {
-                Arc::ptr_eq(&self.0, &other.0)
             }
         }
 

@@ -4,11 +4,9 @@
 //! when a placement is decided and goes when the job ends: never by a member's word that there is room. Beside the sums
 //! it keeps what a member's own signals cannot show yet: demand whose pods were not seen before a signal was read.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use crate::{

@@ -99,6 +99,11 @@ pub struct Site<'a> {
 /// The first reason that holds.
 pub fn judge(question: &Question<'_>, site: &Site<'_>) -> Result<u64, Exclusion> {
     rule_out(question, site)?;
+    judge_now(question, site)
+}
+
+/// The rest of [`judge`] for a job that nothing rules out for good.
+pub(crate) fn judge_now(question: &Question<'_>, site: &Site<'_>) -> Result<u64, Exclusion> {
     let is_short = site.limits.iter().any(|(_, capacity, used)| !capacity.has_room(*used, question.demand));
     let shortage = if is_short { shortage(question, site) } else { None };
     if let Some((whose, shortage)) = shortage.filter(|(_, shortage)| shortage.is_for_ever()) {
@@ -133,8 +138,8 @@ fn shortage(question: &Question<'_>, site: &Site<'_>) -> Option<(Whose, Shortage
     first
 }
 
-/// What only a change of the job, the queue or the member lifts.
-fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), Exclusion> {
+/// What only a change of the job, the queue or the member lifts. Room, links and time have no part in it.
+pub(crate) fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), Exclusion> {
     let Question { constraints: Constraints { names, labels, tolerations }, spark_version, .. } = question;
     let member = site.member;
     if !names.is_empty() && !names.contains(site.cluster) {
@@ -143,10 +148,10 @@ fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), Exclusion> {
     if !carries(&member.labels, labels) {
         return Err(Exclusion::SelectorMismatch);
     }
-    if let Some(Taint { key, value }) =
+    if let Some(taint) =
         member.taints.iter().find(|taint| !tolerations.iter().any(|toleration| toleration.covers(taint)))
     {
-        return Err(Exclusion::Taint { key: key.clone(), value: value.clone() });
+        return Err(Exclusion::Taint(Arc::new(taint.clone())));
     }
     if !runs(&member.spark_versions, spark_version) {
         let (wanted, offered) = (Arc::clone(spark_version), member.spark_versions.clone());

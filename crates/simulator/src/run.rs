@@ -6,7 +6,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -87,7 +87,7 @@ struct Simulation<'a> {
     start: Timestamp,
     now: Timestamp,
     /// Namespaces that the dispatcher knows.
-    namespaces: HashMap<Namespace, ()>,
+    namespaces: HashSet<Namespace>,
     waiting: HashMap<u64, Waiting>,
     live: HashMap<u64, Live>,
     events: BinaryHeap<Reverse<(Timestamp, u64, Stage)>>,
@@ -121,7 +121,7 @@ pub fn run(
         fleet,
         start,
         now: start,
-        namespaces: HashMap::new(),
+        namespaces: HashSet::new(),
         waiting: HashMap::new(),
         live: HashMap::new(),
         events: BinaryHeap::new(),
@@ -166,7 +166,7 @@ impl Simulation<'_> {
     fn arrive(&mut self, arrival: Arrival) {
         let number = self.arrived;
         self.arrived += 1;
-        if self.namespaces.insert(arrival.namespace.clone(), ()).is_none() {
+        if self.namespaces.insert(arrival.namespace.clone()) {
             let labels = self.fleet.labels_of(&arrival.namespace);
             self.dispatcher.set_namespace(arrival.namespace.clone(), Some(labels));
         }

@@ -30,7 +30,7 @@ impl Series {
             let end = self.width.saturating_mul(u32::try_from(step + 1).unwrap_or(u32::MAX)).min(to);
             // A step that was folded meanwhile may end earlier than the clock is.
             let end = if end > at { end } else { to };
-            let part = (end - at).as_secs_f64();
+            let part = end.saturating_sub(at).as_secs_f64();
             let (sum, weight) = &mut self.steps[step];
             *sum += value * part;
             *weight += part;

@@ -1,5 +1,7 @@
 //! What the router must show: weights that hold after every single placement.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure is a failure")]
+
 use std::collections::BTreeMap;
 
 use spark_router_simulator::{
@@ -67,4 +69,13 @@ fn everybody_is_placed_and_no_member_is_overrun_under_more_load_than_there_is_ro
         assert!((0.5..=1.0).contains(&used.unwrap()), "{member}: {used:?}");
     }
     assert!(outcome.summary.fairness > 0.9, "{}", outcome.summary.fairness);
+}
+
+/// `cargo test --release -p spark-router-simulator -- --ignored --nocapture`: takes a minute or two.
+#[test]
+#[ignore = "a minute in a release build, an hour in any other"]
+fn a_million_jobs_over_a_thousand_members() {
+    let outcome = simulate("members=1000,jobs=1000000,queues=50,seed=7");
+    eprintln!("{}", outcome.to_string().lines().take(5).collect::<Vec<_>>().join("\n"));
+    assert_eq!(outcome.summary.placed, 1_000_000);
 }

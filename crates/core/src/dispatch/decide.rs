@@ -11,7 +11,7 @@ use super::{
     Booking, Decision, Dispatcher, Verdict,
     hold::{Asker, Takes},
     index,
-    line::{Backoff, Class, Line, Rank, Routed},
+    line::{Backoff, Class, Line, Rank, Routed, Ruled},
 };
 use crate::{
     id::{ClusterName, JobUid, QueueName},
@@ -132,7 +132,8 @@ impl Dispatcher {
                 return Err(Miss::Queue(Box::new(waits)));
             }
         }
-        let mut verdicts = self.weigh_routed(queue, &facts, class, rank, job, now);
+        let ruled = self.ruled(queue, &facts, class, now);
+        let mut verdicts = self.weigh_routed(queue, &facts, class, rank, job, &ruled, now);
         let (tier, among, picked) = self.choose(queue, &facts, class, &mut verdicts, now)?;
         let Some(picked) = picked else {
             let miss = self.miss(queue, class, &verdicts.excluded);
@@ -362,6 +363,29 @@ impl Dispatcher {
         })
     }
 
+    /// Which members are ruled out for good; as before for jobs like the last ones.
+    fn ruled(
+        &mut self,
+        queue: Slot,
+        facts: &QueueFacts,
+        class: &Arc<Class>,
+        now: Timestamp,
+    ) -> Arc<[Option<Exclusion>]> {
+        let line = &self.lines[index(queue)];
+        if let Some(ruled) = line.ruled.as_ref().filter(|ruled| ruled.like.is_ruled_like(class)) {
+            return ruled.out.clone();
+        }
+        let question = question(class, now);
+        let rule = |routed: &Routed| {
+            let site = |site: &Site<'_>| place::rule_out(&question, site).err();
+            self.at_site(queue, facts, routed, class, &question, None, site).flatten()
+        };
+        let out: Arc<[_]> = line.routed.iter().map(rule).collect();
+        self.lines[index(queue)].ruled = Some(Ruled { like: class.clone(), out: out.clone() });
+        out
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what one decision is made of, used once")]
     fn weigh_routed(
         &self,
         queue: Slot,
@@ -369,6 +393,7 @@ impl Dispatcher {
         class: &Class,
         rank: &Rank,
         job: &JobUid,
+        ruled: &[Option<Exclusion>],
         now: Timestamp,
     ) -> Verdicts {
         let line = &self.lines[index(queue)];
@@ -376,7 +401,12 @@ impl Dispatcher {
         let asker = self.asker(queue, class, rank, job);
         let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
         for (n, routed) in line.routed.iter().enumerate() {
-            match self.judge(queue, facts, routed, class, &question, asker.as_ref()) {
+            if let Some(Some(exclusion)) = ruled.get(n) {
+                verdicts.excluded.push((n, exclusion.clone()));
+                continue;
+            }
+            let judge = |site: &Site<'_>| place::judge_now(&question, site);
+            match self.at_site(queue, facts, routed, class, &question, asker.as_ref(), judge) {
                 Some(Ok(free)) => verdicts.open.push((n, free)),
                 Some(Err(exclusion)) => verdicts.excluded.push((n, exclusion)),
                 None => {}
@@ -394,6 +424,21 @@ impl Dispatcher {
         question: &Question<'_>,
         asker: Option<&Asker<'_>>,
     ) -> Option<Result<u64, Exclusion>> {
+        self.at_site(queue, facts, routed, class, question, asker, |site| place::judge(question, site))
+    }
+
+    /// Puts together what is known of a member as a queue sees it. `None` where the member or the route is gone.
+    #[expect(clippy::too_many_arguments, reason = "what one verdict is made of")]
+    fn at_site<T>(
+        &self,
+        queue: Slot,
+        facts: &QueueFacts,
+        routed: &Routed,
+        class: &Class,
+        question: &Question<'_>,
+        asker: Option<&Asker<'_>>,
+        judge: impl FnOnce(&Site<'_>) -> T,
+    ) -> Option<T> {
         let seat = &self.seats[index(routed.member)];
         let member = seat.facts.as_ref()?;
         let route = facts.routes.get(routed.route)?;
@@ -407,29 +452,26 @@ impl Dispatcher {
         let shadow = self.ledger.shadow(routed.member);
         let backing_off = !self.backoffs.is_empty()
             && self.backoffs.get(&(queue, routed.member)).is_some_and(|backoff| backoff.until > question.now);
-        Some(place::judge(
-            question,
-            &Site {
-                cluster: &routed.cluster,
-                member,
-                signals: &seat.signals,
-                route,
-                paused: facts.paused,
-                remote_queue,
-                limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
-                unseen: &shadow,
-                backing_off,
-                held_by: asker.and_then(|asker| {
-                    let cluster_queue = match &route.signal {
-                        Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),
-                        Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
-                    };
-                    let namespace = member.namespace.target(&class.namespace);
-                    let remote_queue = remote_queue.as_ref().ok().and_then(Option::as_deref);
-                    self.held_from(routed.member, asker, &Takes { namespace, remote_queue, cluster_queue })
-                }),
-            },
-        ))
+        Some(judge(&Site {
+            cluster: &routed.cluster,
+            member,
+            signals: &seat.signals,
+            route,
+            paused: facts.paused,
+            remote_queue,
+            limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
+            unseen: &shadow,
+            backing_off,
+            held_by: asker.and_then(|asker| {
+                let cluster_queue = match &route.signal {
+                    Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),
+                    Some(RouteSignal::ResourceQuota | RouteSignal::YuniKorn) | None => None,
+                };
+                let namespace = member.namespace.target(&class.namespace);
+                let remote_queue = remote_queue.as_ref().ok().and_then(Option::as_deref);
+                self.held_from(routed.member, asker, &Takes { namespace, remote_queue, cluster_queue })
+            }),
+        }))
     }
 
     /// The verdict on every member of the fleet for a job as it would be now, by name, for explanations. `None` without
@@ -439,11 +481,7 @@ impl Dispatcher {
         let line = &self.lines[index(queue)];
         let facts = line.facts.clone()?;
         let class = Class::of(&applicant.key.namespace, &applicant.request, &applicant.refused);
-        let rank = Rank {
-            priority: std::cmp::Reverse(applicant.request.priority),
-            created: applicant.created,
-            key: applicant.key.clone(),
-        };
+        let rank = Rank::new(applicant.request.priority, applicant.created, applicant.key.clone());
         let asker = self.asker(queue, &class, &rank, &applicant.uid);
         let question = question(&class, now);
         let verdict = |seat: &super::Seat| {

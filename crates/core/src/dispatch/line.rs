@@ -6,12 +6,13 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
-    ops::Bound,
+    collections::{BTreeMap, HashSet},
+    ops::{Bound, Deref},
     sync::Arc,
     time::Duration,
 };
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::{Checkpoint, Choice};
@@ -21,7 +22,7 @@ use crate::{
     job::{Constraints, Refused, Request},
     ledger::Slot,
     pace::Bucket,
-    place::{Inexpressible, Order, QueueFacts, QueueLimits},
+    place::{Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
     resources::Resources,
     selector::Selector,
     waits::Waits,
@@ -34,12 +35,31 @@ pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Durati
 /// that can never be written does not grow the account for ever.
 const MOST_YOUNG: usize = 4096;
 
-/// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name.
+/// Order of jobs of one namespace, and of all jobs of a `Fifo` queue: priority, then age, then name. Shared by all that
+/// know the job's place: a million jobs may wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Rank {
+pub(super) struct Rank(Arc<Standing>);
+
+/// What a rank is made of.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Standing {
     pub(super) priority: Reverse<i32>,
     pub(super) created: Timestamp,
     pub(super) key: JobKey,
+}
+
+impl Rank {
+    pub(super) fn new(priority: i32, created: Timestamp, key: JobKey) -> Self {
+        Self(Arc::new(Standing { priority: Reverse(priority), created, key }))
+    }
+}
+
+impl Deref for Rank {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        &self.0
+    }
 }
 
 /// Jobs that are ordered among themselves by rank alone: all of a `Fifo` queue, one namespace of a `FairShare` one.
@@ -86,6 +106,8 @@ pub(super) struct Line {
     pub(super) resume: Option<Cursor>,
     /// Where the one after that begins again: whoever comes between there and `resume` was asked before the last change.
     pub(super) again: Option<Cursor>,
+    /// What rules out members for good for the jobs that were asked last.
+    pub(super) ruled: Option<Ruled>,
     /// The last choice made, for the next one that is the same.
     pub(super) last_choice: Option<Arc<Choice>>,
     /// A pass is due then although nothing happens.
@@ -111,6 +133,15 @@ pub(super) struct Routed {
     pub(super) tier: u32,
     /// The queue of its batch scheduler, for jobs that name none below it.
     pub(super) remote_queue: Result<Option<Arc<str>>, Inexpressible>,
+}
+
+/// Which members are ruled out for good, for jobs that are alike in all that this depends on. In a burst that is all of
+/// them, and nine in ten members of a large queue need no second look.
+#[derive(Clone, Debug)]
+pub(super) struct Ruled {
+    pub(super) like: Arc<Class>,
+    /// For each routed member, in their order.
+    pub(super) out: Arc<[Option<Exclusion>]>,
 }
 
 /// The first job of a class, which finds no room.
@@ -172,6 +203,16 @@ impl Class {
             parts: request.parts,
             refused: refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect(),
         }
+    }
+}
+
+impl Class {
+    /// Whether the same members are ruled out for both.
+    pub(super) fn is_ruled_like(&self, other: &Self) -> bool {
+        self.constraints == other.constraints
+            && self.spark_version == other.spark_version
+            && self.sub_queue == other.sub_queue
+            && self.refused == other.refused
     }
 }
 

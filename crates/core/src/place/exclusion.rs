@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::facts::Inexpressible;
+use super::facts::{Inexpressible, Taint};
 use crate::{
     id::{JobKey, Namespace},
     resources::{Cpu, Dimension, Memory, Shortage},
@@ -50,12 +50,7 @@ pub enum Exclusion {
     /// The job's selector does not match it.
     SelectorMismatch,
     /// It has a taint that the job does not tolerate.
-    Taint {
-        /// The taint's key.
-        key: String,
-        /// Its value.
-        value: String,
-    },
+    Taint(Arc<Taint>),
     /// It does not run this Spark version.
     SparkVersion {
         /// The job's.
@@ -136,7 +131,7 @@ impl Exclusion {
             Self::NoRoute => "NoRoute",
             Self::NotNamed => "NotNamed",
             Self::SelectorMismatch => "SelectorMismatch",
-            Self::Taint { .. } => "Taint",
+            Self::Taint(_) => "Taint",
             Self::SparkVersion { .. } => "SparkVersion",
             Self::Inexpressible(_) => "Inexpressible",
             Self::NoRoom { shortage, .. } if shortage.is_for_ever() => "NeverFits",
@@ -164,7 +159,7 @@ impl Exclusion {
             Self::NoRoute
             | Self::NotNamed
             | Self::SelectorMismatch
-            | Self::Taint { .. }
+            | Self::Taint(_)
             | Self::SparkVersion { .. }
             | Self::Inexpressible(_)
             | Self::RefusedThisJob { .. }
@@ -206,10 +201,12 @@ impl fmt::Display for Exclusion {
             Self::NoRoute => f.write_str("the queue has no route to it"),
             Self::NotNamed => f.write_str("not among the job's clusterNames"),
             Self::SelectorMismatch => f.write_str("the job's clusterSelector does not match its labels"),
-            Self::Taint { key, value } if value.is_empty() => {
-                write!(f, "the job does not tolerate its taint {key}")
-            }
-            Self::Taint { key, value } => write!(f, "the job does not tolerate its taint {key}={value}"),
+            Self::Taint(taint) => match &**taint {
+                Taint { key, value } if value.is_empty() => {
+                    write!(f, "the job does not tolerate its taint {key}")
+                }
+                Taint { key, value } => write!(f, "the job does not tolerate its taint {key}={value}"),
+            },
             Self::SparkVersion { wanted, offered } => {
                 write!(f, "runs Spark {}, not {wanted}", offered.join(", "))
             }

@@ -80,3 +80,27 @@ fn a_namespace_that_is_blocked_for_a_while_is_asked_again_when_it_is_not() {
     assert_eq!(d.next_wake(), Some(at(30)));
     assert_eq!(placed(&mut d, at(30)).len(), 1);
 }
+
+#[test]
+fn what_rules_a_member_out_is_looked_at_again_after_every_change() {
+    let mut d = dispatcher(&[("a", 1, None)]);
+    let tainted = vec![crate::place::Taint { key: "gpu".into(), value: String::new() }];
+    assert_eq!(cluster(&place(&mut d, "zero")), "a");
+    d.set_member(ClusterName::from("a"), MemberFacts { taints: tainted, ..member(None) });
+    assert_eq!(cluster(&place(&mut d, "one")), "NoClusterMatches");
+    d.set_member(ClusterName::from("a"), member(None));
+    assert_eq!(placed(&mut d, now()).len(), 1);
+    open(&mut d, queue("etl", &[("a", 0)]));
+    assert_eq!(cluster(&place(&mut d, "two")), "NoClusterMatches");
+    open(&mut d, queue("etl", &[("a", 1)]));
+    assert_eq!(placed(&mut d, now()).len(), 1);
+    d.enqueue(asking(applicant("elsewhere", "etl", 0), |r| {
+        r.constraints.names = vec![ClusterName::from("b")];
+    }));
+    d.enqueue(applicant("three", "etl", 0));
+    assert_eq!(
+        placed(&mut d, now()),
+        [("three".to_owned(), "a".to_owned())],
+        "jobs that differ are ruled by themselves"
+    );
+}
