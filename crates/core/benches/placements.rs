@@ -4,7 +4,7 @@
 //! read, committed, dispatched, submitted, seen, and the oldest job ends. Beside the candidates each queue routes to five
 //! members that take nothing, each for a reason of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a bench ends at what it did not expect")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a bench ends at what it did not expect")]
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc};
 
