@@ -3,7 +3,7 @@
 //! Owns no state. Pure, so that the hash in a placement and the object in the create cannot differ. Carries everything
 //! that the router needs later inside the create, because an object whose state is still empty must never be patched;
 //! and fills what the operator's webhook would fill, because members may run without it. What queue and member decide is
-//! decided by the tables of [`table`], and must hold without that webhook too.
+//! decided by the tables of `table`, and must hold without that webhook too.
 
 pub mod aliases;
 mod batch;
