@@ -35,7 +35,8 @@ fn crates_know_only_what_is_below_them() {
         ("spark-router-api", &[]),
         ("spark-router-member", &["api", "core"]),
         ("spark-router-controller", &["api", "core", "member"]),
-        ("spark-router", &["api", "controller", "core", "member"]),
+        ("spark-router-simulator", &["core"]),
+        ("spark-router", &["api", "controller", "core", "member", "simulator"]),
     ] {
         let known: Vec<_> = names(package)
             .into_iter()

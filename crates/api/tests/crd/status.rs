@@ -63,10 +63,10 @@ fn the_statuses_of_members_and_queues_are_kept_whole() {
             "serverVersion": "v1.36.3", "operatorVersion": "2.5.2", "activeJobs": 3,
             "ledger": { "jobs": 3, "pods": 9, "cpuMilli": 9000, "memoryBytes": 1 },
             "queues": [
-                { "name": "etl", "placed": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1 }, "signal": {
-                    "source": "YuniKorn", "freeCpuMilli": 500, "freeMemoryBytes": 2, "freePods": 3, "freeJobs": 4,
+                { "name": "etl", "placed": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1 }, "signals": [{
+                    "source": "YuniKorn", "name": "root.etl", "freeCpuMilli": 500, "freeMemoryBytes": 2, "freePods": 3, "freeJobs": 4,
                     "observedAt": "2026-01-01T00:00:00Z", "stale": true, "message": "503",
-                } },
+                }] },
                 { "name": "adhoc", "placed": { "jobs": 2, "pods": 6, "cpuMilli": 6000, "memoryBytes": 0 } },
             ],
             "abandoned": [{ "jobUid": "u", "attempt": 1, "namespace": "n", "remoteName": "r", "at": "2026-01-01T00:00:00Z" }],
