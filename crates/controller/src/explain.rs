@@ -6,21 +6,14 @@
 
 mod picture;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use spark_router_api::RoutedSparkJob;
-use spark_router_core::{
-    dispatch::{Answer, Applicant},
-    id::QueueName,
-    job::{Job, Request},
-    place::Verdict,
-};
+use spark_router_core::{dispatch::Answer, id::QueueName, place::Verdict};
 
 pub use picture::Picture;
 
-use crate::{convert, error::Error};
+use crate::{convert, dispatcher::applicant, error::Error};
 
 /// Why a job is where it is, or what it waits for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -160,16 +153,6 @@ fn rows(
             },
         })
         .collect()
-}
-
-fn applicant(job: &Job, request: &Request) -> Applicant {
-    Applicant {
-        uid: job.uid.clone(),
-        key: job.key.clone(),
-        created: job.created,
-        request: Arc::new(request.clone()),
-        refused: job.record.refusals.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use spark_router_core::{
     id::{ClusterName, JobUid, Namespace},
 };
 
-use super::applicant;
-use crate::convert;
+use crate::{convert, dispatcher::applicant};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
