@@ -27,11 +27,16 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) fn command() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
+    forget_us(&mut command);
+    command
+}
+
+/// Takes away what `cargo run` says of us.
+pub(crate) fn forget_us(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ABOUT_US.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name.as_ref());
         }
     }
-    command
 }

@@ -3,6 +3,8 @@
 //! Purpose: run every check, each with a title and its seconds, and sum up. Owns no state. It must never pass because
 //! something was left out: what is skipped is said, and a failed step fails the whole.
 
+mod files;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -10,8 +12,8 @@ use spark_router_testkit::chain;
 
 use crate::{cargo, crds, tools};
 
-/// Every test of a file has control planes of its own, and a set of them takes up to 2 GB: more than two at once would
-/// only be slower on a small machine. `RUST_TEST_THREADS` wins.
+/// Tests at once in one file. Those that start control planes take up to 2 GB each: more than two would only be slower
+/// on a small machine. `RUST_TEST_THREADS` wins.
 const THREADS: &str = "2";
 
 /// Arguments of `cargo xtask test`.
@@ -35,6 +37,8 @@ enum Work {
     Crds,
     /// `cargo xtask tools`.
     Tools,
+    /// The files that start control planes.
+    Files,
 }
 
 /// One check.
@@ -75,12 +79,7 @@ const STEPS: [Step; 8] = [
         slow: false,
     },
     Step { title: "control planes", work: Work::Tools, slow: true },
-    Step {
-        title: "tests on real control planes",
-        // One file after another, so that no more than THREADS sets of control planes run at once.
-        work: Work::Cargo(&["test", "--workspace", "--test", "*", "--locked", "--no-fail-fast"], &[]),
-        slow: true,
-    },
+    Step { title: "tests on real control planes", work: Work::Files, slow: true },
 ];
 
 /// Runs all steps, also after one has failed, and prints a table of them.
@@ -128,6 +127,7 @@ impl Work {
             }
             Self::Crds => Ok(crds::run(&crds::Arguments::checking())?),
             Self::Tools => Ok(tools::build()?),
+            Self::Files => Ok(files::run()?),
         }
     }
 }
