@@ -11,6 +11,7 @@ use crate::{
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     phase::Phase,
     place::Toleration,
+    policy::{FailureClass, Policy},
     resources::Resources,
 };
 
@@ -31,6 +32,8 @@ pub struct Job {
     pub abandoned: bool,
     /// What is asked for, or why it cannot be taken.
     pub request: Result<Request, Rejection>,
+    /// What its owner decided about its course.
+    pub policy: Policy,
     /// What is on record.
     pub record: Record,
 }
@@ -85,6 +88,16 @@ pub struct Record {
     pub placement: Option<Placement>,
     /// The highest attempt ever placed.
     pub attempt: Option<Attempt>,
+    /// Attempts that followed a failed one.
+    pub retries: u32,
+    /// Attempts before the present one of which something is left on a member, oldest first.
+    pub past: Vec<Past>,
+    /// Members that failed the attempts before for reasons of their own: the next one had better go elsewhere.
+    pub avoided: Vec<ClusterName>,
+    /// It is not placed before this.
+    pub not_before: Option<Timestamp>,
+    /// Since when it waits, where that is not its creation.
+    pub waiting_since: Option<Timestamp>,
     /// Members that judged this job and refused it.
     pub refusals: Vec<Refused>,
     /// What was mirrored last.
@@ -99,7 +112,37 @@ pub struct Record {
     pub outdated: bool,
 }
 
-/// The recorded decision to stop what runs of a job and to end it with that.
+/// An attempt before the present one, of which something is left on its member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Its member.
+    pub cluster: ClusterName,
+    /// Who that was.
+    pub identity: MemberIdentity,
+    /// Its namespace there.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: RemoteName,
+    /// Its uid there, where it was known.
+    pub uid: Option<RemoteUid>,
+    /// When the job went on without it.
+    pub at: Timestamp,
+    /// What is left.
+    pub left: Left,
+}
+
+/// What is left of a past attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its finished application.
+    Ended,
+    /// It may still run, or be created late: it was left behind knowingly.
+    MayRun,
+}
+
+/// The recorded decision to stop what runs of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopping {
     /// Why.
@@ -115,23 +158,58 @@ pub struct Stopping {
 pub enum StopCause {
     /// It ran longer than its queue allows.
     RanTooLong,
+    /// It ran longer than its own deadline allows.
+    RunDeadline,
+    /// Its driver did not run in time.
+    StartDeadline,
+    /// Its owner asked for it.
+    Cancelled,
+    /// Its member was lost, and what is there did not get to run: it moves.
+    MemberLost,
+    /// Its member is drained, and it had not started: it moves.
+    Drained,
     /// A cause that this build does not know. The decision stands.
     Other,
 }
 
 impl StopCause {
+    const ALL: [Self; 7] = [
+        Self::RanTooLong,
+        Self::RunDeadline,
+        Self::StartDeadline,
+        Self::Cancelled,
+        Self::MemberLost,
+        Self::Drained,
+        Self::Other,
+    ];
+
     /// The one word for condition, event and metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RanTooLong => "RanTooLong",
+            Self::RunDeadline => "RunDeadlineExceeded",
+            Self::StartDeadline => "StartDeadlineExceeded",
+            Self::Cancelled => "Cancelled",
+            Self::MemberLost => "MemberLost",
+            Self::Drained => "MemberDrained",
             Self::Other => "Stopped",
         }
+    }
+
+    /// What the attempt's end counts as; `None` where the job ends with it, or moves.
+    pub fn class(self) -> Option<FailureClass> {
+        (self == Self::StartDeadline).then_some(FailureClass::Unschedulable)
+    }
+
+    /// Whether the job goes back to its queue when the attempt is proven to run nowhere.
+    pub fn is_move(self) -> bool {
+        matches!(self, Self::MemberLost | Self::Drained)
     }
 }
 
 impl From<&str> for StopCause {
     fn from(word: &str) -> Self {
-        if word == Self::RanTooLong.as_str() { Self::RanTooLong } else { Self::Other }
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word).unwrap_or(Self::Other)
     }
 }
 

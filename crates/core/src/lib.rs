@@ -15,7 +15,7 @@
 //! | [`credit`], [`place`] | which member takes a job, and why not the others |
 //! | [`signal`] | what a member's own quota or scheduler says there is room for |
 //! | [`dispatch`], [`pace`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
-//! | [`job`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
+//! | [`job`], [`policy`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
 pub mod application;
 pub mod credit;
@@ -29,6 +29,7 @@ pub mod observe;
 pub mod pace;
 pub mod phase;
 pub mod place;
+pub mod policy;
 pub mod refusal;
 pub mod resources;
 pub mod selector;

@@ -4,7 +4,10 @@
 
 use jiff::Timestamp;
 
-use crate::id::{Attempt, HubId, JobKey, JobUid, RemoteName, RemoteUid};
+use crate::{
+    id::{Attempt, HubId, JobKey, JobUid, RemoteName, RemoteUid},
+    policy::FailureClass,
+};
 
 /// What is known of a remote application by its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +169,17 @@ impl FailureSign {
     /// Whether the state proves that nothing of this attempt runs any more.
     pub fn proves_end(self) -> bool {
         !matches!(self, Self::DriverExists)
+    }
+
+    /// The failure as a job's owner tells it apart. `None` where it is no failure of the attempt.
+    pub fn class(self) -> Option<FailureClass> {
+        match self {
+            Self::Application | Self::Other => Some(FailureClass::ApplicationFailed),
+            Self::Submission => Some(FailureClass::SubmissionFailed),
+            Self::Quota => Some(FailureClass::Unschedulable),
+            Self::DriverLost => Some(FailureClass::DriverLost),
+            Self::DriverExists => None,
+        }
     }
 
     /// The reason shown on the job.

@@ -9,26 +9,35 @@
 //! |---|---|
 //! | here | what is looked at, what may be named, the guards in their order |
 //! | `step/placed.rs` | a placed job that lives: create, mirror, end |
+//! | `step/stop.rs` | what is stopped on a decision: latched, fenced, and what then |
+//! | `step/requeue.rs` | an attempt that is followed by another: retries and moves |
+//! | `step/past.rs` | what is left of attempts before the present one |
 //! | `step/ending.rs` | a finished or a deleted job: release, retire, fence |
-//! | `step/lifetime.rs` | how long a job may run, and how long its record stays |
+//! | `step/lifetime.rs` | how long a job may wait and run, and how long its record stays |
 //! | `step/outcome.rs` | how jobs end, in words |
 
 mod ending;
 mod lifetime;
 mod outcome;
+mod past;
 mod placed;
+mod requeue;
+mod stop;
 
 use std::time::Duration;
 
+pub use lifetime::look_again;
 pub use outcome::{name_taken, refused_by_all};
+pub use past::{PastStep, PastView};
 pub use placed::after_refusal;
+pub use requeue::Requeue;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     application::Application,
     health::LinkState,
-    id::RemoteUid,
+    id::{Attempt, RemoteUid},
     job::{Job, Placement, Rejection, Stopping},
     observe::{Observation, Remote},
     phase::Phase,
@@ -122,6 +131,8 @@ pub struct MemberView {
     pub usable: bool,
     /// Its `MemberCluster` says that whatever is placed there is given up.
     pub forgotten: bool,
+    /// Its `MemberCluster` says that what has not started there goes elsewhere.
+    pub drained: bool,
 }
 
 impl MemberView {
@@ -147,6 +158,8 @@ pub struct Snapshot<'a> {
     pub driver: &'a DriverSeen,
     /// The attempt is proven to run nowhere.
     pub fenced: bool,
+    /// Attempts before it of which something is left, as their members show them.
+    pub past: &'a [PastView],
     /// Since when this process leads.
     pub leading_since: Timestamp,
     /// When the record was last written for executor counts.
@@ -155,6 +168,8 @@ pub struct Snapshot<'a> {
     pub retention: Duration,
     /// Most members are Suspect at once: nothing is taken back for it.
     pub fleet_in_doubt: bool,
+    /// Most members were lost at once: no job moves before this for a member that is lost.
+    pub frozen_until: Option<Timestamp>,
     /// How long a job of its queue may run.
     pub longest_run: Option<Duration>,
     /// How long after its end the job is deleted.
@@ -196,6 +211,12 @@ pub enum Step {
     Retire(RemoteUid),
     /// Write the decision to stop the job; only then anything is stopped.
     Latch(Box<Stopping>),
+    /// Write that the attempt is over and the job waits for another one.
+    Requeue(Box<Requeue>),
+    /// Write that the job is held back, and take it out of its queue.
+    Suspend,
+    /// See to what is left of an attempt before the present one.
+    Past(Attempt, PastStep),
     /// Drive the attempt towards its fence.
     Stop {
         /// When a create that was sent can no longer take effect.
@@ -286,14 +307,21 @@ pub enum DeletionWaits {
 /// Decides. Where there is nothing to do now, the next deadline says when there will be.
 pub fn step(s: Snapshot<'_>) -> Step {
     match decide(s) {
-        Step::Rest { until } => Step::Rest { until: lifetime::wake(s, until) },
+        Step::Rest { until } => match past::next(s) {
+            Step::Rest { until: past } => {
+                Step::Rest { until: lifetime::wake(s, [until, past].into_iter().flatten().min()) }
+            }
+            step => step,
+        },
+        // The job stays until its past attempts are seen to.
+        Step::LetGo => past::before_letting_go(s).unwrap_or(Step::LetGo),
         step => step,
     }
 }
 
 /// The guards are in order: the first that holds names the step.
 fn decide(s: Snapshot<'_>) -> Step {
-    let Job { record, deleting, held, request, .. } = s.job;
+    let Job { record, deleting, held, request, policy, .. } = s.job;
     // 1. An end is an end, whatever happens to the object now.
     if record.finished.is_some() {
         return ending::after_the_end(s);
@@ -303,36 +331,60 @@ fn decide(s: Snapshot<'_>) -> Step {
         return ending::deletion(s);
     }
     let Some(placement) = &record.placement else {
+        // 3. Nothing runs that would have to be stopped.
+        if policy.cancel {
+            return outcome::cancelled(record);
+        }
         return match request {
-            // 3. Its owner can mend it in place.
+            // 4. Its owner can mend it in place.
             Err(rejection) => Step::Reject(rejection.clone()),
-            // 4. Nothing is placed that a deletion could not find again.
+            // 5. Nothing is placed that a deletion could not find again.
             Ok(_) if !*held => Step::Hold,
-            // 5. Wants a member.
+            // 6. Held back.
+            Ok(_) if policy.suspend => Step::Suspend,
+            // 7. Waited for too long.
+            Ok(_) if lifetime::waited_too_long(s) => outcome::never_placed(s),
+            // 8. The next attempt is not due.
+            Ok(_) if record.not_before.is_some_and(|at| s.now < at) => {
+                Step::Rest { until: record.not_before }
+            }
+            // 9. Wants a member.
             Ok(_) => Step::Enqueue,
         };
     };
-    // 6. Somebody took our finalizer away: without it a deletion would not wait for what runs.
+    // 10. Somebody took our finalizer away: without it a deletion would not wait for what runs.
     if !*held {
         return Step::Hold;
     }
-    // 7. To be stopped: goes to the fence, unless it came to an end before.
+    // 11. To be stopped: goes to the fence, unless it came to an end before.
     if let Some(stopping) = &record.stopping {
-        return lifetime::stop(s, placement, stopping);
+        return stop::carry_out(s, placement, stopping);
+    }
+    // 12. There, and over.
+    if let Remote::Present(seen) = s.remote
+        && seen.run.proves_end()
+    {
+        return placed::present(s, placement, seen);
+    }
+    // 13. Its member was given up with everything on it.
+    if s.member.is_some_and(|m| m.forgotten) {
+        return outcome::abandoned(record, placement);
+    }
+    // 14. To be stopped from now on: cancelled, or for too long on its way, whatever can be seen of it now.
+    if let Some(stopping) = stop::due(s, placement) {
+        return Step::Latch(Box::new(stopping));
+    }
+    // 15. Its member is lost, drained or back: it may have to move.
+    if let Some(step) = requeue::moved(s, placement) {
+        return step;
     }
     match s.remote {
-        // 8. There, and over.
-        Remote::Present(seen) if seen.run.proves_end() => placed::present(s, placement, seen),
-        // 9. Its member was given up with everything on it.
-        _ if s.member.is_some_and(|m| m.forgotten) => outcome::abandoned(record, placement),
-        // 10. Runs for too long, whatever can be seen of it now.
-        _ if lifetime::is_overdue(s) => lifetime::latch(s, placement),
-        // 11. Nothing may be concluded.
+        // 16. Nothing may be concluded.
         Remote::Unknown => placed::blind(s, placement),
         Remote::Unsettled { until } => Step::Rest { until: Some(*until) },
-        // 12. A hint that it is not there.
+        // 17. A hint that it is not there.
         Remote::Absent => placed::absent(s, placement),
-        // 13. There.
+        // 18. There.
         Remote::Present(seen) => placed::present(s, placement, seen),
     }
 }
@@ -363,3 +415,7 @@ mod tests;
 #[cfg(test)]
 #[path = "step/lifetime_tests.rs"]
 mod lifetime_tests;
+
+#[cfg(test)]
+#[path = "step/course_tests.rs"]
+mod course_tests;

@@ -4,6 +4,7 @@ use crate::{
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName},
     job::{Constraints, Finished, Record, Refused, Request},
     observe::{ExecutorCounts, FailureSign, Ownership, RunState},
+    policy::Policy,
     refusal::RefusalClass,
     resources::Resources,
 };
@@ -66,6 +67,8 @@ pub(super) struct World {
     pub(super) confirmed: Confirmed,
     pub(super) driver: DriverSeen,
     pub(super) fenced: bool,
+    pub(super) past: Vec<PastView>,
+    pub(super) frozen_until: Option<Timestamp>,
     pub(super) mirrored_at: Option<Timestamp>,
     pub(super) fleet_in_doubt: bool,
     pub(super) longest_run: Option<Duration>,
@@ -96,6 +99,7 @@ impl World {
                 held: true,
                 abandoned: false,
                 request: Ok(request),
+                policy: Policy::default(),
                 record: Record::default(),
             },
             remote: Remote::Unknown,
@@ -104,6 +108,8 @@ impl World {
             confirmed: Confirmed::Nothing,
             driver: DriverSeen::Nothing,
             fenced: false,
+            past: Vec::new(),
+            frozen_until: None,
             mirrored_at: None,
             fleet_in_doubt: false,
             longest_run: None,
@@ -119,7 +125,8 @@ impl World {
         world.job.record.placement = Some(placement());
         world.job.record.phase = Some(Phase::Dispatched);
         world.remote = Remote::Absent;
-        world.member = Some(MemberView { link: LinkState::Ready, usable: true, forgotten: false });
+        world.member =
+            Some(MemberView { link: LinkState::Ready, usable: true, forgotten: false, drained: false });
         world.sends.placed_here = true;
         world
     }
@@ -168,6 +175,8 @@ impl World {
             confirmed: &self.confirmed,
             driver: &self.driver,
             fenced: self.fenced,
+            past: &self.past,
+            frozen_until: self.frozen_until,
             leading_since: at(-1000),
             mirrored_at: self.mirrored_at,
             retention: Duration::from_mins(10),

@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 
-use super::{Outcome, Step};
+use super::{Outcome, Snapshot, Step, lifetime::spell};
 use crate::{
     application::Application,
     id::RemoteUid,
-    job::{Job, Placement, Record, Refused, Stopping},
+    job::{Job, Placement, Record, Refused, StopCause, Stopping},
     observe::Observation,
     phase::Phase,
 };
@@ -76,11 +76,29 @@ pub(super) fn vanished(job: &Job, uid: &RemoteUid) -> Step {
     }))
 }
 
-/// The end of a job that was stopped on the router's own decision, and is proven to run nowhere.
+/// The end of a job that is cancelled while it has no place.
+pub(super) fn cancelled(record: &Record) -> Step {
+    let ran = if record.attempt.is_some() { "between two attempts" } else { "before it was placed" };
+    unplaced(Phase::Cancelled, StopCause::Cancelled.as_str(), format!("cancelled {ran} (spec.cancel)"))
+}
+
+/// The end of a job that has waited for a place for as long as it may.
+pub(super) fn never_placed(s: Snapshot<'_>) -> Step {
+    let limit = s.job.policy.deadlines.queued.map(spell).unwrap_or_default();
+    let message = format!("it waited for a place for {limit} (spec.deadlines.queued)");
+    unplaced(Phase::Failed, "QueuedDeadlineExceeded", message)
+}
+
+fn unplaced(phase: Phase, reason: &'static str, message: String) -> Step {
+    Step::Finish(Box::new(Outcome { phase, reason, message, uid: None, application: None, read_log: false }))
+}
+
+/// The end of a job that was stopped on a decision, and is proven to run nowhere.
 pub(super) fn stopped(record: &Record, placement: &Placement, stopping: &Stopping, now: Timestamp) -> Step {
     let application = record.application.clone();
+    let phase = if stopping.cause == StopCause::Cancelled { Phase::Cancelled } else { Phase::Failed };
     Step::Finish(Box::new(Outcome {
-        phase: Phase::Failed,
+        phase,
         reason: stopping.cause.as_str(),
         message: format!("stopped on {}: {}", placement.cluster, stopping.message),
         uid: placement.uid.clone(),

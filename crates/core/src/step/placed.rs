@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later, outcome,
+    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later, outcome, requeue,
     settled_at,
 };
 use crate::{
@@ -70,7 +70,7 @@ fn trouble(s: Snapshot<'_>) -> Option<Trouble> {
 }
 
 /// The member stopped taking work, and no create of this placement was ever written: the job may go elsewhere.
-fn may_withdraw_unsent(s: Snapshot<'_>, placement: &Placement) -> bool {
+pub(super) fn may_withdraw_unsent(s: Snapshot<'_>, placement: &Placement) -> bool {
     let never_sent = s.sends.placed_here && s.sends.last.is_none() && placement.uid.is_none();
     never_sent && !s.fleet_in_doubt && s.member.is_none_or(|member| !member.takes_creates())
 }
@@ -185,6 +185,12 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
             read_log,
         }))
     };
+    let failure = |sign: FailureSign, message: String| {
+        let again = sign.class().and_then(|class| {
+            requeue::again(s, placement, seen, &application, (class, sign.reason(), &message))
+        });
+        again.unwrap_or_else(|| end(Phase::Failed, sign.reason(), message, sign == FailureSign::Application))
+    };
     let said = seen.error.as_deref().unwrap_or("the operator gives no cause");
     match &seen.run {
         RunState::Succeeded => end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false),
@@ -197,13 +203,11 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 false,
             ),
             DriverSeen::Failed(how) => {
-                end(Phase::Failed, "JobFailed", format!("the driver failed on {member}: {how}"), true)
+                failure(FailureSign::Application, format!("the driver failed on {member}: {how}"))
             }
-            DriverSeen::Gone => end(
-                Phase::Failed,
-                "DriverLost",
+            DriverSeen::Gone => failure(
+                FailureSign::DriverLost,
                 format!("no driver is left on {member}; its operator says: {said}"),
-                false,
             ),
             DriverSeen::Alive => {
                 let mirror = Mirror {
@@ -219,12 +223,7 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
             }
             DriverSeen::Nothing => Step::Examine,
         },
-        RunState::Failed(sign) => end(
-            Phase::Failed,
-            sign.reason(),
-            format!("failed on {member}: {said}"),
-            *sign == FailureSign::Application,
-        ),
+        RunState::Failed(sign) => failure(*sign, format!("failed on {member}: {said}")),
         RunState::Accepted
         | RunState::Submitted
         | RunState::Running

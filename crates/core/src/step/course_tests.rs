@@ -1,0 +1,498 @@
+//! The course of a job by its owner's word: cancel, suspend, deadlines, retries, moves, and what is left of past attempts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    Cause, DriverSeen, MemberView, PastStep, PastView, Requeue, Sends, Step, Trouble,
+    tests::{REST, World, at, observation, outcome},
+};
+use crate::{
+    health::LinkState,
+    id::{Attempt, ClusterName, MemberIdentity, Namespace, RemoteName, RemoteUid},
+    job::{Left, Past, StopCause, Stopping},
+    observe::{FailureSign, Observation, Remote, RunState},
+    phase::Phase,
+    policy::{FailureClass, OnMemberLost, Retry},
+};
+
+const LOST: LinkState = LinkState::Lost { since: at_const() };
+
+const fn at_const() -> Timestamp {
+    Timestamp::constant(1_000_060, 0)
+}
+
+fn requeued(step: Step) -> Requeue {
+    match step {
+        Step::Requeue(requeue) => *requeue,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn latched(step: Step) -> (StopCause, String) {
+    match step {
+        Step::Latch(stopping) => (stopping.cause, stopping.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stopping(cause: StopCause) -> impl FnOnce(&mut World) {
+    move |w| w.job.record.stopping = Some(Stopping { cause, message: "why".into(), at: at(90) })
+}
+
+mod cancel {
+    use super::*;
+
+    fn cancelled(world: World) -> World {
+        world.with(|w| w.job.policy.cancel = true)
+    }
+
+    #[test]
+    fn a_job_without_a_place_ends_at_once() {
+        let expected = (Phase::Cancelled, "Cancelled");
+        assert_eq!(outcome(cancelled(World::waiting()).step()), expected);
+        let bad = World::waiting().with(|w| {
+            w.job.request = Err(super::super::Rejection { reason: "InvalidTemplate", message: String::new() });
+        });
+        assert_eq!(outcome(cancelled(bad).step()), expected, "also one that cannot be taken");
+    }
+
+    #[test]
+    fn a_placed_one_is_latched_fenced_and_ends() {
+        let world = cancelled(World::running(RunState::Running));
+        assert_eq!(latched(world.step()).0, StopCause::Cancelled);
+        let world = world.with(stopping(StopCause::Cancelled));
+        assert_eq!(world.step(), Step::Stop { settled_at: Timestamp::MIN });
+        let fenced = world.with(|w| w.fenced = true);
+        assert_eq!(outcome(fenced.step()), (Phase::Cancelled, "Cancelled"));
+        let reverted = fenced.with(|w| w.job.policy.cancel = false);
+        assert_eq!(outcome(reverted.step()), (Phase::Cancelled, "Cancelled"), "nothing takes it back");
+    }
+
+    #[test]
+    fn an_end_that_came_first_is_what_it_was_and_a_failure_is_not_tried_again() {
+        let world = cancelled(World::running(RunState::Running));
+        let succeeded = world.with(|w| w.seen().run = RunState::Succeeded);
+        assert_eq!(outcome(succeeded.step()), (Phase::Succeeded, "JobSucceeded"));
+        let failed = succeeded.with(|w| {
+            w.job.policy.retry.max_attempts = 3;
+            w.seen().run = RunState::Failed(FailureSign::Application);
+        });
+        assert_eq!(outcome(failed.step()), (Phase::Failed, "JobFailed"));
+    }
+
+    #[test]
+    fn one_on_a_silent_member_is_latched_too() {
+        let world = cancelled(World::running(RunState::Running)).with(|w| w.link(LOST));
+        assert_eq!(latched(world.step()).0, StopCause::Cancelled);
+    }
+}
+
+mod suspend {
+    use super::*;
+
+    #[test]
+    fn it_holds_a_job_that_waits_and_nothing_else() {
+        let suspended = |world: World| world.with(|w| w.job.policy.suspend = true);
+        assert_eq!(suspended(World::waiting()).step(), Step::Suspend);
+        assert_eq!(suspended(World::waiting()).with(|w| w.job.held = false).step(), Step::Hold);
+        assert_eq!(suspended(World::running(RunState::Running)).step(), REST);
+        assert_eq!(suspended(World::placed()).step(), Step::Submit);
+    }
+
+    #[test]
+    fn time_spent_held_back_is_no_waiting() {
+        let mut world = World::waiting().with(|w| {
+            w.job.policy.deadlines.queued = Some(Duration::from_secs(50));
+            w.job.policy.suspend = true;
+        });
+        assert_eq!(world.step(), Step::Suspend);
+        world.job.policy.suspend = false;
+        world.job.record.waiting_since = Some(at(90));
+        assert_eq!(world.step(), Step::Enqueue);
+        world.now = at(140);
+        assert_eq!(outcome(world.step()), (Phase::Failed, "QueuedDeadlineExceeded"));
+    }
+}
+
+mod deadlines {
+    use super::*;
+
+    #[test]
+    fn a_job_waits_no_longer_than_it_may() {
+        let mut world = World::waiting();
+        world.job.policy.deadlines.queued = Some(Duration::from_secs(101));
+        assert_eq!(world.step(), Step::Enqueue);
+        assert_eq!(super::super::look_again(world.snapshot(&Default::default())), Some(at(101)));
+        world.now = at(101);
+        assert_eq!(outcome(world.step()), (Phase::Failed, "QueuedDeadlineExceeded"));
+        world.hold_fire_until = Some(at(130));
+        assert_eq!(world.step(), Step::Enqueue, "the clock may have jumped");
+    }
+
+    #[test]
+    fn a_driver_that_does_not_run_in_time_is_stopped() {
+        let starts = |world: World| world.with(|w| w.job.policy.deadlines.start = Some(Duration::from_mins(1)));
+        let world = starts(World::running(RunState::Submitted)).with(|w| w.now = at(59));
+        assert_eq!(world.step(), Step::Rest { until: Some(at(60)) });
+        let world = world.with(|w| w.now = at(60));
+        let (cause, message) = latched(world.step());
+        assert_eq!(cause, StopCause::StartDeadline);
+        assert!(message.contains("within 1m of its placement") && message.contains("spec.deadlines.start"), "{message}");
+        let fenced = world.with(stopping(StopCause::StartDeadline)).with(|w| w.fenced = true);
+        assert_eq!(outcome(fenced.step()), (Phase::Failed, "StartDeadlineExceeded"));
+        let again = fenced.with(|w| w.job.policy.retry.max_attempts = 2);
+        let requeue = requeued(again.step());
+        assert_eq!((requeue.outcome, requeue.left, requeue.is_retry), ("Stopped", None, true));
+        assert_eq!(requeue.not_before, Some(at(90)));
+        assert_eq!(starts(World::running(RunState::Running)).with(|w| w.now = at(1000)).step(), REST);
+        let seen = starts(World::running(RunState::Submitted)).with(|w| {
+            w.seen().run = RunState::Running;
+            w.now = at(60);
+        });
+        assert!(matches!(seen.step(), Step::Mirror(_)), "it runs, although the record does not say so yet");
+    }
+
+    #[test]
+    fn the_earlier_of_two_limits_on_the_run_counts() {
+        let world = World::running(RunState::Running).with(|w| {
+            w.job.policy.deadlines.run = Some(Duration::from_secs(50));
+            w.longest_run = Some(Duration::from_secs(60));
+        });
+        let (cause, message) = latched(world.step());
+        assert_eq!(cause, StopCause::RunDeadline);
+        assert!(message.contains("longer than the 50s of spec.deadlines.run"), "{message}");
+        let queues = world.with(|w| w.job.policy.deadlines.run = Some(Duration::from_hours(1)));
+        assert_eq!(queues.step(), Step::Rest { until: Some(at(110)) });
+        let ended = queues.with(stopping(StopCause::RunDeadline)).with(|w| {
+            w.fenced = true;
+            w.job.policy.retry.max_attempts = 5;
+        });
+        assert_eq!(outcome(ended.step()), (Phase::Failed, "RunDeadlineExceeded"), "no failure to try again");
+    }
+}
+
+mod retry {
+    use super::*;
+
+    fn failed(sign: FailureSign) -> World {
+        World::running(RunState::Running).with(|w| {
+            w.job.policy.retry.max_attempts = 3;
+            w.seen().run = RunState::Failed(sign);
+            w.seen().error = Some("no luck".into());
+        })
+    }
+
+    #[test]
+    fn a_failure_is_followed_by_another_attempt_after_a_wait() {
+        let requeue = requeued(failed(FailureSign::Submission).step());
+        assert_eq!(
+            (requeue.outcome, requeue.reason, requeue.left, requeue.is_retry),
+            ("Failed", "SubmissionFailed", Some(Left::Ended), true)
+        );
+        assert_eq!((requeue.uid, requeue.not_before), (Some(RemoteUid::from("r-1")), Some(at(130))));
+        assert_eq!(
+            requeue.message,
+            "attempt 1 of 3 on eu-1: failed on eu-1: no luck; the next one in 30s"
+        );
+        let second = failed(FailureSign::Submission).with(|w| w.job.record.retries = 1);
+        assert_eq!(requeued(second.step()).not_before, Some(at(160)));
+        let third = failed(FailureSign::Submission).with(|w| w.job.record.retries = 2);
+        assert_eq!(outcome(third.step()), (Phase::Failed, "SubmissionFailed"));
+    }
+
+    #[test]
+    fn only_the_listed_classes_are_tried_again() {
+        let only = |class| Retry { max_attempts: 3, on: vec![class], ..Retry::default() };
+        for (sign, class) in [
+            (FailureSign::Submission, FailureClass::SubmissionFailed),
+            (FailureSign::Quota, FailureClass::Unschedulable),
+            (FailureSign::DriverLost, FailureClass::DriverLost),
+            (FailureSign::Application, FailureClass::ApplicationFailed),
+            (FailureSign::Other, FailureClass::ApplicationFailed),
+        ] {
+            for listed in FailureClass::ALL {
+                let step = failed(sign).with(|w| w.job.policy.retry = only(listed)).step();
+                assert_eq!(matches!(step, Step::Requeue(_)), listed == class, "{sign:?} with {listed:?}: {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_that_proves_no_end_asks_the_driver_first() {
+        let world = failed(FailureSign::DriverExists);
+        assert_eq!(world.step(), Step::Examine);
+        let lost = world.with(|w| w.driver = DriverSeen::Gone);
+        assert_eq!(requeued(lost.step()).reason, "DriverLost");
+        let failed = lost.with(|w| w.driver = DriverSeen::Failed("exit code 1".into()));
+        assert_eq!(requeued(failed.step()).reason, "JobFailed");
+    }
+
+    #[test]
+    fn what_vanished_or_is_not_ours_is_never_tried_again() {
+        let retries = |w: &mut World| w.job.policy.retry.max_attempts = 3;
+        let vanished = World::running(RunState::Running).with(retries).with(|w| {
+            w.remote = Remote::Absent;
+            w.confirmed = super::super::Confirmed::Gone;
+        });
+        assert_eq!(outcome(vanished.step()), (Phase::Failed, "RemoteVanished"));
+        let foreign = World::placed().with(retries).with(|w| {
+            let seen = Observation { owner: None, ..observation(RunState::Failed(FailureSign::Submission)) };
+            w.remote = Remote::Present(Box::new(seen));
+        });
+        assert_eq!(outcome(foreign.step()), (Phase::Failed, "NameTaken"));
+    }
+
+    #[test]
+    fn the_next_attempt_waits_for_its_time() {
+        let mut world = World::waiting().with(|w| w.job.record.not_before = Some(at(130)));
+        assert_eq!(world.step(), Step::Rest { until: Some(at(130)) });
+        world.now = at(130);
+        assert_eq!(world.step(), Step::Enqueue);
+        world.job.policy.cancel = true;
+        world.job.record.attempt = Some(Attempt::FIRST);
+        assert_eq!(outcome(world.step()), (Phase::Cancelled, "Cancelled"));
+    }
+}
+
+mod lost_member {
+    use super::*;
+
+    fn lost(policy: OnMemberLost) -> World {
+        World::running(RunState::Running).with(|w| {
+            w.job.policy.on_member_lost = policy;
+            w.job.record.unreachable = true;
+            w.link(LOST);
+        })
+    }
+
+    fn back(run: RunState) -> World {
+        World::running(run).with(|w| {
+            w.job.policy.on_member_lost = OnMemberLost::FenceThenMove;
+            w.job.record.unreachable = true;
+        })
+    }
+
+    #[test]
+    fn only_allow_duplicate_moves_what_may_still_run() {
+        assert_eq!(lost(OnMemberLost::Wait).step(), REST);
+        assert_eq!(lost(OnMemberLost::FenceThenMove).step(), REST);
+        let requeue = requeued(lost(OnMemberLost::AllowDuplicate).step());
+        assert_eq!(
+            (requeue.outcome, requeue.reason, requeue.left, requeue.is_retry, requeue.not_before),
+            ("Abandoned", "MemberLost", Some(Left::MayRun), false, None)
+        );
+        for part in ["does not answer since", "may still run on eu-1", "AllowDuplicate"] {
+            assert!(requeue.message.contains(part), "{}", requeue.message);
+        }
+        for link in [LinkState::Suspect { since: at(99) }, LinkState::Connecting, LinkState::Ready] {
+            let world = lost(OnMemberLost::AllowDuplicate).with(|w| w.link(link));
+            assert!(!matches!(world.step(), Step::Requeue(_)), "{link:?}: flapping moves nothing");
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_seen_moves_nothing() {
+        let world = lost(OnMemberLost::AllowDuplicate).with(|w| w.seen().run = RunState::Succeeded);
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_withdrawn_and_uses_up_nothing() {
+        let world = World::placed().with(|w| {
+            w.job.policy.on_member_lost = OnMemberLost::AllowDuplicate;
+            w.remote = Remote::Unknown;
+            w.link(LOST);
+        });
+        assert_eq!(world.step(), Step::Withdraw(Cause::Unsent));
+    }
+
+    #[test]
+    fn most_members_lost_at_once_move_nothing_until_the_thaw() {
+        let world = lost(OnMemberLost::AllowDuplicate).with(|w| w.frozen_until = Some(at(700)));
+        assert_eq!(world.step(), Step::Rest { until: Some(at(700)) });
+        let told = world.with(|w| w.job.record.unreachable = false);
+        assert!(matches!(told.step(), Step::Unreachable(Trouble::Silent { .. })), "and it says so");
+        assert!(matches!(told.with(|w| w.now = at(700)).step(), Step::Requeue(_)));
+    }
+
+    #[test]
+    fn what_runs_or_is_over_on_a_member_that_is_back_is_kept() {
+        for run in [RunState::Running, RunState::Retrying, RunState::Passing] {
+            assert!(matches!(back(run.clone()).step(), Step::Mirror(_)), "{run:?}");
+        }
+        let over = back(RunState::Running).with(|w| w.seen().run = RunState::Succeeded);
+        assert_eq!(outcome(over.step()), (Phase::Succeeded, "JobSucceeded"));
+    }
+
+    #[test]
+    fn what_did_not_get_to_run_is_fenced_and_moves() {
+        assert_eq!(latched(back(RunState::Accepted).step()).0, StopCause::MemberLost);
+        let submitted = back(RunState::Submitted);
+        assert_eq!(submitted.step(), Step::Examine, "is its driver there?");
+        let alive = submitted.with(|w| w.driver = DriverSeen::Alive);
+        assert!(matches!(alive.step(), Step::Mirror(_)));
+        let gone = alive.with(|w| w.driver = DriverSeen::Gone);
+        assert_eq!(latched(gone.step()).0, StopCause::MemberLost);
+        let fenced = gone.with(stopping(StopCause::MemberLost)).with(|w| w.fenced = true);
+        let requeue = requeued(fenced.step());
+        assert_eq!((requeue.outcome, requeue.left, requeue.is_retry), ("Stopped", None, false));
+        let wait = back(RunState::Accepted).with(|w| w.job.policy.on_member_lost = OnMemberLost::Wait);
+        assert!(matches!(wait.step(), Step::Mirror(_)), "Wait keeps it");
+    }
+
+    #[test]
+    fn one_that_was_seen_and_is_gone_is_never_run_again() {
+        let mut world = back(RunState::Running).with(|w| w.remote = Remote::Absent);
+        assert_eq!(world.step(), Step::Confirm);
+        world.confirmed = super::super::Confirmed::Gone;
+        assert_eq!(outcome(world.step()), (Phase::Failed, "RemoteVanished"));
+        let unseen = World::placed().with(|w| {
+            w.job.policy.on_member_lost = OnMemberLost::FenceThenMove;
+            w.job.record.unreachable = true;
+            w.sends = Sends::default();
+        });
+        assert_eq!(latched(unseen.step()).0, StopCause::MemberLost, "whether it was created is for the fence to say");
+        let settling = unseen.with(stopping(StopCause::MemberLost));
+        assert_eq!(settling.step(), Step::Stop { settled_at: at(25) });
+    }
+}
+
+mod drain {
+    use super::*;
+
+    fn drained(world: World) -> World {
+        world.with(|w| w.member.as_mut().unwrap().drained = true)
+    }
+
+    #[test]
+    fn what_has_not_started_leaves_and_the_rest_stays() {
+        for run in [RunState::Accepted, RunState::Submitted, RunState::Suspended] {
+            assert_eq!(latched(drained(World::running(run.clone())).step()).0, StopCause::Drained, "{run:?}");
+        }
+        assert_eq!(latched(drained(World::placed()).step()).0, StopCause::Drained, "before its create");
+        for run in [RunState::Running, RunState::Retrying, RunState::Passing] {
+            assert_eq!(drained(World::running(run.clone())).step(), REST, "{run:?}");
+        }
+        let ran = drained(World::running(RunState::Running)).with(|w| w.seen().run = RunState::Submitted);
+        assert!(!matches!(ran.step(), Step::Latch(_)), "its own operator tries again");
+    }
+
+    #[test]
+    fn the_move_ends_in_the_queue() {
+        let world = drained(World::running(RunState::Accepted)).with(stopping(StopCause::Drained));
+        assert_eq!(world.step(), Step::Stop { settled_at: Timestamp::MIN });
+        let requeue = requeued(world.with(|w| w.fenced = true).step());
+        assert_eq!((requeue.reason, requeue.is_retry, requeue.left), ("MemberDrained", false, None));
+    }
+}
+
+mod past_attempts {
+    use super::*;
+
+    fn past(left: Left, remote: Remote) -> PastView {
+        PastView {
+            past: Past {
+                attempt: Attempt::FIRST,
+                cluster: ClusterName::from("us-1"),
+                identity: MemberIdentity::from("us"),
+                namespace: Namespace::from("spark"),
+                name: RemoteName::from("daily-abc"),
+                uid: Some(RemoteUid::from("r-1")),
+                at: at(80),
+                left,
+            },
+            member: Some(MemberView { link: LinkState::Ready, usable: true, forgotten: false, drained: false }),
+            remote,
+            retention: Duration::from_mins(10),
+        }
+    }
+
+    fn shows(run: RunState) -> Remote {
+        Remote::Present(Box::new(observation(run)))
+    }
+
+    fn with(view: PastView) -> World {
+        World::running(RunState::Running).with(|w| w.past = vec![view])
+    }
+
+    fn step_of(view: PastView) -> Step {
+        with(view).step()
+    }
+
+    fn of(step: PastStep) -> Step {
+        Step::Past(Attempt::FIRST, step)
+    }
+
+    #[test]
+    fn a_run_that_was_left_behind_is_stopped_when_it_can_be() {
+        let running = past(Left::MayRun, shows(RunState::Running));
+        assert_eq!(step_of(running.clone()), of(PastStep::Stop { settled_at: Timestamp::MIN }));
+        for link in [LOST, LinkState::Connecting, LinkState::Suspect { since: at(99) }] {
+            let mut away = running.clone();
+            away.member.as_mut().unwrap().link = link;
+            assert_eq!(step_of(away), REST, "{link:?}");
+        }
+        assert_eq!(step_of(past(Left::MayRun, Remote::Unknown)), REST);
+        let settled = of(PastStep::Stop { settled_at: at(105) });
+        assert_eq!(step_of(past(Left::MayRun, Remote::Absent)), settled, "a create may still arrive");
+        let tries_again = past(Left::Ended, shows(RunState::Running));
+        assert!(matches!(step_of(tries_again), Step::Past(_, PastStep::Stop { .. })), "by somebody's hand");
+    }
+
+    #[test]
+    fn the_present_attempt_goes_first() {
+        let mut world = with(past(Left::MayRun, shows(RunState::Running)));
+        world.seen().run = RunState::Succeeded;
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
+    }
+
+    #[test]
+    fn what_is_over_is_let_go_of_and_taken_away_in_time() {
+        let mut view = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
+        assert_eq!(step_of(view.clone()), of(PastStep::Release(RemoteUid::from("r-1"))));
+        let Remote::Present(seen) = &mut view.remote else { panic!() };
+        seen.held = false;
+        assert_eq!(step_of(view.clone()), Step::Rest { until: Some(at(680)) });
+        let late = with(view.clone()).with(|w| w.now = at(680));
+        assert_eq!(late.step(), of(PastStep::Retire(RemoteUid::from("r-1"))));
+        view.remote = Remote::Absent;
+        assert_eq!(step_of(view.clone()), of(PastStep::Close));
+        view.member.as_mut().unwrap().forgotten = true;
+        assert_eq!(step_of(view), of(PastStep::Close));
+    }
+
+    #[test]
+    fn nothing_but_that_very_attempt_is_touched() {
+        for change in [
+            (|seen: &mut Observation| seen.owner = None) as fn(&mut Observation),
+            |seen| seen.owner.as_mut().unwrap().attempt = Attempt(2),
+            |seen| seen.owner.as_mut().unwrap().job = "u-2".into(),
+        ] {
+            let mut seen = observation(RunState::Running);
+            change(&mut seen);
+            assert_eq!(step_of(past(Left::MayRun, Remote::Present(Box::new(seen)))), of(PastStep::Close));
+        }
+    }
+
+    #[test]
+    fn a_deletion_stops_what_it_can_and_notes_the_rest() {
+        let deleted = |view: PastView| {
+            World::waiting().with(|w| {
+                w.job.deleting = Some(at(95));
+                w.past = vec![view];
+            })
+        };
+        let running = past(Left::MayRun, shows(RunState::Running));
+        assert!(matches!(deleted(running.clone()).step(), Step::Past(_, PastStep::Stop { .. })));
+        let mut away = running;
+        away.member.as_mut().unwrap().link = LOST;
+        assert_eq!(deleted(away.clone()).step(), of(PastStep::Abandon));
+        away.member = None;
+        assert_eq!(deleted(away).step(), of(PastStep::Abandon));
+        let over = past(Left::MayRun, shows(RunState::Succeeded));
+        assert_eq!(deleted(over).step(), Step::LetGo, "the sweep takes it");
+        assert_eq!(deleted(past(Left::Ended, Remote::Unknown)).step(), Step::LetGo);
+    }
+}
