@@ -333,7 +333,8 @@ async fn a_manifest(scene: &Scene<'_>, author: &Person) {
     let table = author.explain_piped(&["-f", "-"], &tolerating("new").to_string()).await.text();
     assert!(table.contains("Now:      would go to tainted (weight 1 of 1; not "), "{table}");
     // One that would wait, behind the two that do: of jobs created in one second the name decides.
-    let explanation = author.explain(&["-o", "json", "-f", &scene.file("youngest", &job("youngest"))]).await.json();
+    let explanation =
+        author.explain(&["-o", "json", "-f", &scene.file("youngest", &job("youngest"))]).await.json();
     assert_each_member_is_explained(&explanation);
     assert_eq!((&explanation["wouldGoTo"], &explanation["ahead"]), (&Value::Null, &json!(2)));
 

@@ -78,6 +78,24 @@ pub mod reason {
     pub const NAME_TAKEN: &str = "NameTaken";
     /// Ran longer than its queue allows, and was stopped.
     pub const RAN_TOO_LONG: &str = "RanTooLong";
+    /// Ran longer than its own deadline allows, and was stopped.
+    pub const RUN_DEADLINE_EXCEEDED: &str = "RunDeadlineExceeded";
+    /// Its driver did not run in time, and it was stopped.
+    pub const START_DEADLINE_EXCEEDED: &str = "StartDeadlineExceeded";
+    /// Waited for a place for longer than its own deadline allows.
+    pub const QUEUED_DEADLINE_EXCEEDED: &str = "QueuedDeadlineExceeded";
+    /// A quota of the member kept the application from being submitted.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// Its owner stopped it.
+    pub const CANCELLED: &str = "Cancelled";
+    /// Its member was lost, and it goes elsewhere.
+    pub const MEMBER_LOST: &str = "MemberLost";
+    /// Its member is drained, and it goes elsewhere.
+    pub const MEMBER_DRAINED: &str = "MemberDrained";
+    /// Held back by its owner.
+    pub const SUSPENDED: &str = "Suspended";
+    /// `suspend` does not count, because the job has a place (events).
+    pub const SUSPEND_IGNORED: &str = "SuspendIgnored";
     /// Its `ttlAfterFinished` does not count (events).
     pub const TTL_IGNORED: &str = "TTLIgnored";
     /// Its owner let go of it while it may still run.

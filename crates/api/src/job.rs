@@ -3,6 +3,7 @@
 //! Owns no state. What the user asks for is here, what became of it in the status; a field that is set there with the
 //! first placement (`specHash`) freezes the spec.
 
+mod course;
 mod status;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ use crate::{
     schema,
 };
 
+pub use course::{Backoff, Failover, JobDeadlines, OnMemberLost, RetryOn, RetryPolicy};
 pub use status::{
-    ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal,
+    ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, Left, MOST_REFUSALS, MemberRefusal,
     PastAttempt, PlacementRecord, RoutedSparkJobStatus, StoppingRecord,
 };
 
@@ -27,7 +29,7 @@ pub use status::{
 pub const LONGEST_NAME: usize = 200;
 
 /// Rules at the root of the object, where the status can be read: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 7] = [
+pub(crate) const ROOT_RULES: [(&str, &str); 10] = [
     ("size(self.metadata.name) <= 200", "metadata.name must have at most 200 characters"),
     (
         "!has(self.status) || !has(self.status.specHash) || self.spec.queue == oldSelf.spec.queue",
@@ -53,6 +55,21 @@ pub(crate) const ROOT_RULES: [(&str, &str); 7] = [
         "!has(self.status) || !has(self.status.specHash) || (has(self.spec.size) == has(oldSelf.spec.size) && \
          (!has(self.spec.size) || self.spec.size == oldSelf.spec.size))",
         "spec.size is immutable once the job has been placed; create a new job of another size",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.failover) == has(oldSelf.spec.failover) && \
+         (!has(self.spec.failover) || self.spec.failover == oldSelf.spec.failover))",
+        "spec.failover is immutable once the job has been placed; create a new job with another policy",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.retry) == has(oldSelf.spec.retry) && \
+         (!has(self.spec.retry) || self.spec.retry == oldSelf.spec.retry))",
+        "spec.retry is immutable once the job has been placed; create a new job with another policy",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.deadlines) == has(oldSelf.spec.deadlines) && \
+         (!has(self.spec.deadlines) || self.spec.deadlines == oldSelf.spec.deadlines))",
+        "spec.deadlines is immutable once the job has been placed; create a new job with other deadlines, or cancel this one (spec.cancel)",
     ),
     (
         "!has(self.status) || !has(self.status.placement) || self.spec.priority == oldSelf.spec.priority",
@@ -175,6 +192,23 @@ pub struct RoutedSparkJobSpec {
     /// Which members may run the job. Left out: every member that the queue routes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<PlacementConstraints>,
+    /// What becomes of the job when its member is lost. Left out: it waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// When a failed attempt is followed by another. Left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// How long the job may wait, start and run. Left out: as long as it takes, as far as its queue allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlines: Option<JobDeadlines>,
+    /// Hold the job while it waits for a place. A job that has one is not touched: cancel stops it. May be changed at any
+    /// time.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Stop the job and keep its record: it ends as Cancelled, unless it came to an end before. Cannot be taken back; to
+    /// stop a job and forget it, delete it. May be set at any time.
+    #[serde(default)]
+    pub cancel: bool,
     /// How long after its end the job is deleted, in Go's form: 24h, 90m. Left out: as its queue says, and if that says
     /// nothing the job stays. Mind that a manifest applied again after that runs again; for that reason it does not count,
     /// and a Warning event says so, where Argo CD or Flux own the job (Argo CD's hooks excepted). May be changed at any

@@ -139,6 +139,10 @@ pub struct MemberClusterSpec {
     /// True: no new jobs; what is placed there goes on. What kubectl cordon is to a node.
     #[serde(default)]
     pub unschedulable: bool,
+    /// True: no new jobs, and what has not started there goes elsewhere; what runs is waited for. What kubectl drain is to
+    /// a node, without killing anything.
+    #[serde(default)]
+    pub drain: bool,
     /// When it counts as lost and as back.
     #[serde(default)]
     pub health: HealthThresholds,

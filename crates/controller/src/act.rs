@@ -4,6 +4,7 @@
 //! again from the hub's record, the member's view and a create that can be sent twice.
 
 mod finish;
+mod past;
 mod place;
 mod remote;
 
@@ -89,6 +90,9 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             info!(reason = stopping.cause.as_str(), message = stopping.message, "to be stopped");
             write(at, context, &Change::Stopping(&stopping)).await.map(Next::written)
         }
+        Step::Requeue(requeue) => place::requeue(at, context, &requeue).await,
+        Step::Suspend => place::suspend(at, context).await,
+        Step::Past(attempt, step) => past::act(at, context, attempt, step).await,
         Step::Explain(waits) => explain(at, context, &waits).await.map(Next::written),
         Step::Observe => write(at, context, &Change::Observed).await.map(Next::written),
         Step::Expire => {
@@ -150,6 +154,9 @@ async fn on_member(
         | Step::Unreachable(_)
         | Step::Finish(_)
         | Step::Latch(_)
+        | Step::Requeue(_)
+        | Step::Suspend
+        | Step::Past(..)
         | Step::Explain(_)
         | Step::Observe
         | Step::Expire
@@ -175,6 +182,17 @@ async fn write(
         && !matches!(change, Change::Rejected(_))
     {
         context.events.publish(&written, Kind::Warning, "Expire", reason::TTL_IGNORED, why);
+    }
+    if at.parsed.job.policy.suspend
+        && let Some(placement) = &at.parsed.job.record.placement
+        && at.parsed.job.record.finished.is_none()
+        && before != next.observed_generation
+    {
+        let why = format!(
+            "spec.suspend holds a job only while it waits; it has its place on {}; to stop it, set spec.cancel",
+            placement.cluster
+        );
+        context.events.publish(&written, Kind::Warning, "Suspend", reason::SUSPEND_IGNORED, &why);
     }
     Ok(Some(written))
 }

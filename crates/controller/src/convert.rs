@@ -8,6 +8,7 @@
 //! | here | jobs and their records |
 //! | `convert/queue.rs` | queues and their account |
 //! | `convert/member.rs` | members |
+//! | `convert/policy.rs` | what a job's owner decided about its course |
 //! | `convert/lifetime.rs` | how long jobs run and stay |
 //! | `convert/amounts.rs` | quantities, durations, selectors |
 
@@ -17,15 +18,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 use spark_router_api::{
-    Demand, RoutedSparkJob, SparkQueue, Toleration as Written, condition,
-    job::{ApplicationStatus, PlacementRecord},
+    Demand, RoutedSparkJob, SparkQueue, Toleration as Written,
+    condition::{self, reason},
+    job::{ApplicationStatus, Left as Remains, PastAttempt, PlacementRecord},
     names,
     taint::TolerationOperator,
 };
 use spark_router_core::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    job::{Constraints, Finished, Job, Placement, Record, Refused, Rejection, Request, Stopping},
+    job::{Constraints, Finished, Job, Left, Past, Placement, Record, Refused, Rejection, Request, Stopping},
     observe::ExecutorCounts,
     place::Toleration,
     resources::Resources,
@@ -36,6 +38,7 @@ use spark_router_member::render::QueueParts;
 mod amounts;
 mod lifetime;
 mod member;
+mod policy;
 mod queue;
 
 pub use lifetime::{Lifetime, lifetime, times};
@@ -96,6 +99,7 @@ pub fn job(object: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Result<Parsed
             held: object.finalizers().iter().any(|f| f == names::JOB_FINALIZER),
             abandoned: object.annotations().get(names::ABANDON_ANNOTATION).is_some_and(|v| v == "true"),
             request,
+            policy: policy::policy(object),
             record: record(object),
         },
         template: Arc::new(template),
@@ -113,7 +117,8 @@ fn request(
     // What is placed goes on.
     if object.status.as_ref().is_none_or(|status| status.placement.is_none()) {
         lifetime::own_time_to_live(object)
-            .map_err(|message| Rejection { reason: condition::reason::INVALID_TEMPLATE, message })?;
+            .and_then(|_| policy::check(object))
+            .map_err(|message| Rejection { reason: reason::INVALID_TEMPLATE, message })?;
     }
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
@@ -154,6 +159,11 @@ pub(crate) fn record(object: &RoutedSparkJob) -> Record {
         phase: status.phase.as_deref().and_then(|phase| phase.parse().ok()),
         placement: status.placement.as_ref().map(placement),
         attempt: status.attempt.map(Attempt),
+        retries: status.retries.unwrap_or_default(),
+        past: status.history.iter().filter_map(past).collect(),
+        avoided: avoided(&status.history),
+        not_before: status.not_before.as_ref().map(|t| t.0),
+        waiting_since: status.waiting_since.as_ref().map(|t| t.0),
         refusals: status
             .refusals
             .iter()
@@ -179,6 +189,36 @@ pub(crate) fn record(object: &RoutedSparkJob) -> Record {
             succeeded: condition::is_true(&status.conditions, condition::SUCCEEDED),
         }),
     }
+}
+
+/// A past attempt of which something is left.
+fn past(row: &PastAttempt) -> Option<Past> {
+    Some(Past {
+        attempt: Attempt(row.attempt),
+        cluster: ClusterName::new(&row.cluster),
+        identity: MemberIdentity::new(row.member_identity.as_ref()?),
+        namespace: Namespace::new(row.namespace.as_ref()?),
+        name: RemoteName::new(&row.remote_name),
+        uid: row.remote_uid.as_ref().map(RemoteUid::new),
+        at: row.finished_at.as_ref()?.0,
+        left: match row.left? {
+            Remains::Ended => Left::Ended,
+            Remains::MayRun => Left::MayRun,
+        },
+    })
+}
+
+/// The members that failed past attempts for reasons of their own.
+fn avoided(history: &[PastAttempt]) -> Vec<ClusterName> {
+    let against = |row: &&PastAttempt| {
+        let why = row.reason.as_deref().unwrap_or_default();
+        [reason::SUBMISSION_FAILED, reason::QUOTA_EXCEEDED, reason::START_DEADLINE_EXCEEDED].contains(&why)
+    };
+    let mut names: Vec<_> =
+        history.iter().filter(against).map(|row| ClusterName::new(&row.cluster)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Parses a recorded placement.

@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{ResourceExt, runtime::reflector::Store};
-use spark_router_api::{MemberCluster, RoutedSparkJob, condition, job::PlacementRecord};
+use spark_router_api::{
+    MemberCluster, RoutedSparkJob, condition,
+    job::{PastAttempt, PlacementRecord},
+};
 use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
@@ -25,7 +28,10 @@ use crate::{convert, dispatcher};
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// What the dispatcher was told of each member.
-pub type Told = BTreeMap<ClusterName, (MemberFacts, Arc<Signals>)>;
+pub type Told = BTreeMap<ClusterName, (MemberFacts, Arc<Signals>, Drained)>;
+
+/// A member is being drained.
+type Drained = bool;
 
 /// See the module.
 pub struct Fleet {
@@ -83,13 +89,16 @@ impl Fleet {
                 }
                 None => Arc::default(),
             };
+            let drained = object.spec.drain;
             let before = told.get(&cluster);
-            let is_new = before.is_none_or(|(before, _)| *before != facts);
-            let is_signalled = before.is_none_or(|(_, before)| *before != signals);
-            let moved = is_new
-                && before.is_none_or(|(before, _)| before.link != facts.link || before.fault != facts.fault);
-            if is_new || is_signalled {
-                told.insert(cluster.clone(), (facts.clone(), signals.clone()));
+            let is_new = before.is_none_or(|(before, ..)| *before != facts);
+            let is_signalled = before.is_none_or(|(_, before, _)| *before != signals);
+            // What makes a placed job look again.
+            let moved = before.is_none_or(|(before, _, was_drained)| {
+                before.link != facts.link || before.fault != facts.fault || *was_drained != drained
+            });
+            if is_new || is_signalled || moved {
+                told.insert(cluster.clone(), (facts.clone(), signals.clone(), drained));
             }
             if is_new {
                 let name = cluster.clone();
@@ -149,7 +158,8 @@ impl Fleet {
     }
 }
 
-/// The jobs that a member concerns: placed there, and unfinished, being deleted or still held.
+/// The jobs that a member concerns: placed there, and unfinished, being deleted or still held; or with something left
+/// there of a past attempt.
 fn placed_on(
     jobs: &Store<RoutedSparkJob>,
     cluster: &ClusterName,
@@ -159,6 +169,10 @@ fn placed_on(
         .into_iter()
         .filter(|job| {
             let Some(status) = &job.status else { return false };
+            let left = |row: &PastAttempt| row.left.is_some() && row.cluster == cluster.as_str();
+            if status.history.iter().any(left) {
+                return true;
+            }
             let Some(placement) = &status.placement else { return false };
             placement.cluster == cluster.as_str()
                 && (job.metadata.deletion_timestamp.is_some()

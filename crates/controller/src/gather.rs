@@ -9,10 +9,11 @@ use spark_router_api::RoutedSparkJob;
 use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
-    id::JobUid,
-    job::Placement,
+    id::{ClusterName, JobUid, MemberIdentity},
+    job::{Past, Placement},
     observe::{ExecutorCounts, Observation, Remote, RunState},
-    step::{Confirmed, DriverSeen, MemberView, Snapshot},
+    policy::OnMemberLost,
+    step::{Confirmed, DriverSeen, MemberView, PastView, Snapshot},
 };
 use spark_router_member::{Member, Order};
 use tracing::warn;
@@ -35,7 +36,9 @@ pub(crate) struct Gathered {
     pub(crate) remote: Remote,
     pub(crate) confirmed: Confirmed,
     pub(crate) driver: DriverSeen,
+    pub(crate) past: Vec<PastView>,
     pub(crate) fleet_in_doubt: bool,
+    pub(crate) frozen_until: Option<Timestamp>,
     pub(crate) retention: Duration,
     pub(crate) lifetime: Lifetime,
     pub(crate) hold_fire_until: Option<Timestamp>,
@@ -87,10 +90,12 @@ impl Gathered {
             confirmed: &self.confirmed,
             driver: &self.driver,
             fenced: self.entry.fenced,
+            past: &self.past,
             leading_since: context.leading_since,
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
             fleet_in_doubt: self.fleet_in_doubt,
+            frozen_until: self.frozen_until,
             longest_run: self.lifetime.longest_run,
             expires: self.lifetime.expires,
             hold_fire_until: self.hold_fire_until,
@@ -129,17 +134,8 @@ pub(crate) async fn gather(
         context.dispatcher.forget(uid.clone()).await;
         context.memory.change(uid, |entry| entry.ended = true);
     }
-    let member = placement.and_then(|placement| placed_on(placement, context));
-    let view = placement.and_then(|placement| {
-        let object = context.member_object(&placement.cluster);
-        let forgotten = object.is_some_and(|object| object.spec.forget);
-        let health = member.as_ref().map(|member| member.health());
-        match health {
-            Some(health) => Some(MemberView { link: health.link, usable: health.fault.is_none(), forgotten }),
-            None if forgotten => Some(MemberView { link: LinkState::Connecting, usable: false, forgotten }),
-            None => None,
-        }
-    });
+    let member = placement.and_then(|placement| member_of(&placement.cluster, &placement.identity, context));
+    let view = placement.and_then(|placement| view_of(member.as_ref(), &placement.cluster, context));
     let remote = match (&member, placement) {
         (Some(_), Some(_)) if entry.retired => Remote::Absent,
         (Some(member), Some(placement)) => match member.observe(&placement.namespace, &placement.name) {
@@ -159,6 +155,11 @@ pub(crate) async fn gather(
     let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
     let fleet_in_doubt =
         suspect && context.dispatcher.read(|d: &mut Dispatcher| d.is_fleet_in_doubt()).await?;
+    let lost = view.is_some_and(|view| matches!(view.link, LinkState::Lost { .. }));
+    let may_leave = lost && parsed.job.policy.on_member_lost == OnMemberLost::AllowDuplicate;
+    let frozen_until =
+        if may_leave { context.dispatcher.read(|d: &mut Dispatcher| d.frozen_until()).await? } else { None };
+    let past = parsed.job.record.past.iter().map(|past| past_view(past, context)).collect();
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
     let lifetime = convert::lifetime(&object, queue.as_deref());
     let (now, hold_fire_until) = context.clock.now();
@@ -171,7 +172,9 @@ pub(crate) async fn gather(
         remote,
         confirmed,
         driver,
+        past,
         fleet_in_doubt,
+        frozen_until,
         retention,
         lifetime,
         hold_fire_until,
@@ -210,14 +213,43 @@ fn progress(seen: &Observation, executors: u64) -> Progress {
     }
 }
 
-/// The member that a placement means: the one of that name, as long as it is still the same cluster.
-fn placed_on(placement: &Placement, context: &Context) -> Option<Arc<dyn Member>> {
-    let member = context.member(&placement.cluster)?;
+/// The member of that name, as long as it is still the same cluster.
+pub(crate) fn member_of(
+    cluster: &ClusterName,
+    recorded: &MemberIdentity,
+    context: &Context,
+) -> Option<Arc<dyn Member>> {
+    let member = context.member(cluster)?;
     match member.identity() {
-        Some(identity) if identity != placement.identity => {
-            warn!(cluster.name = %placement.cluster, "the member is another cluster than the one that was placed on");
+        Some(identity) if identity != *recorded => {
+            warn!(cluster.name = %cluster, "the member is another cluster than the one that was placed on");
             None
         }
         _ => Some(member),
+    }
+}
+
+fn view_of(member: Option<&Arc<dyn Member>>, cluster: &ClusterName, context: &Context) -> Option<MemberView> {
+    let object = context.member_object(cluster);
+    let (forgotten, drained) =
+        object.map_or((false, false), |object| (object.spec.forget, object.spec.drain));
+    match member.map(|member| member.health()) {
+        Some(health) => {
+            Some(MemberView { link: health.link, usable: health.fault.is_none(), forgotten, drained })
+        }
+        None if forgotten => {
+            Some(MemberView { link: LinkState::Connecting, usable: false, forgotten, drained })
+        }
+        None => None,
+    }
+}
+
+fn past_view(past: &Past, context: &Context) -> PastView {
+    let member = member_of(&past.cluster, &past.identity, context);
+    PastView {
+        past: past.clone(),
+        member: view_of(member.as_ref(), &past.cluster, context),
+        remote: member.map_or(Remote::Unknown, |member| member.observe(&past.namespace, &past.name)),
+        retention: context.retention(&past.cluster),
     }
 }

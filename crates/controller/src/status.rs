@@ -10,17 +10,17 @@ use spark_router_api::{
     RoutedSparkJob, RoutedSparkJobStatus,
     condition::{self, Finding, Truth, reason},
     job::{
-        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, MOST_REFUSALS, MemberRefusal,
-        PastAttempt, PlacementRecord, StoppingRecord,
+        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, Left as Remains, MOST_REFUSALS,
+        MemberRefusal, PastAttempt, PlacementRecord, StoppingRecord,
     },
 };
 use spark_router_core::{
     application::Application,
-    id::ClusterName,
-    job::{Rejection, Stopping},
+    id::{Attempt, ClusterName},
+    job::{Left, Rejection, Stopping},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
-    step::{Cause, DeletionWaits, Mirror, Outcome, Trouble},
+    step::{Cause, DeletionWaits, Mirror, Outcome, Requeue, Trouble},
     waits::Waits,
 };
 
@@ -56,6 +56,12 @@ pub enum Change<'a> {
     Observed,
     /// The stored template is not what was placed first; nothing is created from it.
     Drifted,
+    /// The attempt is over and is followed by another.
+    Requeued(&'a Requeue),
+    /// It is held back.
+    Suspended,
+    /// Nothing is left of a past attempt.
+    Closed(Attempt),
 }
 
 /// The status after `change`, or `None` when it would say what it says already.
@@ -77,6 +83,9 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Terminating(waits) => next.terminating(waits),
         Change::Observed => next.observed(),
         Change::Drifted => next.drifted(),
+        Change::Requeued(requeue) => next.requeued(requeue),
+        Change::Suspended => next.suspended(),
+        Change::Closed(attempt) => next.closed(*attempt),
     }
     (next.status != before).then_some(next.status)
 }
@@ -133,6 +142,11 @@ impl Next<'_> {
         if words.contains(why) {
             return self.rejected(why, message);
         }
+        let was_held = condition::find(&self.status.conditions, condition::PLACED)
+            .is_some_and(|c| c.reason == reason::SUSPENDED);
+        if was_held {
+            self.status.waiting_since = Some(self.now.clone());
+        }
         self.accepted();
         self.set(condition::PLACED, Truth::False, why, message);
         self.unfinished(reason::WAITING_FOR_PLACEMENT);
@@ -154,6 +168,8 @@ impl Next<'_> {
         self.status.placement = Some(placement.clone());
         self.status.application = None;
         self.status.stopping = None;
+        self.status.waiting_since = None;
+        self.status.not_before = None;
         if self.status.spec_hash.is_none() {
             self.status.spec_hash = Some(spec_hash.to_owned());
         }
@@ -313,24 +329,77 @@ impl Next<'_> {
             self.stalled(why, &message);
         }
         self.status.stopping = None;
+        self.status.not_before = None;
+        self.status.waiting_since = None;
         self.show(*phase, why, &message);
-        self.remember(phase.as_str(), why);
+        self.remember(phase.as_str(), why, None);
     }
 
-    fn remember(&mut self, outcome: &str, why: &str) {
+    fn remember(&mut self, outcome: &str, why: &str, left: Option<Remains>) {
         let Some(placement) = &self.status.placement else { return };
         let application = self.status.application.as_ref();
         self.status.history.push(PastAttempt {
             attempt: placement.attempt,
             cluster: placement.cluster.clone(),
+            member_identity: Some(placement.member_identity.clone()),
+            namespace: Some(placement.namespace.clone()),
             remote_name: placement.remote_name.clone(),
+            remote_uid: placement.remote_uid.clone(),
+            left,
             outcome: outcome.to_owned(),
             reason: Some(why.to_owned()),
             started_at: application.and_then(|a| a.started_at.clone()),
             finished_at: application.and_then(|a| a.finished_at.clone()).or_else(|| Some(self.now.clone())),
         });
-        let excess = self.status.history.len().saturating_sub(LONGEST_HISTORY);
-        self.status.history.drain(..excess);
+        // What may still run is never forgotten for the length of the list.
+        while self.status.history.len() > LONGEST_HISTORY {
+            let oldest = self.status.history.iter().position(|row| row.left != Some(Remains::MayRun));
+            self.status.history.remove(oldest.unwrap_or_default());
+        }
+    }
+
+    fn requeued(&mut self, requeue: &Requeue) {
+        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before } = requeue;
+        if let (Some(placement), Some(uid)) = (&mut self.status.placement, uid) {
+            placement.remote_uid = Some(uid.as_str().to_owned());
+        }
+        if let Some(application) = application {
+            self.record(application, &ApplicationLinks::default());
+        }
+        let left = left.map(|left| match left {
+            Left::Ended => Remains::Ended,
+            Left::MayRun => Remains::MayRun,
+        });
+        self.remember(outcome, why, left);
+        self.status.placement = None;
+        self.status.application = None;
+        self.status.stopping = None;
+        self.status.cluster = None;
+        self.status.waiting_since = Some(self.now.clone());
+        self.status.not_before = not_before.map(|at| Time(crate::convert::to_the_second(at)));
+        if *is_retry {
+            self.status.retries = Some(self.status.retries.unwrap_or_default().saturating_add(1));
+        }
+        condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        self.set(condition::PLACED, Truth::False, why, message);
+        self.unfinished(reason::WAITING_FOR_PLACEMENT);
+        self.going_on(reason::WAITING_FOR_PLACEMENT, message);
+        self.show(Phase::Queued, why, message);
+    }
+
+    fn suspended(&mut self) {
+        let message = "held back by spec.suspend; it waits for a place again when that is false";
+        self.accepted();
+        self.set(condition::PLACED, Truth::False, reason::SUSPENDED, message);
+        self.unfinished(reason::SUSPENDED);
+        self.going_on(reason::SUSPENDED, message);
+        self.show(Phase::Suspended, reason::SUSPENDED, message);
+    }
+
+    fn closed(&mut self, attempt: Attempt) {
+        for row in self.status.history.iter_mut().filter(|row| row.attempt == attempt.0) {
+            row.left = None;
+        }
     }
 
     fn stopping(&mut self, stopping: &Stopping) {

@@ -294,3 +294,91 @@ fn an_edit_after_the_end_is_observed_and_changes_nothing_else() {
     status.observed_generation = before.observed_generation;
     assert_eq!(status, before);
 }
+
+fn requeue(left: Option<Left>, is_retry: bool) -> Requeue {
+    Requeue {
+        outcome: "Failed",
+        reason: "SubmissionFailed",
+        message: "attempt 1 of 3 on eu-1: no luck; the next one in 30s".into(),
+        uid: Some(RemoteUid::from("r-1")),
+        application: Some(Application {
+            state: "FAILED".into(),
+            finished_at: Some(at(90)),
+            ..Application::default()
+        }),
+        left,
+        is_retry,
+        not_before: is_retry.then(|| at(130)),
+    }
+}
+
+#[test]
+fn an_attempt_that_is_followed_by_another_goes_into_the_history() {
+    let object = next(&job(), &placed());
+    let object = next(&object, &Change::Requeued(&requeue(Some(Left::Ended), true)));
+    let status = object.status.as_ref().unwrap();
+    assert_eq!(
+        shown(&object),
+        [
+            "Accepted=True(Valid)",
+            "Finished=False(WaitingForPlacement)",
+            "Placed=False(SubmissionFailed)",
+            "Reconciling=True(WaitingForPlacement)",
+            "Succeeded=Unknown(WaitingForPlacement)",
+        ]
+    );
+    assert_eq!(
+        (status.phase.as_deref(), status.reason.as_deref()),
+        (Some("Queued"), Some("SubmissionFailed"))
+    );
+    assert!(status.placement.is_none() && status.application.is_none() && status.cluster.is_none());
+    assert_eq!((status.attempt, status.retries), (Some(1), Some(1)), "the next attempt has another number");
+    assert_eq!(status.spec_hash.as_deref(), Some("h"), "the spec stays frozen");
+    let time = |second| Some(Time(at(second)));
+    assert_eq!((status.not_before.clone(), status.waiting_since.clone()), (time(130), time(100)));
+    let [row] = &status.history[..] else { panic!("{:?}", status.history) };
+    assert_eq!((row.attempt, row.outcome.as_str(), row.left), (1, "Failed", Some(Remains::Ended)));
+    assert_eq!((row.remote_uid.as_deref(), row.member_identity.as_deref()), (Some("r-1"), Some("id")));
+    assert_eq!((row.namespace.as_deref(), row.finished_at.clone()), (Some("spark"), time(90)));
+
+    let closed = next(&object, &Change::Closed(Attempt(1)));
+    assert_eq!(closed.status.as_ref().unwrap().history[0].left, None);
+    let placed_again = next(&closed, &placed());
+    let status = placed_again.status.as_ref().unwrap();
+    assert_eq!((&status.not_before, &status.waiting_since, status.retries), (&None, &None, Some(1)));
+    let moved = next(&placed_again, &Change::Requeued(&requeue(None, false)));
+    assert_eq!(moved.status.as_ref().unwrap().retries, Some(1), "a move is no retry");
+}
+
+#[test]
+fn the_history_is_bounded_and_what_may_still_run_stays_in_it() {
+    let mut object = job();
+    for attempt in 1..=30 {
+        object = next(&object, &placed());
+        object.status.as_mut().unwrap().placement.as_mut().unwrap().attempt = attempt;
+        let left = (attempt == 3).then_some(Left::MayRun);
+        object = next(&object, &Change::Requeued(&requeue(left, true)));
+    }
+    let rows = &object.status.as_ref().unwrap().history;
+    let attempts: Vec<_> = rows.iter().map(|row| row.attempt).collect();
+    let expected: Vec<_> = std::iter::once(3).chain(12..=30).collect();
+    assert_eq!(attempts, expected);
+}
+
+#[test]
+fn a_job_that_was_held_back_waits_from_then_on() {
+    let object = next(&job(), &Change::Suspended);
+    let status = object.status.as_ref().unwrap();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Suspended"), Some("Suspended")));
+    assert!(shown(&object).contains(&"Placed=False(Suspended)".to_owned()), "{:?}", shown(&object));
+    let waits = Waits {
+        reason: "NoCapacity",
+        message: "no room".into(),
+        needs_a_change: false,
+        refused_by_all: false,
+    };
+    let waiting = next(&object, &Change::Waiting(&waits));
+    assert_eq!(waiting.status.as_ref().unwrap().waiting_since, Some(Time(at(100))));
+    let never_held = next(&job(), &Change::Waiting(&waits));
+    assert_eq!(never_held.status.as_ref().unwrap().waiting_since, None);
+}

@@ -39,6 +39,29 @@ impl LinkState {
     }
 }
 
+/// Members that go silent within this long of each other are taken to have one cause.
+const TOGETHER: SignedDuration = SignedDuration::from_mins(1);
+/// A fleet whose greater part stays lost for this long, with everything else steady, is believed.
+const FREEZE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Until when no job may be moved away from a lost member, because more than half of the members (and at least two) went
+/// silent within a minute: then the router or its network is the likelier cause. Ends by itself when half of them are back.
+pub fn frozen_until(links: &[LinkState]) -> Option<Timestamp> {
+    let lost = |link: &LinkState| match link {
+        LinkState::Lost { since } => Some(*since),
+        LinkState::Connecting | LinkState::Ready | LinkState::Suspect { .. } => None,
+    };
+    let mut lost: Vec<Timestamp> = links.iter().filter_map(lost).collect();
+    lost.sort_unstable();
+    let together = |(first, since): (usize, &Timestamp)| {
+        let near = lost[first..].iter().take_while(|at| at.duration_since(*since) <= TOGETHER);
+        let (count, last) = near.fold((0_usize, *since), |(count, _), at| (count + 1, *at));
+        (count >= 2 && count * 2 > links.len()).then_some(last)
+    };
+    let last = lost.iter().enumerate().filter_map(together).max()?;
+    Some(last.checked_add(FREEZE).unwrap_or(Timestamp::MAX))
+}
+
 /// When a member counts as lost and as back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
@@ -254,5 +277,25 @@ mod tests {
         health.disconnected();
         health.missed(at(30));
         assert_eq!(health.state(), LinkState::Lost { since: at(0) });
+    }
+
+    #[test]
+    fn most_members_lost_at_once_freeze_the_fleet_for_a_while() {
+        let lost = |second| LinkState::Lost { since: at(second) };
+        let (ready, suspect) = (LinkState::Ready, LinkState::Suspect { since: at(0) });
+        for (links, until) in [
+            (vec![], None),
+            (vec![lost(0)], None),
+            (vec![lost(0), ready], None),
+            (vec![lost(0), lost(30)], Some(630)),
+            (vec![lost(0), lost(60), ready], Some(660)),
+            (vec![lost(0), lost(61), ready], None),
+            (vec![lost(0), lost(1), ready, ready], None),
+            (vec![lost(0), lost(1), suspect], Some(601)),
+            (vec![lost(0), lost(200), lost(210), ready], None),
+            (vec![lost(0), lost(200), lost(210)], Some(810)),
+        ] {
+            assert_eq!(frozen_until(&links), until.map(at), "{links:?}");
+        }
     }
 }

@@ -51,6 +51,15 @@ pub struct RoutedSparkJobStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MOST_REFUSALS))]
     pub refusals: Vec<MemberRefusal>,
+    /// Attempts that followed a failed one: what spec.retry.maxAttempts counts, less the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// The next attempt is not made before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// Since when the job waits for a place, where that is not since its creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// The application as the member shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationStatus>,
@@ -106,11 +115,12 @@ pub struct PlacementRecord {
     pub why: Option<String>,
 }
 
-/// The recorded decision to stop what runs of the job and to end it with that.
+/// The recorded decision to stop what runs of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoppingRecord {
-    /// Why, in one word: RanTooLong. The job ends with it.
+    /// Why, in one word: RanTooLong, RunDeadlineExceeded, StartDeadlineExceeded or Cancelled, and the job ends with it;
+    /// MemberLost or MemberDrained, and the job goes back to its queue.
     pub reason: String,
     /// Why and what to do, in words.
     pub message: String,
@@ -204,6 +214,15 @@ pub struct ApplicationLinks {
     pub logs: Option<String>,
 }
 
+/// What is left of a past try on its member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Left {
+    /// Its finished application.
+    Ended,
+    /// It may still run: the job went on elsewhere knowingly.
+    MayRun,
+}
+
 /// A try that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -212,8 +231,20 @@ pub struct PastAttempt {
     pub attempt: u32,
     /// Its member.
     pub cluster: String,
+    /// Who that member was: the uid of its kube-system namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_identity: Option<String>,
+    /// Its namespace on the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Its name on the member.
     pub remote_name: String,
+    /// Uid of its application, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_uid: Option<String>,
+    /// What is left of it on the member; absent when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// How it ended: Succeeded, Failed, Withdrawn, Vanished, Stopped or Abandoned.
     pub outcome: String,
     /// Why, in one word.

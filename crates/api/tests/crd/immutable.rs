@@ -214,3 +214,63 @@ fn the_same_manifest_can_be_applied_again_while_the_job_runs() {
         }
     });
 }
+
+/// What a job's owner says of its course, field by field: a value and another one.
+fn course() -> [(&'static str, Value, Value); 3] {
+    [
+        ("failover", json!({ "onMemberLost": "AllowDuplicate" }), json!({ "onMemberLost": "FenceThenMove" })),
+        (
+            "retry",
+            json!({ "maxAttempts": 2, "on": ["DriverLost"] }),
+            json!({ "maxAttempts": 3, "on": ["DriverLost"] }),
+        ),
+        ("deadlines", json!({ "run": "1h" }), json!({ "queued": "1h" })),
+    ]
+}
+
+#[test]
+fn the_course_can_be_changed_until_the_first_placement_and_not_after() {
+    run(async {
+        create::<RoutedSparkJob>("course", &job()).await.unwrap();
+        for (field, one, other) in course() {
+            for value in [&one, &other, &json!(null), &one] {
+                edit("course", json!({ "spec": { field: value } })).await.unwrap();
+            }
+        }
+        set_status("course", placed()).await;
+        for (field, one, other) in course() {
+            for value in [other, json!(null)] {
+                // A merge patch would merge: the old keys go, so that the new ones alone are there.
+                let mut value = value;
+                if let (Some(value), Some(old)) = (value.as_object_mut(), one.as_object()) {
+                    for key in old.keys() {
+                        value.entry(key.clone()).or_insert(Value::Null);
+                    }
+                }
+                let message = edit("course", json!({ "spec": { field: value } })).await.unwrap_err();
+                assert!(message.contains(&format!("spec.{field} is immutable")), "{message}");
+            }
+        }
+        create::<RoutedSparkJob>("plain", &job()).await.unwrap();
+        set_status("plain", placed()).await;
+        for (field, one, _) in course() {
+            let message = edit("plain", json!({ "spec": { field: one } })).await.unwrap_err();
+            assert!(message.contains(&format!("spec.{field} is immutable")), "{message}");
+        }
+    });
+}
+
+#[test]
+fn a_job_can_be_held_back_and_cancelled_at_any_time() {
+    run(async {
+        create::<RoutedSparkJob>("steered", &job()).await.unwrap();
+        set_status("steered", placed()).await;
+        for field in ["suspend", "cancel"] {
+            for value in [true, false] {
+                edit("steered", json!({ "spec": { field: value } })).await.unwrap();
+                let stored = api::<RoutedSparkJob>().await.get("steered").await.unwrap().data;
+                assert_eq!(stored["spec"][field], json!(value));
+            }
+        }
+    });
+}

@@ -10,7 +10,7 @@ fn a_job_is_kept_as_written_and_gets_its_defaults() {
         let mut expected = job();
         merge(
             &mut expected,
-            &json!({ "priority": 0, "template": { "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication" } }),
+            &json!({ "priority": 0, "suspend": false, "cancel": false, "template": { "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication" } }),
         );
         assert_eq!(stored["spec"], expected);
         assert_eq!(stored["status"], json!({ "observedGeneration": -1 }));
@@ -60,6 +60,32 @@ fn what_a_job_may_say() {
         ),
         (spec(json!({ "mode": "cluster", "suspend": false, "timeToLiveSeconds": 5 })), None),
         (template(json!({ "metadata": null })), None),
+        (
+            json!({
+                "failover": { "onMemberLost": "FenceThenMove" }, "suspend": true, "cancel": true,
+                "retry": { "maxAttempts": 5, "on": ["DriverLost", "Unschedulable"], "backoff": { "initial": "30s", "max": "10m" } },
+                "deadlines": { "queued": "2h", "start": "10m", "run": "12h" },
+            }),
+            None,
+        ),
+        (json!({ "failover": {}, "retry": {}, "deadlines": {} }), None),
+        (
+            json!({ "failover": { "onMemberLost": "Move" } }),
+            Some("spec.failover.onMemberLost: Unsupported value"),
+        ),
+        (json!({ "retry": { "maxAttempts": 0 } }), Some("spec.retry.maxAttempts: Invalid value")),
+        (json!({ "retry": { "maxAttempts": 101 } }), Some("spec.retry.maxAttempts: Invalid value")),
+        (json!({ "retry": { "on": [] } }), Some("spec.retry.on: Invalid value")),
+        (
+            json!({ "retry": { "on": ["DriverLost", "DriverLost"] } }),
+            Some("spec.retry.on[1]: Duplicate value"),
+        ),
+        (json!({ "retry": { "on": ["Everything"] } }), Some("spec.retry.on[0]: Unsupported value")),
+        (
+            json!({ "retry": { "backoff": { "initial": "a while" } } }),
+            Some("spec.retry.backoff.initial: Invalid value"),
+        ),
+        (json!({ "deadlines": { "run": "1d" } }), Some("spec.deadlines.run: Invalid value")),
         (json!({ "queue": null }), Some("spec.queue: Required value")),
         (json!({ "queue": "Etl.daily" }), Some("spec.queue: Invalid value")),
         (json!({ "queue": "q".repeat(64) }), Some("spec.queue: Too long")),

@@ -81,6 +81,7 @@ fn a_member_gets_its_defaults_and_reads_as_the_type_says() {
                 "submissionBacklog": 100,
             },
             "unschedulable": false,
+            "drain": false,
             "health": { "lostAfterSeconds": 30, "readyAfterSeconds": 30 },
             "retention": "24h",
             "driverLogTail": true,

@@ -104,6 +104,8 @@ fn full_status() -> RoutedSparkJobStatus {
             "demand": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1_099_511_627_776_i64 },
             "renderHash": "def", "why": "least served",
         },
+        "retries": 1, "notBefore": "2026-01-01T00:00:03Z", "waitingSince": "2026-01-01T00:00:02Z",
+        "stopping": { "reason": "Cancelled", "message": "asked for", "at": "2026-01-01T00:00:02Z" },
         "refusals": [{ "cluster": "us-1", "reason": "RejectedByMember", "message": "no", "at": "2026-01-01T00:00:00Z" }],
         "application": {
             "state": "FAILED", "id": "spark-1", "submissionId": "s", "submittedAt": "2026-01-01T00:00:00Z",
@@ -112,7 +114,8 @@ fn full_status() -> RoutedSparkJobStatus {
             "links": { "ui": "https://a", "history": "https://b", "logs": "https://c" }, "error": "boom",
         },
         "history": [{
-            "attempt": 1, "cluster": "us-1", "remoteName": "q", "outcome": "Withdrawn", "reason": "QuotaExceeded",
+            "attempt": 1, "cluster": "us-1", "memberIdentity": "id", "namespace": "spark", "remoteName": "q", "remoteUid": "u",
+            "left": "MayRun", "outcome": "Withdrawn", "reason": "QuotaExceeded",
             "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:00Z",
         }],
     }))

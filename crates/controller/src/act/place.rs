@@ -2,14 +2,15 @@
 //!
 //! Owns no state. The status write in [`commit`] *is* the placement; nothing is created before it is answered.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{condition::reason, job::PlacementRecord};
 use spark_router_core::{
-    dispatch::{Answer, Decision, Withdrawal},
+    dispatch::{Answer, Applicant, Decision, Withdrawal},
     id::{Attempt, RemoteName},
-    job::Request,
+    job::{Record, Refused, Request},
     refusal::RefusalClass,
-    step::{Cause, refused_by_all},
+    step::{Cause, Requeue, look_again, refused_by_all},
     waits::Waits,
 };
 use tracing::info;
@@ -29,7 +30,13 @@ use crate::{
 pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Error> {
     let job = &at.parsed.job;
     let Ok(request) = &job.request else { return Ok(Next::Again) };
-    match context.dispatcher.ask(applicant(job, request)).await? {
+    let asked = applicant(job, request);
+    let mut answer = context.dispatcher.ask(avoiding(asked.clone(), &job.record)).await?;
+    if matches!(&answer, Answer::Wait(waits) if waits.refused_by_all) && !job.record.avoided.is_empty() {
+        // Better where it failed before than nowhere.
+        answer = context.dispatcher.ask(asked).await?;
+    }
+    match answer {
         Answer::Place(decision) => commit(at, context, request, *decision).await,
         // It was parsed with what the queue set before.
         Answer::Wait(waits) if waits.reason == Waits::QUEUE_CHANGED => Ok(Next::Again),
@@ -45,9 +52,50 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
             {
                 context.events.publish(&written, Kind::Warning, "Place", waits.reason, &waits.message);
             }
-            Ok(Next::Rest(None))
+            // Its place comes as a call, its deadline by itself.
+            Ok(Next::Rest(look_again(at.snapshot(context))))
         }
     }
+}
+
+/// Without the members that failed the attempts before for reasons of their own.
+fn avoiding(mut applicant: Applicant, record: &Record) -> Applicant {
+    for cluster in &record.avoided {
+        applicant.refused.push(Refused {
+            cluster: cluster.clone(),
+            reason: reason::RETRYING.to_owned(),
+            message: "an attempt before failed there".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        });
+    }
+    applicant
+}
+
+/// Puts it on record that the attempt is over and that another one follows.
+pub(super) async fn requeue(at: &Gathered, context: &Context, requeue: &Requeue) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let Some(placement) = &job.record.placement else { return Ok(Next::Again) };
+    let Some(written) = write(at, context, &Change::Requeued(requeue)).await? else {
+        return Ok(Next::Rest(None));
+    };
+    context.memory.change(&job.uid, |entry| entry.turn_to(None));
+    if requeue.uid.is_none() && requeue.left.is_none() {
+        // Nothing ever ran there: it costs its member no share.
+        context.dispatcher.withdraw(job.uid.clone(), Some(placement.clone()), Withdrawal::Other).await;
+    }
+    context.dispatcher.forget(job.uid.clone()).await;
+    context.metrics.withdrawals.get_or_create(&trouble(placement, requeue.reason)).inc();
+    info!(cluster.name = %placement.cluster, reason = requeue.reason, "goes back to its queue");
+    context.events.publish(&written, Kind::Warning, "Requeue", requeue.reason, &requeue.message);
+    Ok(Next::written(Some(written)))
+}
+
+/// Takes a job that is held back out of its queue.
+pub(super) async fn suspend(at: &Gathered, context: &Context) -> Result<Next, Error> {
+    context.dispatcher.forget(at.parsed.job.uid.clone()).await;
+    write(at, context, &Change::Suspended).await?;
+    // Its owner's edit calls.
+    Ok(Next::Rest(None))
 }
 
 /// Puts a decision on the hub's record: this write is the placement.

@@ -109,7 +109,10 @@ fn facts(object: &MemberCluster, state: State) -> MemberFacts {
         identity: state.identity,
         link: state.link,
         fault: unreadable.or(state.fault),
-        cordoned: spec.unschedulable || object.metadata.deletion_timestamp.is_some() || spec.forget,
+        cordoned: spec.unschedulable
+            || spec.drain
+            || object.metadata.deletion_timestamp.is_some()
+            || spec.forget,
         labels: object.labels().clone(),
         taints: taints.collect(),
         spark_versions: spec.spark_versions.clone().into(),

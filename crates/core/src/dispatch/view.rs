@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Checkpoint, Dispatcher, Held, Position, index};
 use crate::{
-    health::LinkState,
+    health::{LinkState, frozen_until},
     id::{ClusterName, JobUid, QueueName},
     ledger::Slot,
     place::{NamespaceRule, RouteSignal},
@@ -186,5 +186,12 @@ impl Dispatcher {
         let fleet: Vec<_> = self.seats.iter().filter_map(|seat| seat.facts.as_ref()).collect();
         let suspect = fleet.iter().filter(|m| matches!(m.link, LinkState::Suspect { .. })).count();
         fleet.len() > 1 && suspect * 2 > fleet.len()
+    }
+
+    /// Until when no job moves away from a lost member; see [`crate::health::frozen_until`].
+    pub fn frozen_until(&self) -> Option<Timestamp> {
+        let links: Vec<_> =
+            self.seats.iter().filter_map(|seat| seat.facts.as_ref()).map(|m| m.link).collect();
+        frozen_until(&links)
     }
 }

@@ -53,7 +53,8 @@ mod cancel {
         let expected = (Phase::Cancelled, "Cancelled");
         assert_eq!(outcome(cancelled(World::waiting()).step()), expected);
         let bad = World::waiting().with(|w| {
-            w.job.request = Err(super::super::Rejection { reason: "InvalidTemplate", message: String::new() });
+            w.job.request =
+                Err(super::super::Rejection { reason: "InvalidTemplate", message: String::new() });
         });
         assert_eq!(outcome(cancelled(bad).step()), expected, "also one that cannot be taken");
     }
@@ -133,13 +134,17 @@ mod deadlines {
 
     #[test]
     fn a_driver_that_does_not_run_in_time_is_stopped() {
-        let starts = |world: World| world.with(|w| w.job.policy.deadlines.start = Some(Duration::from_mins(1)));
+        let starts =
+            |world: World| world.with(|w| w.job.policy.deadlines.start = Some(Duration::from_mins(1)));
         let world = starts(World::running(RunState::Submitted)).with(|w| w.now = at(59));
         assert_eq!(world.step(), Step::Rest { until: Some(at(60)) });
         let world = world.with(|w| w.now = at(60));
         let (cause, message) = latched(world.step());
         assert_eq!(cause, StopCause::StartDeadline);
-        assert!(message.contains("within 1m of its placement") && message.contains("spec.deadlines.start"), "{message}");
+        assert!(
+            message.contains("within 1m of its placement") && message.contains("spec.deadlines.start"),
+            "{message}"
+        );
         let fenced = world.with(stopping(StopCause::StartDeadline)).with(|w| w.fenced = true);
         assert_eq!(outcome(fenced.step()), (Phase::Failed, "StartDeadlineExceeded"));
         let again = fenced.with(|w| w.job.policy.retry.max_attempts = 2);
@@ -192,10 +197,7 @@ mod retry {
             ("Failed", "SubmissionFailed", Some(Left::Ended), true)
         );
         assert_eq!((requeue.uid, requeue.not_before), (Some(RemoteUid::from("r-1")), Some(at(130))));
-        assert_eq!(
-            requeue.message,
-            "attempt 1 of 3 on eu-1: failed on eu-1: no luck; the next one in 30s"
-        );
+        assert_eq!(requeue.message, "attempt 1 of 3 on eu-1: failed on eu-1: no luck; the next one in 30s");
         let second = failed(FailureSign::Submission).with(|w| w.job.record.retries = 1);
         assert_eq!(requeued(second.step()).not_before, Some(at(160)));
         let third = failed(FailureSign::Submission).with(|w| w.job.record.retries = 2);
@@ -214,7 +216,11 @@ mod retry {
         ] {
             for listed in FailureClass::ALL {
                 let step = failed(sign).with(|w| w.job.policy.retry = only(listed)).step();
-                assert_eq!(matches!(step, Step::Requeue(_)), listed == class, "{sign:?} with {listed:?}: {step:?}");
+                assert_eq!(
+                    matches!(step, Step::Requeue(_)),
+                    listed == class,
+                    "{sign:?} with {listed:?}: {step:?}"
+                );
             }
         }
     }
@@ -353,7 +359,11 @@ mod lost_member {
             w.job.record.unreachable = true;
             w.sends = Sends::default();
         });
-        assert_eq!(latched(unseen.step()).0, StopCause::MemberLost, "whether it was created is for the fence to say");
+        assert_eq!(
+            latched(unseen.step()).0,
+            StopCause::MemberLost,
+            "whether it was created is for the fence to say"
+        );
         let settling = unseen.with(stopping(StopCause::MemberLost));
         assert_eq!(settling.step(), Step::Stop { settled_at: at(25) });
     }
@@ -403,7 +413,12 @@ mod past_attempts {
                 at: at(80),
                 left,
             },
-            member: Some(MemberView { link: LinkState::Ready, usable: true, forgotten: false, drained: false }),
+            member: Some(MemberView {
+                link: LinkState::Ready,
+                usable: true,
+                forgotten: false,
+                drained: false,
+            }),
             remote,
             retention: Duration::from_mins(10),
         }

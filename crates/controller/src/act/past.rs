@@ -1,0 +1,99 @@
+//! Effects on what is left of attempts before the present one.
+//!
+//! Owns no state. Each is found again from the history on the hub's record and from the member's view.
+
+use jiff::Timestamp;
+use spark_router_api::condition::reason;
+use spark_router_core::{
+    id::Attempt,
+    job::Past,
+    step::{PastStep, PastView},
+};
+use spark_router_member::{Fence, StopOrder};
+use tracing::{debug, info};
+
+use super::{Next, UNCLEAR_SECONDS, in_seconds, write};
+use crate::{
+    context::Context,
+    error::Error,
+    events::Kind,
+    gather::{Gathered, member_of},
+    status::Change,
+};
+
+pub(super) async fn act(
+    at: &Gathered,
+    context: &Context,
+    attempt: Attempt,
+    step: PastStep,
+) -> Result<Next, Error> {
+    let Some(PastView { past, .. }) = at.past.iter().find(|view| view.past.attempt == attempt) else {
+        return Ok(Next::Rest(None));
+    };
+    match step {
+        PastStep::Close => close(at, context, attempt).await,
+        PastStep::Abandon => {
+            let Past { cluster, namespace, name, .. } = past;
+            context.abandon.note(cluster, &at.parsed.job.uid, attempt, namespace, name).await;
+            let note =
+                format!("attempt {attempt} may still run on {cluster}; it is stopped when {cluster} is back");
+            context.events.publish(&*at.object, Kind::Warning, "Abandon", reason::ABANDONED, &note);
+            close(at, context, attempt).await
+        }
+        PastStep::Stop { settled_at } => stop(at, context, past, settled_at).await,
+        PastStep::Release(uid) => {
+            let Some(member) = member_of(&past.cluster, &past.identity, context) else {
+                return Ok(Next::Rest(None));
+            };
+            member.release(&past.namespace, &past.name, &uid).await.map_err(of(past))?;
+            // The view shows it in a moment and calls.
+            Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS))))
+        }
+        PastStep::Retire(uid) => {
+            let Some(member) = member_of(&past.cluster, &past.identity, context) else {
+                return Ok(Next::Rest(None));
+            };
+            member.retire(&past.namespace, &past.name, &uid).await.map_err(of(past))?;
+            close(at, context, attempt).await
+        }
+    }
+}
+
+async fn close(at: &Gathered, context: &Context, attempt: Attempt) -> Result<Next, Error> {
+    write(at, context, &Change::Closed(attempt)).await.map(Next::written)
+}
+
+async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timestamp) -> Result<Next, Error> {
+    let Past { attempt, cluster, namespace, name, uid, .. } = past;
+    let Some(member) = member_of(cluster, &past.identity, context) else { return Ok(Next::Rest(None)) };
+    let order = StopOrder {
+        job: at.parsed.job.uid.clone(),
+        attempt: *attempt,
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid: uid.clone(),
+        settled_at,
+        // The present attempt counts, whatever this one comes to.
+        spare_ended: false,
+    };
+    match member.stop(&order).await {
+        Fence::Proven => {
+            info!(cluster.name = %cluster, attempt = attempt.0, "a run that was left behind is stopped");
+            close(at, context, *attempt).await
+        }
+        Fence::Pending { until, waits_for } => {
+            debug!(cluster.name = %cluster, waits_for, "a run that was left behind is being stopped");
+            Ok(Next::Rest(Some(until)))
+        }
+        Fence::Ended(_) => Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))),
+        Fence::Impossible(why) => {
+            debug!(cluster.name = %cluster, why, "a run that was left behind cannot be stopped now");
+            Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS))))
+        }
+    }
+}
+
+fn of(past: &Past) -> impl FnOnce(spark_router_member::Error) -> Error {
+    let member = past.cluster.as_str().to_owned();
+    move |source| Error::Member { member, source }
+}
