@@ -8,7 +8,10 @@ mod scene;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::{Value, json};
 use spark_router_api::{
     RoutedSparkJob, condition,
@@ -27,7 +30,7 @@ const TEAM: &str = "team";
 const QUEUE: &str = "etl";
 
 /// A job whose driver does as the script says, with these parts of a spec.
-fn scripted(name: &str, script: &str, spec: Value) -> Value {
+fn scripted(name: &str, script: &str, spec: &Value) -> Value {
     let mut job = objects::job(TEAM, name, QUEUE, |template| {
         objects::annotate(template, "script", script);
         objects::annotate(template, "run-ms", "3600000");
@@ -86,10 +89,10 @@ async fn what_its_owner_says_of_a_job_is_done() {
     let big = json!({"template": {"spec": {"driver": {"cores": 1}, "executor": {"instances": 30}}}});
 
     // Cancel: one that waits, one that runs, one whose driver is not there yet.
-    submit(scripted("waits", "succeed", big.clone())).await;
+    submit(scripted("waits", "succeed", &big)).await;
     scene::queued(hub, TEAM, "waits", "NeverFits").await;
-    submit(scripted("runs", "hang-running", json!({}))).await;
-    submit(scripted("fresh", "hang-empty", json!({}))).await;
+    submit(scripted("runs", "hang-running", &json!({}))).await;
+    submit(scripted("fresh", "hang-empty", &json!({}))).await;
     running(hub, TEAM, "runs").await;
     has(hub, "fresh", "its application's uid on record", |job| {
         job.status.as_ref().is_some_and(|s| s.placement.as_ref().is_some_and(|p| p.remote_uid.is_some()))
@@ -118,7 +121,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
     }
 
     // Suspend: holds what waits, and says that it holds nothing else.
-    submit(scripted("held", "hang-running", json!({"suspend": true}))).await;
+    submit(scripted("held", "hang-running", &json!({"suspend": true}))).await;
     let held = sure(jobs::wait_for_phase(hub, TEAM, "held", "Suspended", PATIENCE).await);
     assert_eq!(scene::condition(&held, condition::PLACED).1, "Suspended", "{}", jobs::describe(&held));
     patch(hub, "rsj", TEAM, "held", json!({"spec": {"suspend": false}})).await;
@@ -149,7 +152,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
             "spec.deadlines.run",
         ),
     ] {
-        submit(scripted(name, script, spec)).await;
+        submit(scripted(name, script, &spec)).await;
         let failed = finished(hub, TEAM, name).await;
         assert_eq!(
             (jobs::phase(&failed), jobs::reason(&failed)),
@@ -166,7 +169,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
     // Retries: the second attempt goes elsewhere, the third where there is room; then it is over.
     let retry =
         json!({"maxAttempts": 3, "on": ["SubmissionFailed"], "backoff": {"initial": "1s", "max": "2s"}});
-    submit(scripted("again", "submission-failed", json!({"retry": retry}))).await;
+    submit(scripted("again", "submission-failed", &json!({"retry": retry}))).await;
     let first = has(hub, "again", "the first failure", |job| jobs::reason(job) == "SubmissionFailed").await;
     assert!(
         jobs::message(&first).starts_with("attempt 1 of 3 on m")
@@ -197,7 +200,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
 
     // Not on the list: not tried again.
     let retry = json!({"maxAttempts": 3, "on": ["Unschedulable"]});
-    submit(scripted("once", "submission-failed", json!({"retry": retry}))).await;
+    submit(scripted("once", "submission-failed", &json!({"retry": retry}))).await;
     assert_eq!(history(&finished(hub, TEAM, "once").await).len(), 1);
 
     // As many applications as attempts, none twice.
@@ -247,7 +250,7 @@ async fn a_job_moves_only_as_its_owner_allows() {
         ("kept", "hang-running", lost("FenceThenMove")),
         ("fenced", "hang-empty", lost("FenceThenMove")),
     ] {
-        sure(installation.submit(&scripted(name, script, spec)).await);
+        sure(installation.submit(&scripted(name, script, &spec)).await);
     }
     for name in ["stays", "twice", "leaves", "kept"] {
         assert_eq!(jobs::cluster(&running(hub, TEAM, name).await), "m2");
@@ -288,7 +291,7 @@ async fn a_job_moves_only_as_its_owner_allows() {
     // One of them is deleted while m2 is away: it does not wait, and m2 is told what to stop.
     let api: Api<RoutedSparkJob> = Api::namespaced(hub.client(), TEAM);
     let leaves = job(hub, "leaves").await;
-    api.delete("leaves", &Default::default()).await.unwrap();
+    api.delete("leaves", &DeleteParams::default()).await.unwrap();
     sure(jobs::wait_gone(api.clone(), "leaves", PATIENCE).await);
     let m2_object = scene::member(hub, "m2", "what was given up", |member| {
         member.status.as_ref().is_some_and(|s| s.abandoned.iter().any(|row| row.job_uid == uid(&leaves)))
@@ -328,7 +331,7 @@ async fn a_job_moves_only_as_its_owner_allows() {
 
     // m2 is drained: what has not started leaves, what runs stays.
     cordon("m1", true).await;
-    sure(installation.submit(&scripted("idle", "hang-submitted", json!({}))).await);
+    sure(installation.submit(&scripted("idle", "hang-submitted", &json!({}))).await);
     let idle = sure(jobs::wait_for_phase(hub, TEAM, "idle", "Submitted", PATIENCE).await);
     assert_eq!(jobs::cluster(&idle), "m2");
     cordon("m1", false).await;
@@ -340,7 +343,7 @@ async fn a_job_moves_only_as_its_owner_allows() {
     for name in ["stays", "kept"] {
         assert_eq!(jobs::phase(&job(hub, name).await), "Running");
     }
-    sure(installation.submit(&scripted("new", "hang-running", json!({}))).await);
+    sure(installation.submit(&scripted("new", "hang-running", &json!({}))).await);
     assert_eq!(jobs::cluster(&running(hub, TEAM, "new").await), "m1", "nothing new goes there");
 
     // Nobody but those who allowed it had two runs at a time.

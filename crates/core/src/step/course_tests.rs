@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Cause, DriverSeen, MemberView, PastStep, PastView, Requeue, Sends, Step, Trouble,
+    Cause, DriverSeen, MemberView, PastStep, PastView, Requeue, Sends, Step, Timing, Trouble,
     tests::{REST, World, at, observation, outcome},
 };
 use crate::{
@@ -125,7 +125,7 @@ mod deadlines {
         let mut world = World::waiting();
         world.job.policy.deadlines.queued = Some(Duration::from_secs(101));
         assert_eq!(world.step(), Step::Enqueue);
-        assert_eq!(super::super::look_again(world.snapshot(&Default::default())), Some(at(101)));
+        assert_eq!(super::super::look_again(world.snapshot(&Timing::default())), Some(at(101)));
         world.now = at(101);
         assert_eq!(outcome(world.step()), (Phase::Failed, "QueuedDeadlineExceeded"));
         world.hold_fire_until = Some(at(130));
@@ -163,7 +163,7 @@ mod deadlines {
     fn the_earlier_of_two_limits_on_the_run_counts() {
         let world = World::running(RunState::Running).with(|w| {
             w.job.policy.deadlines.run = Some(Duration::from_secs(50));
-            w.longest_run = Some(Duration::from_secs(60));
+            w.longest_run = Some(Duration::from_mins(1));
         });
         let (cause, message) = latched(world.step());
         assert_eq!(cause, StopCause::RunDeadline);
