@@ -9,6 +9,7 @@
 //! |---|---|
 //! | here | the facts, who asks, what is answered |
 //! | `dispatch/line.rs` | one queue and who waits in it |
+//! | `dispatch/class.rs` | what makes waiting jobs alike |
 //! | `dispatch/order.rs` | who goes before whom |
 //! | `dispatch/pass.rs` | a pass: who is next, until nobody can be placed |
 //! | `dispatch/decide.rs` | one decision: verdicts, tiers, whose turn, how fast |
@@ -17,6 +18,7 @@
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
 
 mod account;
+mod class;
 mod decide;
 mod hold;
 mod line;
@@ -30,7 +32,7 @@ use std::{
     sync::Arc,
 };
 
-use foldhash::HashMap;
+use foldhash::{HashMap, fast::RandomState};
 use jiff::Timestamp;
 
 pub use crate::place::Verdict;
@@ -38,8 +40,9 @@ pub use decide::Choice;
 pub use view::{QueueOnMember, SignalOnMember};
 
 use self::{
+    class::Class,
     hold::Hold,
-    line::{Backoff, Class, Line, Rank, Routed},
+    line::{Backoff, Line, Rank, Routed},
 };
 use crate::{
     credit::Credits,
@@ -178,6 +181,8 @@ struct Position {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Dispatcher {
+    /// Of classes.
+    hasher: RandomState,
     seats: Vec<Seat>,
     seat_of: BTreeMap<ClusterName, Slot>,
     lines: Vec<Line>,
@@ -324,7 +329,7 @@ impl Dispatcher {
     /// A job asks for a place; asking again replaces what it asked before. The next [`Self::pass`] decides.
     pub fn enqueue(&mut self, applicant: Applicant) {
         let Applicant { uid, key, created, request, refused } = applicant;
-        let class = Class::of(&key.namespace, &request, &refused);
+        let class = Class::of(&self.hasher, &key.namespace, &request, &refused);
         if let Some(decision) = self.decided.get(&uid) {
             let asked = self.booked.get(&uid).and_then(|booking| booking.class.as_deref());
             if decision.queue == request.queue && asked == Some(&class) {

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::{
     Booking, Decision, Dispatcher, Verdict,
+    class::Class,
     hold::{Asker, Takes},
     index,
-    line::{Backoff, Class, Line, Rank, Routed, Ruled},
+    line::{Backoff, Line, Rank, Routed, Ruled},
 };
 use crate::{
     id::{ClusterName, JobUid, QueueName},
@@ -121,7 +122,7 @@ impl Dispatcher {
             self.unblock(queue, class);
             return Err(Miss::Waits(Box::new(waits)));
         }
-        if class.parts != facts.parts {
+        if class.asks.parts != facts.parts {
             return Err(Miss::Outdated(Box::new(Waits::queue_changed(name))));
         }
         if let Some(pace) = facts.limits.pace {
@@ -254,7 +255,7 @@ impl Dispatcher {
             return;
         };
         seat.bucket.take(member.pace, now);
-        let below = class.sub_queue.as_deref();
+        let below = class.asks.sub_queue.as_deref();
         let remote_queue = remote_queue(&facts.name, route, &member, below).ok().flatten();
         let target = member.namespace.target(&class.namespace).clone();
         let cluster_queue = match &route.signal {
@@ -281,7 +282,7 @@ impl Dispatcher {
             queue: self.names[index(queue)].clone(),
             remote_queue: remote_queue.clone(),
             seq: line.seq,
-            demand: class.demand,
+            demand: class.asks.demand,
             at: now,
             choice: choice.clone(),
         };
@@ -292,7 +293,7 @@ impl Dispatcher {
             target,
             remote_queue,
             cluster_queue,
-            demand: class.demand,
+            demand: class.asks.demand,
         };
         self.ledger.reserve(job.clone(), reservation);
         let booking = Booking { queue, member: routed.member, choice, class: Some(class.clone()) };
@@ -340,7 +341,7 @@ impl Dispatcher {
             .collect();
         let may_fit = |class: &Arc<Class>| {
             routed.iter().any(|(routed, member)| {
-                member.capacity.has_room(self.ledger.on(routed.member), class.demand) && {
+                member.capacity.has_room(self.ledger.on(routed.member), class.asks.demand) && {
                     let head = line.head_of(class);
                     let asker = head.and_then(|(rank, job)| self.asker(queue, class, rank, job));
                     matches!(
@@ -443,8 +444,8 @@ impl Dispatcher {
         let member = seat.facts.as_ref()?;
         let route = facts.routes.get(routed.route)?;
         let of_class;
-        let remote_queue = if class.sub_queue.is_some() {
-            of_class = remote_queue(&facts.name, route, member, class.sub_queue.as_deref());
+        let remote_queue = if class.asks.sub_queue.is_some() {
+            of_class = remote_queue(&facts.name, route, member, class.asks.sub_queue.as_deref());
             &of_class
         } else {
             &routed.remote_queue
@@ -480,7 +481,7 @@ impl Dispatcher {
         let &queue = self.line_of.get(&applicant.request.queue)?;
         let line = &self.lines[index(queue)];
         let facts = line.facts.clone()?;
-        let class = Class::of(&applicant.key.namespace, &applicant.request, &applicant.refused);
+        let class = Class::of(&self.hasher, &applicant.key.namespace, &applicant.request, &applicant.refused);
         let rank = Rank::new(applicant.request.priority, applicant.created, applicant.key.clone());
         let asker = self.asker(queue, &class, &rank, &applicant.uid);
         let question = question(&class, now);
@@ -552,9 +553,9 @@ fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion
 
 fn question(class: &Class, now: Timestamp) -> Question<'_> {
     Question {
-        constraints: &class.constraints,
-        spark_version: &class.spark_version,
-        demand: class.demand,
+        constraints: &class.asks.constraints,
+        spark_version: &class.asks.spark_version,
+        demand: class.asks.demand,
         namespace: &class.namespace,
         refused: &class.refused,
         now,

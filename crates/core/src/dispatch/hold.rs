@@ -13,9 +13,10 @@ use jiff::Timestamp;
 
 use super::{
     Dispatcher,
+    class::Class,
     decide::remote_queue,
     index,
-    line::{Blocked, Class, Rank},
+    line::{Blocked, Rank},
     order::{QueueTurn, Turn},
 };
 use crate::{
@@ -199,7 +200,7 @@ impl Dispatcher {
             Whose::Quota => Scope::Namespace(member.namespace.target(&class.namespace).clone()),
             Whose::RemoteQueue(_) => match &route.signal {
                 Some(RouteSignal::Kueue { cluster_queue }) => Scope::ClusterQueue(cluster_queue.clone()),
-                _ => remote_queue(&facts.name, route, member, class.sub_queue.as_deref())
+                _ => remote_queue(&facts.name, route, member, class.asks.sub_queue.as_deref())
                     .ok()
                     .flatten()
                     .map_or(Scope::Queue, Scope::RemoteQueue),

@@ -6,24 +6,22 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     ops::{Bound, Deref},
     sync::Arc,
     time::Duration,
 };
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
 
-use super::{Checkpoint, Choice};
+use super::{Checkpoint, Choice, class::Class};
 use crate::{
     credit::Credits,
     id::{ClusterName, JobKey, JobUid, Namespace},
-    job::{Constraints, Refused, Request},
     ledger::Slot,
     pace::Bucket,
     place::{Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
-    resources::Resources,
     selector::Selector,
     waits::Waits,
 };
@@ -177,43 +175,6 @@ pub(super) struct Backoff {
     pub(super) grown: Timestamp,
     /// Its end has been looked at.
     pub(super) over: bool,
-}
-
-/// What makes two applicants of a queue equal for placement.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Class {
-    pub(super) namespace: Namespace,
-    pub(super) constraints: Constraints,
-    pub(super) spark_version: Arc<str>,
-    pub(super) sub_queue: Option<Arc<str>>,
-    pub(super) demand: Resources,
-    pub(super) parts: u64,
-    /// Members that refused it, and their reasons.
-    pub(super) refused: Vec<(ClusterName, Arc<str>)>,
-}
-
-impl Class {
-    pub(super) fn of(namespace: &Namespace, request: &Request, refused: &[Refused]) -> Self {
-        Self {
-            namespace: namespace.clone(),
-            constraints: request.constraints.clone(),
-            spark_version: request.spark_version.clone(),
-            sub_queue: request.sub_queue.clone(),
-            demand: request.demand,
-            parts: request.parts,
-            refused: refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect(),
-        }
-    }
-}
-
-impl Class {
-    /// Whether the same members are ruled out for both.
-    pub(super) fn is_ruled_like(&self, other: &Self) -> bool {
-        self.constraints == other.constraints
-            && self.spark_version == other.spark_version
-            && self.sub_queue == other.sub_queue
-            && self.refused == other.refused
-    }
 }
 
 impl Line {

@@ -6,14 +6,9 @@
 
 use std::cmp::Reverse;
 
-use jiff::Timestamp;
-
-use super::{
-    Dispatcher, index,
-    line::{Class, Rank},
-};
+use super::{Dispatcher, class::Class, index, line::Rank};
 use crate::{
-    id::{JobKey, Namespace, QueueName},
+    id::{Namespace, QueueName},
     ledger::Slot,
     place::Order,
     resources::{Capacity, Resources},
@@ -24,8 +19,8 @@ use crate::{
 pub(super) struct Turn {
     priority: Reverse<i32>,
     share: u64,
-    created: Timestamp,
-    key: JobKey,
+    /// Age and name, where both are the same.
+    rank: Rank,
 }
 
 /// A queue's turn among queues: the smallest goes first.
@@ -49,7 +44,7 @@ impl Dispatcher {
     /// The turn of a job.
     pub(super) fn turn(&self, queue: Slot, class: &Class, rank: &Rank) -> Turn {
         let share = self.share_of_owner(queue, &class.namespace);
-        Turn { priority: rank.priority, share, created: rank.created, key: rank.key.clone() }
+        Turn { priority: rank.priority, share, rank: rank.clone() }
     }
 
     /// The turn of a queue.

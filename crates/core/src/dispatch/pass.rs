@@ -13,9 +13,10 @@ use jiff::Timestamp;
 
 use super::{
     Dispatcher, Passed,
+    class::Class,
     decide::Miss,
     index,
-    line::{Class, Cursor, Group, Line, Rank},
+    line::{Cursor, Group, Line, Rank},
     order::Turn,
 };
 use crate::{ledger::Slot, waits::Waits};
