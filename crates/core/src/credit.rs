@@ -147,31 +147,42 @@ impl Credits {
         self.refine(sum);
         let share = self.parts / sum;
         let mut best: Option<(usize, Claim)> = None;
+        // Of the best so far, once somebody came who can say as much for itself.
+        let mut best_headroom = None;
         let mut from = 0;
         for (place, (cluster, weight)) in candidates.enumerate() {
-            let owed = if self.find(&mut from, cluster) { self.owed[from].1 } else { 0 };
+            let owed = self.find(&mut from, cluster).map_or(0, |at| self.owed[at].1);
             let weight = i128::from(weight);
             let claim = Claim::of(owed + weight * share, weight, self.parts);
-            let is_better = best.as_ref().is_none_or(|(other, best)| {
-                claim.compare(best).then_with(|| headroom(place).cmp(&headroom(*other))) == Ordering::Greater
+            let mut its_headroom = None;
+            let is_better = best.as_ref().is_none_or(|(other, best)| match claim.compare(best) {
+                Ordering::Equal => {
+                    let of_best = *best_headroom.get_or_insert_with(|| headroom(*other));
+                    *its_headroom.insert(headroom(place)) > of_best
+                }
+                other => other == Ordering::Greater,
             });
             if is_better {
-                best = Some((place, claim));
+                (best, best_headroom) = (Some((place, claim)), its_headroom);
             }
         }
         best.map(|(place, _)| place)
     }
 
-    /// Moves `from` to the place of a member, or to where it would be. Both sides are walked in order of names.
-    fn find(&self, from: &mut usize, cluster: &ClusterName) -> bool {
+    /// The place of a member, from `from` on, which moves past it, or to where it would be. Both sides are walked in order
+    /// of names.
+    fn find(&self, from: &mut usize, cluster: &ClusterName) -> Option<usize> {
         while let Some((name, _)) = self.owed.get(*from) {
             match name.cmp(cluster) {
                 Ordering::Less => *from += 1,
-                Ordering::Equal => return true,
-                Ordering::Greater => return false,
+                Ordering::Equal => {
+                    *from += 1;
+                    return Some(*from - 1);
+                }
+                Ordering::Greater => return None,
             }
         }
-        false
+        None
     }
 
     /// Books a placement on `picked` among members and their weights, in order of their names.
@@ -201,13 +212,17 @@ impl Credits {
         let sum = sum_of(among.clone().map(|(_, weight)| weight));
         self.refine(sum);
         let (parts, share) = (self.parts, self.parts / sum);
+        let pays = among.clone().position(|(cluster, _)| is_same(cluster, picked));
+        let pays = pays.or_else(|| among.clone().position(|(cluster, _)| cluster == picked));
         let mut from = 0;
-        for (cluster, weight) in among {
-            if !self.find(&mut from, cluster) {
+        for (place, (cluster, weight)) in among.enumerate() {
+            let at = self.find(&mut from, cluster).unwrap_or_else(|| {
                 self.owed.insert(from, (cluster.clone(), 0));
-            }
-            let paid = if cluster == picked { parts } else { 0 };
-            self.owed[from].1 += sign * (i128::from(weight) * share - paid);
+                from += 1;
+                from - 1
+            });
+            let paid = if Some(place) == pays { parts } else { 0 };
+            self.owed[at].1 += sign * (i128::from(weight) * share - paid);
         }
     }
 
@@ -267,6 +282,12 @@ impl Claim {
             (_, Self::Job(_)) | (Self::Nothing(_), Self::Part { .. }) => Ordering::Less,
         }
     }
+}
+
+/// Whether both are the very same name in memory, as nearly all that mean the same member are: a look at the texts would
+/// cost more than the rest of a booking.
+fn is_same(a: &ClusterName, b: &ClusterName) -> bool {
+    std::ptr::eq(a.as_str(), b.as_str())
 }
 
 fn sum_of(weights: impl Iterator<Item = u32>) -> i128 {

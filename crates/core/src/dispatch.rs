@@ -10,6 +10,7 @@
 //! | here | the facts, who asks, what is answered |
 //! | `dispatch/line.rs` | one queue and who waits in it |
 //! | `dispatch/class.rs` | what makes waiting jobs alike |
+//! | `dispatch/due.rs` | which queues a pass looks at, and when |
 //! | `dispatch/order.rs` | who goes before whom |
 //! | `dispatch/pass.rs` | a pass: who is next, until nobody can be placed |
 //! | `dispatch/decide.rs` | one decision: verdicts, tiers, whose turn, how fast |
@@ -20,6 +21,7 @@
 mod account;
 mod class;
 mod decide;
+mod due;
 mod hold;
 mod line;
 mod order;
@@ -41,6 +43,7 @@ pub use view::{QueueOnMember, SignalOnMember};
 
 use self::{
     class::Class,
+    due::Due,
     hold::Hold,
     line::{Backoff, Line, Rank, Routed},
 };
@@ -50,7 +53,7 @@ use crate::{
     job::{Refused, Request},
     ledger::{Ledger, Slot},
     pace::Bucket,
-    place::{MemberFacts, QueueFacts, QueueLimits, SETTLES},
+    place::{Bounds, MemberFacts, QueueFacts, QueueLimits, SETTLES},
     resources::{Capacity, Resources},
     selector::Selector,
     signal::Signals,
@@ -169,6 +172,22 @@ struct Seat {
     is_backed_up: bool,
 }
 
+/// What most verdicts need of a member: apart from the rest, which is looked at less often.
+#[derive(Debug)]
+struct Door {
+    /// Its declared capacity.
+    bounds: Bounds,
+    /// Nothing about it keeps any job away: room alone decides.
+    is_open: bool,
+}
+
+impl Door {
+    fn of(facts: Option<&MemberFacts>) -> Self {
+        let capacity = facts.map(|facts| facts.capacity).unwrap_or_default();
+        Self { bounds: Bounds::of(&capacity), is_open: facts.is_some_and(MemberFacts::is_open) }
+    }
+}
+
 /// Where a waiting job stands.
 #[derive(Debug)]
 struct Position {
@@ -184,9 +203,11 @@ pub struct Dispatcher {
     /// Of classes.
     hasher: RandomState,
     seats: Vec<Seat>,
+    /// What most verdicts need of each of them.
+    doors: Vec<Door>,
     seat_of: BTreeMap<ClusterName, Slot>,
     lines: Vec<Line>,
-    line_of: BTreeMap<QueueName, Slot>,
+    line_of: HashMap<QueueName, Slot>,
     names: Vec<QueueName>,
     namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
     /// What all members declare together: the whole that shares are parts of.
@@ -198,6 +219,7 @@ pub struct Dispatcher {
     backoffs: HashMap<(Slot, Slot), Backoff>,
     /// Members that are held.
     held: Vec<Slot>,
+    due: Due,
     /// A pass left somebody unasked then: another is due.
     goes_on: Option<Timestamp>,
     /// Jobs that may get in line now.
@@ -211,6 +233,7 @@ impl Dispatcher {
         let slot = self.seat(cluster);
         let before = self.seats[index(slot)].facts.replace(Arc::new(facts));
         let Some(facts) = &self.seats[index(slot)].facts else { return };
+        self.doors[index(slot)] = Door::of(Some(facts));
         if before.as_ref().is_some_and(|before| before == facts) {
             return;
         }
@@ -254,6 +277,7 @@ impl Dispatcher {
         seat.hold = None;
         self.held.retain(|held| *held != slot);
         (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
+        self.doors[index(slot)] = Door::of(None);
         if seat.facts.take().is_some() {
             for line in 0..self.lines.len() {
                 self.reroute(line, slot);
@@ -281,12 +305,13 @@ impl Dispatcher {
     /// Adds or changes a queue. The first call for a queue takes over its checkpoint.
     pub fn set_queue(&mut self, facts: QueueFacts, admits: Option<Selector>, checkpoint: Checkpoint) {
         let slot = self.line(&facts.name);
+        self.due.list(slot);
         let line = &mut self.lines[index(slot)];
         let before = line.facts.replace(Arc::new(facts));
         let Some(facts) = &line.facts else { return };
         if before.is_none() {
             line.seq = line.seq.max(checkpoint.seq);
-            (line.credits, line.placed) = (checkpoint.credits, checkpoint.placed);
+            (line.credits, line.placed) = (checkpoint.credits, checkpoint.placed.into_iter().collect());
         }
         if line.admits != admits {
             (line.admits, line.dirty) = (admits, true);
@@ -315,6 +340,7 @@ impl Dispatcher {
     /// A queue is gone: its jobs wait until it comes back or they name another.
     pub fn remove_queue(&mut self, queue: &QueueName) {
         if let Some(&slot) = self.line_of.get(queue) {
+            self.due.list(slot);
             let line = &mut self.lines[index(slot)];
             (line.facts, line.dirty) = (None, true);
             line.regroup();
@@ -351,6 +377,7 @@ impl Dispatcher {
             return;
         }
         self.leave(&uid);
+        self.due.list(queue);
         let line = &mut self.lines[index(queue)];
         let limits = line.limits();
         let is_full = limits.queued.is_some_and(|most| line.len() >= most);
@@ -387,8 +414,7 @@ impl Dispatcher {
     /// When a pass is due although nothing happened.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
-        let lines = self.lines.iter().filter_map(|line| line.wake_at);
-        backoffs.chain(lines).chain(self.goes_on).chain(self.next_hold_end()).min()
+        backoffs.chain(self.due.next_wake()).chain(self.goes_on).chain(self.next_hold_end()).min()
     }
 
     fn seat(&mut self, cluster: ClusterName) -> Slot {
@@ -406,6 +432,7 @@ impl Dispatcher {
             routed_from: Vec::new(),
             is_backed_up: false,
         });
+        self.doors.push(Door::of(None));
         *place.insert(slot)
     }
 
@@ -421,6 +448,7 @@ impl Dispatcher {
             number(self.lines.len() - 1)
         });
         self.line_of.remove(&self.names[index(slot)]);
+        self.due.let_sleep(slot);
         self.lines[index(slot)] = Line::default();
         self.names[index(slot)] = queue.clone();
         self.line_of.insert(queue.clone(), slot);
@@ -439,7 +467,7 @@ impl Dispatcher {
     /// Looks up again by which route, if any, a queue leads to a member.
     fn reroute(&mut self, queue: usize, member: Slot) {
         let Some(line) = self.lines.get_mut(queue) else { return };
-        let queue = number(queue);
+        let slot = number(queue);
         let seat = &mut self.seats[index(member)];
         let at = line.routed.binary_search_by(|routed| routed.cluster.cmp(&seat.name));
         let route = line.facts.as_ref().zip(seat.facts.as_ref()).and_then(|(queue, facts)| {
@@ -451,6 +479,9 @@ impl Dispatcher {
                 route: route_number,
                 weight: route.weight,
                 tier: route.tier,
+                bounds: Bounds::of(&route.capacity),
+                row: self.ledger.row(slot, member),
+                is_unsignalled: route.signal.is_none(),
                 remote_queue: decide::remote_queue(&queue.name, route, facts, None),
             })
         });
@@ -458,11 +489,11 @@ impl Dispatcher {
             (Some(routed), Ok(n)) => line.routed[n] = routed,
             (Some(routed), Err(n)) => {
                 line.routed.insert(n, routed);
-                seat.routed_from.push(queue);
+                seat.routed_from.push(slot);
             }
             (None, Ok(n)) => {
                 line.routed.remove(n);
-                seat.routed_from.retain(|from| *from != queue);
+                seat.routed_from.retain(|from| *from != slot);
                 // One that comes back starts anew.
                 line.credits.retain(|owed| *owed != seat.name);
             }
@@ -530,24 +561,30 @@ impl Dispatcher {
     }
 
     fn wake_all(&mut self) {
-        for line in &mut self.lines {
-            line.dirty |= !line.is_idle();
+        for (n, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| !line.is_idle()) {
+            line.dirty = true;
+            self.due.list(number(n));
         }
     }
 
     /// Room appeared on a member, and nothing else changed.
     fn more_room_on(&mut self, member: Slot) {
         for line in &self.seats[index(member)].routed_from {
-            self.lines[index(*line)].has_more_room(member);
+            if self.lines[index(*line)].has_more_room(member) {
+                self.due.list(*line);
+            }
         }
     }
 
     /// Anything may have changed on a member.
     fn wake_routes_to(&mut self, member: Slot) {
-        for line in &self.seats[index(member)].routed_from {
-            let line = &mut self.lines[index(*line)];
+        for queue in &self.seats[index(member)].routed_from {
+            let line = &mut self.lines[index(*queue)];
             line.ruled = None;
-            line.dirty |= !line.is_idle();
+            if !line.is_idle() {
+                line.dirty = true;
+                self.due.list(*queue);
+            }
         }
     }
 }

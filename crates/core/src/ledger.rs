@@ -83,6 +83,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     entries: HashMap<JobUid, Entry>,
+    /// All that is placed on each member. Apart from the rest, which a decision looks at less often.
+    used: Vec<Resources>,
     members: Vec<OnMember>,
     queues: Vec<OfQueue>,
 }
@@ -90,7 +92,6 @@ pub(crate) struct Ledger {
 /// Sums on one member.
 #[derive(Clone, Debug, Default)]
 struct OnMember {
-    used: Resources,
     /// Jobs that its operator has not submitted.
     unsubmitted: u64,
     shadows: Shadows,
@@ -100,21 +101,33 @@ struct OnMember {
 #[derive(Clone, Debug, Default)]
 struct OfQueue {
     used: Resources,
-    /// By member, in order of their numbers: a decision looks at some of them, which a hash would make dear.
-    routes: Vec<(Slot, Resources)>,
+    /// What it has on each member, by [`Row`].
+    rows: Vec<Resources>,
+    row_of: HashMap<Slot, Row>,
     owners: HashMap<Namespace, Resources>,
 }
 
+/// What a queue has on one member, as a row of its account: once given out, the number stays the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row(u32);
+
+impl Row {
+    fn place(self) -> usize {
+        place_of(Slot(self.0))
+    }
+}
+
 impl OfQueue {
-    fn route(&mut self, member: Slot) -> &mut Resources {
-        let n = match self.routes.binary_search_by_key(&member, |(slot, _)| *slot) {
-            Ok(n) => n,
-            Err(n) => {
-                self.routes.insert(n, (member, Resources::default()));
-                n
-            }
-        };
-        &mut self.routes[n].1
+    fn row(&mut self, member: Slot) -> Row {
+        *self.row_of.entry(member).or_insert_with(|| {
+            self.rows.push(Resources::default());
+            Row(u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn on(&mut self, member: Slot) -> &mut Resources {
+        let row = self.row(member);
+        &mut self.rows[row.place()]
     }
 }
 
@@ -123,17 +136,16 @@ impl Ledger {
     pub(crate) fn reserve(&mut self, job: JobUid, reservation: Reservation) {
         self.release(&job);
         let Reservation { member, queue, owner, demand, .. } = &reservation;
-        let on_member = at_mut(&mut self.members, *member);
-        on_member.used += *demand;
-        on_member.unsubmitted += 1;
+        *at_mut(&mut self.used, *member) += *demand;
+        at_mut(&mut self.members, *member).unsubmitted += 1;
         let of_queue = at_mut(&mut self.queues, *queue);
         of_queue.used += *demand;
-        *of_queue.route(*member) += *demand;
+        *of_queue.on(*member) += *demand;
         match of_queue.owners.get_mut(owner) {
             Some(held) => *held += *demand,
             None => drop(of_queue.owners.insert(owner.clone(), *demand)),
         }
-        self.shade(&reservation, |shadow| shadow.unseen += reservation.demand);
+        shade(&mut self.members, &reservation, |shadow| shadow.unseen += reservation.demand);
         self.entries.insert(job, Entry { reservation, stage: Stage::Placed });
     }
 
@@ -141,13 +153,13 @@ impl Ledger {
     pub(crate) fn release(&mut self, job: &JobUid) -> Option<Reservation> {
         let Entry { reservation, stage } = self.entries.remove(job)?;
         let Reservation { member, queue, owner, demand, .. } = &reservation;
-        let on_member = at_mut(&mut self.members, *member);
-        on_member.used = on_member.used - *demand;
-        on_member.unsubmitted -= u64::from(stage == Stage::Placed);
+        let used = at_mut(&mut self.used, *member);
+        *used = *used - *demand;
+        at_mut(&mut self.members, *member).unsubmitted -= u64::from(stage == Stage::Placed);
         let of_queue = at_mut(&mut self.queues, *queue);
         of_queue.used = of_queue.used - *demand;
-        let route = of_queue.route(*member);
-        *route = *route - *demand;
+        let held = of_queue.on(*member);
+        *held = *held - *demand;
         if let Some(held) = of_queue.owners.get_mut(owner) {
             *held = *held - *demand;
             if *held == Resources::default() {
@@ -156,13 +168,15 @@ impl Ledger {
         }
         match stage {
             Stage::Placed | Stage::Submitted => {
-                self.shade(&reservation, |shadow| shadow.unseen = shadow.unseen - reservation.demand);
+                let shown = |shadow: &mut Shadow| shadow.unseen = shadow.unseen - reservation.demand;
+                shade(&mut self.members, &reservation, shown);
             }
             Stage::Seen(at) => {
                 let key = (at, job.clone());
-                self.shade(&reservation, |shadow| {
+                let gone = |shadow: &mut Shadow| {
                     shadow.lately.remove(&key);
-                });
+                };
+                shade(&mut self.members, &reservation, gone);
             }
         }
         Some(reservation)
@@ -184,12 +198,11 @@ impl Ledger {
             return;
         };
         entry.stage = Stage::Seen(at);
-        let reservation = entry.reservation.clone();
-        let key = (at, job.clone());
-        self.shade(&reservation, |shadow| {
+        let reservation = &entry.reservation;
+        shade(&mut self.members, reservation, |shadow| {
             shadow.unseen = shadow.unseen - reservation.demand;
             if signalled {
-                shadow.lately.insert(key.clone(), reservation.demand);
+                shadow.lately.insert((at, job.clone()), reservation.demand);
             }
         });
     }
@@ -223,7 +236,7 @@ impl Ledger {
 
     /// All that is placed on a member.
     pub(crate) fn on(&self, member: Slot) -> Resources {
-        self.members.get(place_of(member)).map(|sums| sums.used).unwrap_or_default()
+        self.used.get(place_of(member)).copied().unwrap_or_default()
     }
 
     /// Jobs on a member that its operator has not submitted.
@@ -233,9 +246,22 @@ impl Ledger {
 
     /// What one queue has placed on a member.
     pub(crate) fn of(&self, queue: Slot, member: Slot) -> Resources {
-        let routes = self.queues.get(place_of(queue)).map(|sums| sums.routes.as_slice()).unwrap_or_default();
-        let found = routes.binary_search_by_key(&member, |(slot, _)| *slot);
-        found.map(|n| routes[n].1).unwrap_or_default()
+        let found = self.queues.get(place_of(queue)).and_then(|sums| {
+            let row = sums.row_of.get(&member)?;
+            sums.rows.get(row.place())
+        });
+        found.copied().unwrap_or_default()
+    }
+
+    /// The row of a queue's account that says what it has placed on a member.
+    pub(crate) fn row(&mut self, queue: Slot, member: Slot) -> Row {
+        at_mut(&mut self.queues, queue).row(member)
+    }
+
+    /// What the rows of a queue's account say.
+    pub(crate) fn rows(&self, queue: Slot) -> impl Fn(Row) -> Resources + '_ {
+        let rows = self.queues.get(place_of(queue)).map(|sums| sums.rows.as_slice()).unwrap_or_default();
+        move |row| rows.get(row.place()).copied().unwrap_or_default()
     }
 
     /// What one queue has placed anywhere.
@@ -253,19 +279,20 @@ impl Ledger {
     pub(crate) fn shadow(&self, member: Slot) -> impl Unseen + '_ {
         MemberShadow(self.members.get(place_of(member)).map(|sums| &sums.shadows))
     }
+}
 
-    fn shade(&mut self, reservation: &Reservation, change: impl Fn(&mut Shadow)) {
-        let shadows = &mut at_mut(&mut self.members, reservation.member).shadows;
-        touch(&mut shadows.namespaces, &reservation.target, &change);
-        if let Some(path) = &reservation.remote_queue {
-            for (end, _) in path.match_indices('.') {
-                touch(&mut shadows.remote_queues, &Arc::from(&path[..end]), &change);
-            }
-            touch(&mut shadows.remote_queues, path, &change);
+/// Changes what signals may not show, in each of the places that a reservation takes of.
+fn shade(members: &mut Vec<OnMember>, reservation: &Reservation, change: impl Fn(&mut Shadow)) {
+    let shadows = &mut at_mut(members, reservation.member).shadows;
+    touch(&mut shadows.namespaces, &reservation.target, &change);
+    if let Some(path) = &reservation.remote_queue {
+        for (end, _) in path.match_indices('.') {
+            touch(&mut shadows.remote_queues, &Arc::from(&path[..end]), &change);
         }
-        if let Some(name) = &reservation.cluster_queue {
-            touch(&mut shadows.cluster_queues, name, &change);
-        }
+        touch(&mut shadows.remote_queues, path, &change);
+    }
+    if let Some(name) = &reservation.cluster_queue {
+        touch(&mut shadows.cluster_queues, name, &change);
     }
 }
 

@@ -6,16 +6,19 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the filter, in its order |
+//! | `place/bounds.rs` | the quick yes from declared limits |
 //! | `place/facts.rs` | what is known of members and queues |
 //! | `place/exclusion.rs` | the reasons, as values and in words |
 //! | `place/room.rs` | whether a job fits: declared numbers, the ledger, the member's own signals |
 
+mod bounds;
 mod exclusion;
 mod facts;
 mod room;
 
 use jiff::Timestamp;
 
+pub(crate) use bounds::{Bounds, have_room, headroom};
 pub use exclusion::{Exclusion, Whose};
 pub(crate) use facts::carries;
 pub use facts::{
@@ -33,6 +36,9 @@ use crate::{
     signal::Signals,
 };
 use std::sync::Arc;
+
+/// What the scarcest thing has free where nobody limits anything, in thousandths of what there is.
+pub(crate) const ALL_FREE: u64 = 1000;
 
 /// What placement says of one member.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,29 +210,6 @@ pub fn runs(offered: &[String], wanted: &str) -> bool {
         || offered.iter().any(|entry| {
             wanted.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
-}
-
-/// What the scarcest of the declared limits has free, in thousandths of it.
-pub(crate) fn headroom(limits: &[(Whose, &Capacity, Resources); 3]) -> u64 {
-    let part = |limit: Option<u64>, used: u64| {
-        let limit = limit?;
-        // Thousandths of at most one, in a type that cannot overflow on the way.
-        u64::try_from(u128::from(limit.saturating_sub(used)) * 1000 / u128::from(limit.max(1))).ok()
-    };
-    limits
-        .iter()
-        .flat_map(|(_, capacity, used)| {
-            [
-                part(capacity.jobs, used.jobs),
-                part(capacity.pods, used.pods),
-                part(capacity.executors, used.executors()),
-                part(capacity.cpu_milli, used.cpu_milli),
-                part(capacity.memory_bytes, used.memory_bytes),
-            ]
-        })
-        .flatten()
-        .min()
-        .unwrap_or(1000)
 }
 
 /// The shortage of a job in some free room, beside our own demand that is not seen in it yet.

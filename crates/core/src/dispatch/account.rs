@@ -52,7 +52,8 @@ impl Dispatcher {
             self.decided.get(uid).is_some_and(|d| d.cluster == placement.cluster && d.seq == placement.seq);
         if ours {
             self.decided.remove(uid);
-            let slot = self.line(&placement.queue);
+            let booked = self.booked.get(uid).map(|booking| booking.queue);
+            let slot = booked.unwrap_or_else(|| self.line(&placement.queue));
             self.lines[index(slot)].recorded(placement.seq);
             return;
         }
@@ -74,6 +75,7 @@ impl Dispatcher {
         let Some(Booking { queue, member, .. }) = self.booked.remove(uid) else { return };
         if self.backoffs.remove(&(queue, member)).is_some() {
             self.lines[index(queue)].dirty = true;
+            self.due.list(queue);
         }
     }
 
@@ -192,7 +194,10 @@ impl Dispatcher {
             self.more_room_on(reservation.member);
             // What it held of the queue's own limits is free on every member.
             let line = &mut self.lines[index(reservation.queue)];
-            line.dirty |= !line.is_idle() && !line.limits().held.is_unlimited();
+            if !line.is_idle() && !line.limits().held.is_unlimited() {
+                line.dirty = true;
+                self.due.list(reservation.queue);
+            }
         }
     }
 }

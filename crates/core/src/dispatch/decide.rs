@@ -3,7 +3,7 @@
 //! Owns no state of its own. Limits of speed delay and never exclude: the member whose turn it is is waited for, or the
 //! shares would turn into thirds under every burst.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ use crate::{
     ledger::{Ledger, Reservation, Slot},
     pace::after,
     place::{
-        self, BatchScheduler, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
+        self, BatchScheduler, Bounds, Exclusion, Inexpressible, MemberFacts, Question, QueueFacts, Route,
         RouteSignal, Site, Whose,
     },
     resources::{Capacity, Resources},
@@ -92,12 +92,15 @@ pub(super) enum Miss {
 }
 
 /// A verdict on each member of a queue, in the order of its routes.
-struct Verdicts {
+struct Verdicts<'a> {
     /// Those that could take it, and what the scarcest thing that they signal has free.
     open: Vec<(usize, u64)>,
     /// Why the others do not.
-    excluded: Vec<(usize, Exclusion)>,
+    excluded: Vec<Excluded<'a>>,
 }
+
+/// A member that does not take a job, as a place among the routed ones, and why: often as for the job before.
+pub(super) type Excluded<'a> = (usize, Cow<'a, Exclusion>);
 
 impl Dispatcher {
     /// Decides for the first job of a class, and reserves.
@@ -129,7 +132,7 @@ impl Dispatcher {
             let ready = line.bucket.ready_at(pace, now);
             if ready > now {
                 let waits = Waits::queue_pace(name, pace.per_minute);
-                self.lines[index(queue)].wake_at(ready);
+                self.due.wake_at(queue, ready);
                 return Err(Miss::Queue(Box::new(waits)));
             }
         }
@@ -152,31 +155,34 @@ impl Dispatcher {
         queue: Slot,
         facts: &QueueFacts,
         class: &Class,
-        verdicts: &mut Verdicts,
+        verdicts: &mut Verdicts<'_>,
         now: Timestamp,
-    ) -> Result<(u32, Vec<usize>, Option<usize>), Miss> {
+    ) -> Result<(u32, Vec<(usize, u64)>, Option<usize>), Miss> {
         let mut among = Vec::with_capacity(verdicts.open.len());
+        let of_queue = (Bounds::of(&facts.limits.held), self.ledger.total_of(queue));
+        let row = self.ledger.rows(queue);
         let line = &mut self.lines[index(queue)];
         for n in 0..line.tiers.len() {
             let tier = line.tiers[n];
             among.clear();
-            let is_here = |n: &usize| line.routed.get(*n).is_some_and(|routed| routed.tier == tier);
-            among.extend(verdicts.open.iter().map(|(n, _)| *n).filter(is_here));
+            let is_here = |(n, _): &&(usize, u64)| line.routed[*n].tier == tier;
+            among.extend(verdicts.open.iter().filter(is_here));
             let last = n + 1 == line.tiers.len();
             let mut delayed = None;
-            let candidates = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+            let candidates = among.iter().map(|(n, _)| (&line.routed[*n].cluster, line.routed[*n].weight));
             let headroom = |place: usize| {
-                let routed = &line.routed[among[place]];
-                let observed =
-                    verdicts.open.iter().find(|(n, _)| *n == among[place]).map_or(0, |(_, free)| *free);
-                let member = self.seats[index(routed.member)].facts.as_ref();
-                let declared = member.zip(facts.routes.get(routed.route)).map(|(member, route)| {
-                    place::headroom(&limits(&self.ledger, (queue, facts), (routed.member, member), route))
-                });
-                declared.unwrap_or_default().min(observed)
+                let (n, observed) = among[place];
+                let routed = &line.routed[n];
+                let of_member = (&self.doors[index(routed.member)].bounds, self.ledger.on(routed.member));
+                let declared = place::headroom(&[
+                    (&of_queue.0, of_queue.1),
+                    of_member,
+                    (&routed.bounds, row(routed.row)),
+                ]);
+                declared.min(observed)
             };
             if let Some(picked) = line.credits.pick(candidates, headroom) {
-                let routed = among[picked];
+                let (routed, _) = among[picked];
                 let cluster = &line.routed[routed].cluster;
                 let seat = &mut self.seats[index(line.routed[routed].member)];
                 let Some(member) = &seat.facts else { continue };
@@ -190,7 +196,7 @@ impl Dispatcher {
                 } else {
                     // Whatever else could take it is in another tier.
                     let others = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier != tier);
-                    verdicts.excluded.extend(others.map(|(n, _)| (*n, Exclusion::OtherTier)));
+                    verdicts.excluded.extend(others.map(|(n, _)| (*n, Cow::Owned(Exclusion::OtherTier))));
                     return Ok((tier, among, Some(routed)));
                 }
             } else if !verdicts
@@ -212,20 +218,20 @@ impl Dispatcher {
                 (_, Some(at)) => at <= now,
             };
             if let Some(at) = spills_at.filter(|at| *at > now) {
-                line.wake_at(at);
+                self.due.wake_at(queue, at);
             }
             if spills && !last {
                 continue;
             }
             if let Some((ready, waits)) = delayed {
                 if let Some(ready) = ready {
-                    line.wake_at(ready);
+                    self.due.wake_at(queue, ready);
                 }
                 return Err(Miss::Waits(Box::new(waits)));
             }
             if !last {
                 let higher = verdicts.open.iter().filter(|(n, _)| line.routed[*n].tier > tier);
-                verdicts.excluded.extend(higher.map(|(n, _)| (*n, Exclusion::OtherTier)));
+                verdicts.excluded.extend(higher.map(|(n, _)| (*n, Cow::Owned(Exclusion::OtherTier))));
             }
             break;
         }
@@ -240,8 +246,8 @@ impl Dispatcher {
         class: &Arc<Class>,
         rank: &Rank,
         job: &JobUid,
-        (tier, among, picked): (u32, &[usize], usize),
-        excluded: &[(usize, Exclusion)],
+        (tier, among, picked): (u32, &[(usize, u64)], usize),
+        excluded: &[Excluded<'_>],
         now: Timestamp,
     ) {
         let line = &self.lines[index(queue)];
@@ -302,9 +308,9 @@ impl Dispatcher {
     }
 
     /// What a class that finds no member is told. A text is only made where it says something new.
-    fn miss(&self, queue: Slot, class: &Class, excluded: &[(usize, Exclusion)]) -> Miss {
+    fn miss(&self, queue: Slot, class: &Class, excluded: &[Excluded<'_>]) -> Miss {
         let line = &self.lines[index(queue)];
-        let (reason, _, needs_a_change) = Waits::sum_up(excluded.iter().map(|(_, exclusion)| exclusion));
+        let (reason, _, needs_a_change) = Waits::sum_up(excluded.iter().map(|(_, exclusion)| &**exclusion));
         let said = line.waiting(class).and_then(|waiting| waiting.waits.as_ref());
         if !excluded.is_empty()
             && said.is_some_and(|said| (said.reason, said.needs_a_change) == (reason, needs_a_change))
@@ -312,20 +318,20 @@ impl Dispatcher {
             return Miss::AsBefore;
         }
         let told: Vec<_> =
-            excluded.iter().map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion)).collect();
+            excluded.iter().map(|(n, exclusion)| (&line.routed[*n].cluster, &**exclusion)).collect();
         Miss::Waits(Box::new(Waits::for_exclusions(&self.names[index(queue)], self.fleet_size(), &told)))
     }
 
     /// Notes when an exclusion ends by time alone.
-    fn wake_for(&mut self, queue: Slot, excluded: &[(usize, Exclusion)], now: Timestamp) {
+    fn wake_for(&mut self, queue: Slot, excluded: &[Excluded<'_>], now: Timestamp) {
         let line = &self.lines[index(queue)];
         let ends = excluded.iter().filter_map(|(n, exclusion)| {
-            let Exclusion::NamespaceBlocked { namespace, .. } = exclusion else { return None };
+            let Exclusion::NamespaceBlocked { namespace, .. } = &**exclusion else { return None };
             let member = self.seats[index(line.routed.get(*n)?.member)].facts.as_ref()?;
             member.blocked.iter().filter(|(blocked, ..)| blocked == namespace).map(|(.., until)| *until).max()
         });
         if let Some(at) = ends.filter(|at| *at > now).min() {
-            self.lines[index(queue)].wake_at(at);
+            self.due.wake_at(queue, at);
         }
     }
 
@@ -371,49 +377,69 @@ impl Dispatcher {
         facts: &QueueFacts,
         class: &Arc<Class>,
         now: Timestamp,
-    ) -> Arc<[Option<Exclusion>]> {
+    ) -> Arc<[(usize, Exclusion)]> {
         let line = &self.lines[index(queue)];
         if let Some(ruled) = line.ruled.as_ref().filter(|ruled| ruled.like.is_ruled_like(class)) {
             return ruled.out.clone();
         }
         let question = question(class, now);
-        let rule = |routed: &Routed| {
+        let rule = |(n, routed): (usize, &Routed)| {
             let site = |site: &Site<'_>| place::rule_out(&question, site).err();
-            self.at_site(queue, facts, routed, class, &question, None, site).flatten()
+            Some((n, self.at_site(queue, facts, routed, class, &question, None, site).flatten()?))
         };
-        let out: Arc<[_]> = line.routed.iter().map(rule).collect();
+        let out: Arc<[_]> = line.routed.iter().enumerate().filter_map(rule).collect();
         self.lines[index(queue)].ruled = Some(Ruled { like: class.clone(), out: out.clone() });
         out
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one decision is made of, used once")]
-    fn weigh_routed(
+    fn weigh_routed<'a>(
         &self,
         queue: Slot,
         facts: &QueueFacts,
         class: &Class,
         rank: &Rank,
         job: &JobUid,
-        ruled: &[Option<Exclusion>],
+        ruled: &'a [(usize, Exclusion)],
         now: Timestamp,
-    ) -> Verdicts {
+    ) -> Verdicts<'a> {
         let line = &self.lines[index(queue)];
         let question = question(class, now);
         let asker = self.asker(queue, class, rank, job);
-        let mut verdicts = Verdicts { open: Vec::with_capacity(line.routed.len()), excluded: Vec::new() };
+        let demand = class.asks.demand;
+        let is_open = !facts.paused && facts.limits.held.has_room(self.ledger.total_of(queue), demand);
+        let row = self.ledger.rows(queue);
+        // Nothing but room can keep the job away from such a member, and there is room.
+        let is_plain = |routed: &Routed| {
+            let door = &self.doors[index(routed.member)];
+            let takes = [(&door.bounds, self.ledger.on(routed.member)), (&routed.bounds, row(routed.row))];
+            is_open
+                && door.is_open
+                && routed.is_unsignalled
+                && place::have_room(&takes, demand)
+                && (self.backoffs.is_empty() || !self.backoffs.contains_key(&(queue, routed.member)))
+                && (self.held.is_empty() || !self.held.contains(&routed.member))
+        };
+        let mut open = Vec::with_capacity(line.routed.len());
+        let mut excluded = Vec::with_capacity(line.routed.len());
+        let mut ruled = ruled.iter().peekable();
         for (n, routed) in line.routed.iter().enumerate() {
-            if let Some(Some(exclusion)) = ruled.get(n) {
-                verdicts.excluded.push((n, exclusion.clone()));
+            if let Some((_, exclusion)) = ruled.next_if(|(out, _)| *out == n) {
+                excluded.push((n, Cow::Borrowed(exclusion)));
+                continue;
+            }
+            if is_plain(routed) {
+                open.push((n, place::ALL_FREE));
                 continue;
             }
             let judge = |site: &Site<'_>| place::judge_now(&question, site);
             match self.at_site(queue, facts, routed, class, &question, asker.as_ref(), judge) {
-                Some(Ok(free)) => verdicts.open.push((n, free)),
-                Some(Err(exclusion)) => verdicts.excluded.push((n, exclusion)),
+                Some(Ok(free)) => open.push((n, free)),
+                Some(Err(exclusion)) => excluded.push((n, Cow::Owned(exclusion))),
                 None => {}
             }
         }
-        verdicts
+        Verdicts { open, excluded }
     }
 
     fn judge(
@@ -497,9 +523,12 @@ impl Dispatcher {
             let judged = self.judge(queue, &facts, routed, &class, &question, asker.as_ref())?;
             let (exclusion, headroom) = match judged {
                 Ok(observed) => {
-                    let (member, route) = (seat.facts.as_ref()?, facts.routes.get(routed.route)?);
-                    let limits = limits(&self.ledger, (queue, &facts), (routed.member, member), route);
-                    (None, place::headroom(&limits).min(observed))
+                    let declared = place::headroom(&[
+                        (&Bounds::of(&facts.limits.held), self.ledger.total_of(queue)),
+                        (&self.doors[index(routed.member)].bounds, self.ledger.on(routed.member)),
+                        (&routed.bounds, self.ledger.of(queue, routed.member)),
+                    ]);
+                    (None, declared.min(observed))
                 }
                 Err(exclusion) => (Some(exclusion), 0),
             };
@@ -530,8 +559,8 @@ fn limits<'a>(
 }
 
 /// The choice as a value; the last one of the queue where nothing changed, which is the rule in a burst.
-fn choice(line: &Line, tier: u32, among: &[usize], excluded: &[(usize, Exclusion)]) -> Arc<Choice> {
-    let among = among.iter().map(|n| (&line.routed[*n].cluster, line.routed[*n].weight));
+fn choice(line: &Line, tier: u32, among: &[(usize, u64)], excluded: &[Excluded<'_>]) -> Arc<Choice> {
+    let among = among.iter().map(|(n, _)| (&line.routed[*n].cluster, line.routed[*n].weight));
     let not = || {
         let weighty = excluded.iter().filter(|(n, _)| line.routed[*n].weight > 0);
         weighty.map(|(n, exclusion)| (&line.routed[*n].cluster, exclusion.reason()))

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{
     Dispatcher,
     class::Class,
-    decide::remote_queue,
+    decide::{Excluded, remote_queue},
     index,
     line::{Blocked, Rank},
     order::{QueueTurn, Turn},
@@ -99,13 +99,13 @@ impl Dispatcher {
         queue: Slot,
         class: &Arc<Class>,
         (rank, job): (&Rank, &JobUid),
-        exclusions: &[(usize, Exclusion)],
+        exclusions: &[Excluded<'_>],
         now: Timestamp,
     ) {
         let line = &mut self.lines[index(queue)];
         let Some(facts) = line.facts.clone() else { return };
         let is_full = |member: Slot| {
-            let at = |(n, exclusion): &(usize, Exclusion)| {
+            let at = |(n, exclusion): &Excluded<'_>| {
                 line.routed.get(*n).is_some_and(|routed| routed.member == member) && exclusion.is_full()
             };
             exclusions.iter().any(at)
@@ -129,8 +129,8 @@ impl Dispatcher {
         if let Some(held) = blocked.holds {
             let hold = self.seats[index(held)].hold.as_ref().filter(|hold| hold.job == *job);
             if is_worth_it && let Some(until) = hold.map(|hold| hold.until).filter(|until| now < *until) {
+                self.due.wake_at(queue, until);
                 let line = &mut self.lines[index(queue)];
-                line.wake_at(until);
                 if let Some(waiting) = line.waiting_mut(class) {
                     waiting.blocked = Some(blocked);
                 }
@@ -148,15 +148,14 @@ impl Dispatcher {
             self.held.push(member);
             (blocked.holds, blocked.since) = (Some(member), now);
         }
-        let line = &mut self.lines[index(queue)];
         let turn_over =
             if blocked.holds.is_some() { facts.backfill.hold_for } else { facts.backfill.pass_for };
         let next = after(blocked.since, turn_over);
         if next > now {
             // Where no member could be held, its next chance comes with the next change.
-            line.wake_at(next);
+            self.due.wake_at(queue, next);
         }
-        if let Some(waiting) = line.waiting_mut(class) {
+        if let Some(waiting) = self.lines[index(queue)].waiting_mut(class) {
             waiting.blocked = Some(blocked);
         }
     }
@@ -177,14 +176,14 @@ impl Dispatcher {
         queue: Slot,
         facts: &QueueFacts,
         class: &Class,
-        exclusions: &[(usize, Exclusion)],
+        exclusions: &[Excluded<'_>],
     ) -> Option<(Slot, Scope)> {
         let line = &self.lines[index(queue)];
         let full = exclusions.iter().filter(|(_, exclusion)| exclusion.is_full());
         let (_, routed, whose) = full
             .filter_map(|(n, exclusion)| {
                 let routed = line.routed.get(*n)?;
-                let Exclusion::NoRoom { whose, shortage } = exclusion else { return None };
+                let Exclusion::NoRoom { whose, shortage } = &**exclusion else { return None };
                 if self.seats[index(routed.member)].hold.is_some() {
                     return None;
                 }

@@ -19,9 +19,9 @@ use super::{Checkpoint, Choice, class::Class};
 use crate::{
     credit::Credits,
     id::{ClusterName, JobKey, JobUid, Namespace},
-    ledger::Slot,
+    ledger::{Row, Slot},
     pace::Bucket,
-    place::{Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
+    place::{Bounds, Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
     selector::Selector,
     waits::Waits,
 };
@@ -79,7 +79,7 @@ pub(super) struct Line {
     pub(super) facts: Option<Arc<QueueFacts>>,
     pub(super) admits: Option<Selector>,
     pub(super) credits: Credits,
-    pub(super) placed: BTreeMap<ClusterName, u64>,
+    pub(super) placed: HashMap<ClusterName, u64>,
     pub(super) seq: u64,
     /// Placements by number, from the first one on that is decided and not on record: no part of a checkpoint.
     young: BTreeMap<u64, Young>,
@@ -108,8 +108,6 @@ pub(super) struct Line {
     pub(super) ruled: Option<Ruled>,
     /// The last choice made, for the next one that is the same.
     pub(super) last_choice: Option<Arc<Choice>>,
-    /// A pass is due then although nothing happens.
-    pub(super) wake_at: Option<Timestamp>,
 }
 
 /// A placement that a checkpoint leaves to the jobs' records.
@@ -129,6 +127,12 @@ pub(super) struct Routed {
     pub(super) route: usize,
     pub(super) weight: u32,
     pub(super) tier: u32,
+    /// What the queue may hold there.
+    pub(super) bounds: Bounds,
+    /// What it does hold there.
+    pub(super) row: Row,
+    /// Declared numbers alone say what it has room for.
+    pub(super) is_unsignalled: bool,
     /// The queue of its batch scheduler, for jobs that name none below it.
     pub(super) remote_queue: Result<Option<Arc<str>>, Inexpressible>,
 }
@@ -138,8 +142,8 @@ pub(super) struct Routed {
 #[derive(Clone, Debug)]
 pub(super) struct Ruled {
     pub(super) like: Arc<Class>,
-    /// For each routed member, in their order.
-    pub(super) out: Arc<[Option<Exclusion>]>,
+    /// Those that are, as places among the routed ones, in their order.
+    pub(super) out: Arc<[(usize, Exclusion)]>,
 }
 
 /// The first job of a class, which finds no room.
@@ -232,16 +236,17 @@ impl Line {
         self.dirty || self.resume.is_some() || !self.fresh.is_empty() || !self.roomier.is_empty()
     }
 
-    /// Room appeared on a member that it routes to.
-    pub(super) fn has_more_room(&mut self, member: Slot) {
+    /// Room appeared on a member that it routes to. Whether somebody is to be asked for it.
+    pub(super) fn has_more_room(&mut self, member: Slot) -> bool {
         if self.is_idle() || self.dirty || self.roomier.contains(&member) {
-            return;
+            return false;
         }
         if self.roomier.len() < ROOMIER && self.classes.len() <= LOOKED_AT {
             self.roomier.push(member);
         } else {
             (self.dirty, self.roomier) = (true, Vec::new());
         }
+        true
     }
 
     /// The group that a class is ordered in.
@@ -363,7 +368,9 @@ impl Line {
     /// The account up to the last placement before which all are on record: later ones are replayed from the jobs, and one
     /// that never gets there leaves no trace.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        let (mut credits, mut placed) = (self.credits.clone(), self.placed.clone());
+        let mut credits = self.credits.clone();
+        let mut placed: BTreeMap<_, _> =
+            self.placed.iter().map(|(cluster, placed)| (cluster.clone(), *placed)).collect();
         for Young { cluster, choice, .. } in self.young.values() {
             credits.unbook(choice.among.iter().map(|(cluster, weight)| (cluster, *weight)), cluster);
             if let Some(placed) = placed.get_mut(cluster) {
@@ -372,10 +379,5 @@ impl Line {
         }
         let seq = self.young.first_key_value().map_or(self.seq, |(first, _)| first.saturating_sub(1));
         Checkpoint { seq, credits, placed }
-    }
-
-    /// A pass is due at `at`, or earlier if one is due earlier already.
-    pub(super) fn wake_at(&mut self, at: Timestamp) {
-        self.wake_at = Some(self.wake_at.map_or(at, |wake| wake.min(at)));
     }
 }

@@ -4,7 +4,8 @@
 //! appeared. Queues take turns after every single placement, so that none takes what another is entitled to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     ops::Bound,
     sync::Arc,
 };
@@ -16,7 +17,8 @@ use super::{
     class::Class,
     decide::Miss,
     index,
-    line::{Cursor, Group, Line, Rank},
+    line::{Cursor, Group, Rank},
+    number,
     order::Turn,
 };
 use crate::{ledger::Slot, waits::Waits};
@@ -53,18 +55,26 @@ impl Dispatcher {
     pub fn pass(&mut self, now: Timestamp) -> Passed {
         let mut passed = Passed { rephrased: std::mem::take(&mut self.called_in), ..Passed::default() };
         self.wake_up(now);
-        let mut agendas: BTreeMap<Slot, Agenda> = BTreeMap::new();
-        let mut due = BTreeSet::new();
-        for queue in (0..self.lines.len()).map(super::number) {
-            if self.lines[index(queue)].is_due() {
-                agendas.insert(queue, self.agenda(queue, now));
-                due.insert((self.queue_turn(queue), queue));
-            }
+        let listed = self.due.take();
+        debug_assert!(
+            (0..self.lines.len()).all(|n| !self.lines[n].is_due() || listed.contains(&number(n))),
+            "a queue that is due was not listed"
+        );
+        let mut agendas: Vec<_> = listed
+            .into_iter()
+            .filter(|queue| self.lines[index(*queue)].is_due())
+            .map(|queue| (queue, Agenda::default()))
+            .collect();
+        let mut turns = BinaryHeap::with_capacity(agendas.len());
+        for (n, (queue, agenda)) in agendas.iter_mut().enumerate() {
+            self.fill(agenda, *queue, now);
+            turns.push(Reverse((self.queue_turn(*queue), n)));
         }
-        while let Some((_, queue)) = due.pop_first() {
-            let Some(agenda) = agendas.get_mut(&queue) else { continue };
+        while let Some(Reverse((_, n))) = turns.pop() {
+            let Some((queue, agenda)) = agendas.get_mut(n) else { continue };
+            let queue = *queue;
             match self.place_next(queue, agenda, now, &mut passed) {
-                Asked::Placed => drop(due.insert((self.queue_turn(queue), queue))),
+                Asked::Placed => turns.push(Reverse((self.queue_turn(queue), n))),
                 Asked::All => {
                     let line = &mut self.lines[index(queue)];
                     // Whoever was left out on the way is next.
@@ -72,9 +82,13 @@ impl Dispatcher {
                 }
                 Asked::Enough => {}
             }
+            if self.lines[index(queue)].is_due() {
+                self.due.list(queue);
+            }
         }
         // Somebody was left unasked, or a member that was held is free now.
-        self.goes_on = self.lines.iter().any(Line::is_due).then_some(now);
+        let is_due = |queue: &Slot| self.lines[index(*queue)].is_due();
+        self.goes_on = self.due.listed().iter().any(is_due).then_some(now);
         passed.rephrased.append(&mut self.called_in);
         passed
     }
@@ -84,21 +98,21 @@ impl Dispatcher {
         for ((queue, _), backoff) in self.backoffs.iter_mut().filter(|(_, b)| !b.over && b.until <= now) {
             backoff.over = true;
             self.lines[index(*queue)].dirty = true;
+            self.due.list(*queue);
         }
         self.end_holds(now);
-        for line in self.lines.iter_mut().filter(|line| line.wake_at.is_some_and(|at| at <= now)) {
-            line.wake_at = None;
-            line.dirty = true;
+        while let Some(queue) = self.due.woken(now) {
+            self.lines[index(queue)].dirty = true;
+            self.due.list(queue);
         }
     }
 
-    fn agenda(&mut self, queue: Slot, now: Timestamp) -> Agenda {
+    fn fill(&mut self, agenda: &mut Agenda, queue: Slot, now: Timestamp) {
         let line = &mut self.lines[index(queue)];
         let roomier = std::mem::take(&mut line.roomier);
-        let mut fresh = std::mem::take(&mut line.fresh);
+        let mut fresh: Vec<_> = line.fresh.drain().collect();
         let is_dirty = std::mem::take(&mut line.dirty);
         let resume = line.resume.take();
-        let mut agenda = Agenda::default();
         if is_dirty {
             let line = &self.lines[index(queue)];
             let front = line.groups().filter_map(|group| {
@@ -106,16 +120,15 @@ impl Dispatcher {
                 Some((group.clone(), rank.clone()))
             });
             let front = front.collect();
-            self.go_on_at(queue, &mut agenda, front);
+            self.go_on_at(queue, agenda, front);
             agenda.later = resume;
         } else {
             fresh.extend(self.who_may_fit(queue, &roomier, now));
-            self.go_on_at(queue, &mut agenda, resume.unwrap_or_default());
+            self.go_on_at(queue, agenda, resume.unwrap_or_default());
         }
         for class in fresh {
-            self.go_on_in_class(queue, &mut agenda, &class);
+            self.go_on_in_class(queue, agenda, &class);
         }
-        agenda
     }
 
     /// Places one job of a queue.

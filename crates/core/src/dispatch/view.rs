@@ -112,15 +112,14 @@ impl Dispatcher {
     /// What each queue has on a member, by the queue's name: those that have something there or go by its signals.
     pub fn on_member_by_queue(&self, cluster: &ClusterName, now: Timestamp) -> Vec<QueueOnMember> {
         let Some(&member) = self.seat_of.get(cluster) else { return Vec::new() };
-        self.line_of
-            .iter()
-            .map(|(name, queue)| QueueOnMember {
-                queue: name.clone(),
-                placed: self.ledger.of(*queue, member),
-                signals: self.signals_of(*queue, member, now),
-            })
-            .filter(|on| on.placed.jobs > 0 || !on.signals.is_empty())
-            .collect()
+        let each = self.line_of.iter().map(|(name, queue)| QueueOnMember {
+            queue: name.clone(),
+            placed: self.ledger.of(*queue, member),
+            signals: self.signals_of(*queue, member, now),
+        });
+        let mut on: Vec<_> = each.filter(|on| on.placed.jobs > 0 || !on.signals.is_empty()).collect();
+        on.sort_unstable_by(|a, b| a.queue.cmp(&b.queue));
+        on
     }
 
     fn signals_of(&self, queue: Slot, member: Slot, now: Timestamp) -> Vec<SignalOnMember> {

@@ -70,6 +70,15 @@ impl MemberFacts {
             backlog: u64::MAX,
         }
     }
+
+    /// Whether nothing about it keeps any job away, whatever the time: then room alone decides.
+    pub(crate) fn is_open(&self) -> bool {
+        self.link == LinkState::Ready
+            && self.fault.is_none()
+            && self.identity.is_some()
+            && !self.cordoned
+            && self.blocked.is_empty()
+    }
 }
 
 /// Keeps jobs away from a member unless they tolerate it.

@@ -8,7 +8,7 @@ use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Exclusion, RouteSignal, Site, Whose, shortage_in};
+use super::{ALL_FREE, Exclusion, RouteSignal, Site, Whose, shortage_in};
 use crate::{
     id::Namespace,
     resources::Resources,
@@ -40,27 +40,27 @@ pub(super) fn observed(
     target: &Namespace,
     now: Timestamp,
 ) -> Result<u64, Exclusion> {
-    let Some(signal) = &site.route.signal else { return Ok(1000) };
+    let Some(signal) = &site.route.signal else { return Ok(ALL_FREE) };
     match signal {
         RouteSignal::ResourceQuota => {
             let Some(Observed { value, at }) = fresh(site, signal, site.signals.quotas.as_ref(), now)? else {
-                return Ok(1000);
+                return Ok(ALL_FREE);
             };
-            let Some(room) = value.get(target) else { return Ok(1000) };
+            let Some(room) = value.get(target) else { return Ok(ALL_FREE) };
             fit(Whose::Quota, room, site.unseen.in_namespace(target, *at), demand)
         }
         RouteSignal::YuniKorn => {
             let Some(Observed { value, at }) = fresh(site, signal, site.signals.yunikorn.as_ref(), now)?
             else {
-                return Ok(1000);
+                return Ok(ALL_FREE);
             };
-            let Ok(Some(path)) = site.remote_queue else { return Ok(1000) };
+            let Ok(Some(path)) = site.remote_queue else { return Ok(ALL_FREE) };
             if !value.contains_key(&**path) && !site.member.dynamic_queues {
                 return Err(missing(signal, path));
             }
             // A queue has no more than what is left above it, and what we have on the way to its siblings counts there.
             let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
-            let mut least = 1000;
+            let mut least = ALL_FREE;
             for above in ends.map(|end| &path[..end]) {
                 if let Some(room) = value.get(above) {
                     let unseen = site.unseen.in_remote_queue(above, settled(*at));
@@ -71,7 +71,7 @@ pub(super) fn observed(
         }
         RouteSignal::Kueue { cluster_queue } => {
             let Some(Observed { value, at }) = fresh(site, signal, site.signals.kueue.as_ref(), now)? else {
-                return Ok(1000);
+                return Ok(ALL_FREE);
             };
             let Some(room) = lookup(value, cluster_queue) else {
                 return Err(missing(signal, cluster_queue));
@@ -137,5 +137,5 @@ fn fit(whose: Whose, room: &Room, unseen: Resources, demand: Resources) -> Resul
     .into_iter()
     .flatten()
     .min();
-    Ok(least.unwrap_or(1000))
+    Ok(least.unwrap_or(ALL_FREE))
 }
