@@ -16,7 +16,7 @@ use crate::id::ClusterName;
 
 /// The finest part of a job that is kept exactly. Candidate sets of many different sums would make it ever finer; past
 /// this the credits are rounded to about 2^-44 job, which a billion placements cannot add up to a thousandth.
-const FINEST: i128 = 1 << 44;
+const FINEST: i64 = 1 << 44;
 
 /// A share of a job that is owed (positive) or was had in advance (negative): an exact fraction, for a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl FromStr for Credit {
 #[derive(Clone, Debug)]
 pub struct Credits {
     /// Parts that make one job.
-    parts: i128,
+    parts: i64,
     /// Parts that each member is owed, by name.
     owed: Vec<(ClusterName, i128)>,
 }
@@ -99,8 +99,8 @@ impl Credits {
     pub fn restore(entries: impl IntoIterator<Item = (ClusterName, Credit)>) -> Self {
         let mut credits = Self::default();
         for (cluster, credit) in entries {
-            credits.refine(credit.denominator);
-            let owed = credit.numerator.saturating_mul(credits.parts) / credit.denominator;
+            credits.refine(i64::try_from(credit.denominator).unwrap_or(FINEST));
+            let owed = credit.numerator.saturating_mul(credits.parts.into()) / credit.denominator;
             *credits.slot(&cluster) = owed;
         }
         credits
@@ -108,13 +108,13 @@ impl Credits {
 
     /// All credits, for the checkpoint, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, Credit)> {
-        self.owed.iter().map(|(cluster, owed)| (cluster, Credit::new(*owed, self.parts)))
+        self.owed.iter().map(|(cluster, owed)| (cluster, Credit::new(*owed, self.parts.into())))
     }
 
     /// The credit of a member.
     pub fn of(&self, cluster: &ClusterName) -> Credit {
         let owed = self.owed.binary_search_by(|(name, _)| name.cmp(cluster)).ok().map(|n| self.owed[n].1);
-        owed.map_or(Credit::ZERO, |owed| Credit::new(owed, self.parts))
+        owed.map_or(Credit::ZERO, |owed| Credit::new(owed, self.parts.into()))
     }
 
     /// Drops members that the queue no longer routes to: one that comes back starts at none. What they were owed or had
@@ -152,8 +152,7 @@ impl Credits {
         let mut from = 0;
         for (place, (cluster, weight)) in candidates.enumerate() {
             let owed = self.find(&mut from, cluster).map_or(0, |at| self.owed[at].1);
-            let weight = i128::from(weight);
-            let claim = Claim::of(owed + weight * share, weight, self.parts);
+            let claim = Claim::of(owed + i128::from(i64::from(weight) * share), weight, self.parts);
             let mut its_headroom = None;
             let is_better = best.as_ref().is_none_or(|(other, best)| match claim.compare(best) {
                 Ordering::Equal => {
@@ -207,7 +206,7 @@ impl Credits {
         &mut self,
         among: impl Iterator<Item = (&'a ClusterName, u32)> + Clone,
         picked: &ClusterName,
-        sign: i128,
+        sign: i64,
     ) {
         let sum = sum_of(among.clone().map(|(_, weight)| weight));
         self.refine(sum);
@@ -222,19 +221,20 @@ impl Credits {
                 from - 1
             });
             let paid = if Some(place) == pays { parts } else { 0 };
-            self.owed[at].1 += sign * (i128::from(weight) * share - paid);
+            self.owed[at].1 += i128::from(sign * (i64::from(weight) * share - paid));
         }
     }
 
     /// Makes the parts fine enough to hold a `sum`-th of a job.
-    fn refine(&mut self, sum: i128) {
+    fn refine(&mut self, sum: i64) {
         if self.parts % sum == 0 {
             return;
         }
-        let exact = self.parts / gcd(self.parts, sum) * sum;
-        let parts = if exact <= FINEST { exact } else { (FINEST / sum).max(1) * sum };
+        let divisor = i64::try_from(gcd(self.parts.into(), sum.into())).unwrap_or(1);
+        let exact = (self.parts / divisor).checked_mul(sum).filter(|exact| *exact <= FINEST);
+        let parts = exact.unwrap_or_else(|| (FINEST / sum).max(1) * sum);
         for (_, owed) in &mut self.owed {
-            *owed = (*owed * parts).div_euclid(self.parts);
+            *owed = (*owed * i128::from(parts)).div_euclid(self.parts.into());
         }
         self.parts = parts;
     }
@@ -256,17 +256,18 @@ enum Claim {
     /// It is owed nothing: this much.
     Nothing(i128),
     /// It is owed a part of a job: what it lacks to a whole one, and its weight, by which it gets there.
-    Part { lacks: i128, weight: i128 },
+    Part { lacks: u64, weight: u32 },
     /// It is owed a whole job or more, which only happens where the candidates vary: this much.
     Job(i128),
 }
 
 impl Claim {
-    fn of(owed: i128, weight: i128, parts: i128) -> Self {
-        match owed {
-            ..=0 => Self::Nothing(owed),
-            _ if owed >= parts => Self::Job(owed),
-            _ => Self::Part { lacks: parts - owed, weight },
+    fn of(owed: i128, weight: u32, parts: i64) -> Self {
+        match i128::from(parts) - owed {
+            ..=0 => Self::Job(owed),
+            _ if owed <= 0 => Self::Nothing(owed),
+            // Less than one job in parts.
+            lacks => Self::Part { lacks: u64::try_from(lacks).unwrap_or(u64::MAX), weight },
         }
     }
 
@@ -276,7 +277,7 @@ impl Claim {
             (Self::Nothing(a), Self::Nothing(b)) | (Self::Job(a), Self::Job(b)) => a.cmp(b),
             // lacks / weight is smaller, without a division.
             (Self::Part { lacks: a, weight: of_a }, Self::Part { lacks: b, weight: of_b }) => {
-                (b * of_a).cmp(&(a * of_b))
+                (u128::from(*b) * u128::from(*of_a)).cmp(&(u128::from(*a) * u128::from(*of_b)))
             }
             (Self::Job(_), _) | (Self::Part { .. }, Self::Nothing(_)) => Ordering::Greater,
             (_, Self::Job(_)) | (Self::Nothing(_), Self::Part { .. }) => Ordering::Less,
@@ -290,8 +291,8 @@ fn is_same(a: &ClusterName, b: &ClusterName) -> bool {
     std::ptr::eq(a.as_str(), b.as_str())
 }
 
-fn sum_of(weights: impl Iterator<Item = u32>) -> i128 {
-    weights.map(i128::from).sum::<i128>().max(1)
+fn sum_of(weights: impl Iterator<Item = u32>) -> i64 {
+    weights.map(i64::from).sum::<i64>().max(1)
 }
 
 fn gcd(mut a: i128, mut b: i128) -> i128 {

@@ -18,7 +18,7 @@ mod room;
 
 use jiff::Timestamp;
 
-pub(crate) use bounds::{Bounds, have_room, headroom};
+pub(crate) use bounds::{Bounds, headroom};
 pub use exclusion::{Exclusion, Whose};
 pub(crate) use facts::carries;
 pub use facts::{

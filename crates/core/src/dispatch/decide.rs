@@ -12,7 +12,7 @@ use super::{
     class::Class,
     hold::{Asker, Takes},
     index,
-    line::{Backoff, Line, Rank, Routed, Ruled},
+    line::{Backoff, Line, Rank, Routed, Ruled, Waiting},
 };
 use crate::{
     id::{ClusterName, JobUid, QueueName},
@@ -340,24 +340,20 @@ impl Dispatcher {
     pub(super) fn who_may_fit(&self, queue: Slot, members: &[Slot], now: Timestamp) -> Vec<Arc<Class>> {
         let line = &self.lines[index(queue)];
         let Some(facts) = &line.facts else { return Vec::new() };
-        let routed =
-            members.iter().filter_map(|slot| line.routed.iter().find(|routed| routed.member == *slot));
-        let routed: Vec<_> = routed
-            .filter_map(|routed| Some((routed, self.seats[index(routed.member)].facts.as_ref()?)))
-            .collect();
-        let may_fit = |class: &Arc<Class>| {
-            routed.iter().any(|(routed, member)| {
-                member.capacity.has_room(self.ledger.on(routed.member), class.asks.demand) && {
-                    let head = line.head_of(class);
-                    let asker = head.and_then(|(rank, job)| self.asker(queue, class, rank, job));
-                    matches!(
-                        self.judge(queue, facts, routed, class, &question(class, now), asker.as_ref()),
-                        Some(Ok(_))
-                    )
-                }
-            })
+        let has_room = |member: &Slot, waiting: &Waiting| {
+            self.doors[index(*member)].bounds.has_room(self.ledger.on(*member), waiting.demand)
         };
-        line.each_class().map(|(class, _)| class).filter(|class| may_fit(class)).cloned().collect()
+        let takes = |member: &Slot, class: &Arc<Class>, waiting: &Waiting| {
+            let routed = line.routed.iter().find(|routed| routed.member == *member)?;
+            let head = waiting.jobs.first_key_value();
+            let asker = head.and_then(|(rank, job)| self.asker(queue, class, rank, job));
+            self.judge(queue, facts, routed, class, &question(class, now), asker.as_ref())?.ok()
+        };
+        let may_fit = |(class, waiting): &(&Arc<Class>, &Waiting)| {
+            let mut roomy = members.iter().filter(|member| has_room(member, waiting));
+            roomy.any(|member| takes(member, class, waiting).is_some())
+        };
+        line.each_class().filter(may_fit).map(|(class, _)| class.clone()).collect()
     }
 
     /// Who asks, where anything is held.
@@ -412,11 +408,11 @@ impl Dispatcher {
         // Nothing but room can keep the job away from such a member, and there is room.
         let is_plain = |routed: &Routed| {
             let door = &self.doors[index(routed.member)];
-            let takes = [(&door.bounds, self.ledger.on(routed.member)), (&routed.bounds, row(routed.row))];
             is_open
                 && door.is_open
                 && routed.is_unsignalled
-                && place::have_room(&takes, demand)
+                && door.bounds.has_room(self.ledger.on(routed.member), demand)
+                && routed.bounds.has_room(row(routed.row), demand)
                 && (self.backoffs.is_empty() || !self.backoffs.contains_key(&(queue, routed.member)))
                 && (self.held.is_empty() || !self.held.contains(&routed.member))
         };

@@ -22,6 +22,7 @@ use crate::{
     ledger::{Row, Slot},
     pace::Bucket,
     place::{Bounds, Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
+    resources::Resources,
     selector::Selector,
     waits::Waits,
 };
@@ -160,6 +161,8 @@ pub(super) struct Blocked {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) jobs: BTreeMap<Rank, JobUid>,
+    /// What each of them reserves: looked at for all classes whenever room appears.
+    pub(super) demand: Resources,
     pub(super) waits: Option<Waits>,
     /// What they were told last: the word, and whether all refused them. Kept while it is open what they wait for.
     pub(super) told: Option<(&'static str, bool)>,
@@ -188,6 +191,7 @@ impl Line {
         let class = known.unwrap_or_else(|| Arc::new(class));
         let group = self.group(&class);
         let waiting = self.classes.entry(class.clone()).or_default();
+        waiting.demand = class.asks.demand;
         let head = waiting.jobs.first_key_value().map(|(rank, _)| rank.clone());
         // One of higher priority may pass a member that is held for another.
         if waiting.waits.is_none() || head.as_ref().is_some_and(|head| rank.priority < head.priority) {

@@ -8,6 +8,7 @@ use crate::resources::{Capacity, Resources};
 /// A number for each dimension, in the order jobs, pods, executors, cpu, memory.
 type Amounts = [u64; 5];
 
+#[inline]
 fn amounts(of: Resources) -> Amounts {
     [of.jobs, of.pods, of.executors(), of.cpu_milli, of.memory_bytes]
 }
@@ -23,10 +24,11 @@ impl Bounds {
     }
 
     /// Whether `demand` fits beside what is `used`.
+    #[inline]
     pub(crate) fn has_room(&self, used: Resources, demand: Resources) -> bool {
-        let sides = self.0.iter().zip(amounts(used)).zip(amounts(demand));
+        let (used, needed) = (amounts(used), amounts(demand));
         // Without a branch for each: they are all looked at nearly always.
-        sides.fold(true, |fits, ((limit, used), needed)| fits & (needed <= limit.saturating_sub(used)))
+        (0..5).fold(true, |fits, n| fits & (needed[n] <= self.0[n].saturating_sub(used[n])))
     }
 
     /// What the scarcest thing has free beside what is `used`, in thousandths of what there is; all of it where nothing
@@ -39,11 +41,6 @@ impl Bounds {
 
 /// A thing that a job takes of, as limits and what is used of them.
 pub(crate) type Takes<'a> = (&'a Bounds, Resources);
-
-/// Whether `demand` fits everywhere.
-pub(crate) fn have_room(takes: &[Takes<'_>], demand: Resources) -> bool {
-    takes.iter().all(|(bounds, used)| bounds.has_room(*used, demand))
-}
 
 /// What the scarcest of the declared limits has free, in thousandths of it.
 pub(crate) fn headroom(takes: &[Takes<'_>]) -> u64 {
