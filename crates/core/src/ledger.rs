@@ -4,7 +4,10 @@
 //! when a placement is decided and goes when the job ends: never by a member's word that there is room. Beside the sums
 //! it keeps what a member's own signals cannot show yet: demand whose pods were not seen before a signal was read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, hash_map},
+    sync::Arc,
+};
 
 use foldhash::HashMap;
 use jiff::Timestamp;
@@ -79,6 +82,18 @@ struct Entry {
     stage: Stage,
 }
 
+impl Entry {
+    /// The member's operator has submitted the job. Whether that is news.
+    fn submitted(&mut self, members: &mut Vec<OnMember>) -> bool {
+        let is_news = self.stage == Stage::Placed;
+        if is_news {
+            self.stage = Stage::Submitted;
+            at_mut(members, self.reservation.member).unsubmitted -= 1;
+        }
+        is_news
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
@@ -134,7 +149,6 @@ impl OfQueue {
 impl Ledger {
     /// Reserves a job's demand. A job holds one reservation: an earlier one is released first.
     pub(crate) fn reserve(&mut self, job: JobUid, reservation: Reservation) {
-        self.release(&job);
         let Reservation { member, queue, owner, demand, .. } = &reservation;
         *at_mut(&mut self.used, *member) += *demand;
         at_mut(&mut self.members, *member).unsubmitted += 1;
@@ -146,16 +160,29 @@ impl Ledger {
             None => drop(of_queue.owners.insert(owner.clone(), *demand)),
         }
         shade(&mut self.members, &reservation, |shadow| shadow.unseen += reservation.demand);
-        self.entries.insert(job, Entry { reservation, stage: Stage::Placed });
+        let entry = Entry { reservation, stage: Stage::Placed };
+        match self.entries.entry(job) {
+            hash_map::Entry::Vacant(place) => drop(place.insert(entry)),
+            hash_map::Entry::Occupied(mut place) => {
+                let (job, before) = (place.key().clone(), place.insert(entry));
+                self.give_back(&job, &before);
+            }
+        }
     }
 
     /// Releases a job's demand, if it holds any. Returns where it was.
     pub(crate) fn release(&mut self, job: &JobUid) -> Option<Reservation> {
-        let Entry { reservation, stage } = self.entries.remove(job)?;
-        let Reservation { member, queue, owner, demand, .. } = &reservation;
+        let entry = self.entries.remove(job)?;
+        self.give_back(job, &entry);
+        Some(entry.reservation)
+    }
+
+    /// Takes an entry out of all sums.
+    fn give_back(&mut self, job: &JobUid, Entry { reservation, stage }: &Entry) {
+        let Reservation { member, queue, owner, demand, .. } = reservation;
         let used = at_mut(&mut self.used, *member);
         *used = *used - *demand;
-        at_mut(&mut self.members, *member).unsubmitted -= u64::from(stage == Stage::Placed);
+        at_mut(&mut self.members, *member).unsubmitted -= u64::from(*stage == Stage::Placed);
         let of_queue = at_mut(&mut self.queues, *queue);
         of_queue.used = of_queue.used - *demand;
         let held = of_queue.on(*member);
@@ -169,42 +196,46 @@ impl Ledger {
         match stage {
             Stage::Placed | Stage::Submitted => {
                 let shown = |shadow: &mut Shadow| shadow.unseen = shadow.unseen - reservation.demand;
-                shade(&mut self.members, &reservation, shown);
+                shade(&mut self.members, reservation, shown);
             }
             Stage::Seen(at) => {
-                let key = (at, job.clone());
+                let key = (*at, job.clone());
                 let gone = |shadow: &mut Shadow| {
                     shadow.lately.remove(&key);
                 };
-                shade(&mut self.members, &reservation, gone);
+                shade(&mut self.members, reservation, gone);
             }
         }
-        Some(reservation)
     }
 
     /// The member's operator has submitted the job. Returns the member if that is news.
     pub(crate) fn submitted(&mut self, job: &JobUid) -> Option<Slot> {
-        let entry = self.entries.get_mut(job).filter(|entry| entry.stage == Stage::Placed)?;
-        entry.stage = Stage::Submitted;
-        let member = entry.reservation.member;
-        at_mut(&mut self.members, member).unsubmitted -= 1;
-        Some(member)
+        let entry = self.entries.get_mut(job)?;
+        entry.submitted(&mut self.members).then_some(entry.reservation.member)
     }
 
-    /// All pods of the job have been seen. `signalled`: the member's signals are read, so that the next one is waited for.
-    pub(crate) fn seen(&mut self, job: &JobUid, at: Timestamp, signalled: bool) {
-        self.submitted(job);
-        let Some(entry) = self.entries.get_mut(job).filter(|entry| entry.stage == Stage::Submitted) else {
-            return;
-        };
-        entry.stage = Stage::Seen(at);
-        let reservation = &entry.reservation;
-        shade(&mut self.members, reservation, |shadow| {
-            shadow.unseen = shadow.unseen - reservation.demand;
-            if signalled {
-                shadow.lately.insert((at, job.clone()), reservation.demand);
-            }
-        });
+    /// All pods of the job have been seen. `is_signalled`: the member's signals are read, so that the next one is waited
+    /// for. Returns the member, and whether it is news that its operator has submitted the job.
+    pub(crate) fn seen(
+        &mut self,
+        job: &JobUid,
+        at: Timestamp,
+        is_signalled: impl FnOnce(Slot) -> bool,
+    ) -> Option<(Slot, bool)> {
+        let entry = self.entries.get_mut(job)?;
+        let is_news = entry.submitted(&mut self.members);
+        let member = entry.reservation.member;
+        if entry.stage == Stage::Submitted {
+            entry.stage = Stage::Seen(at);
+            let (reservation, is_signalled) = (&entry.reservation, is_signalled(member));
+            shade(&mut self.members, reservation, |shadow| {
+                shadow.unseen = shadow.unseen - reservation.demand;
+                if is_signalled {
+                    shadow.lately.insert((at, job.clone()), reservation.demand);
+                }
+            });
+        }
+        Some((member, is_news))
     }
 
     /// Signals of a member that were read at `at` or later are all there will be: what was seen before is in them.
@@ -227,11 +258,6 @@ impl Ledger {
     /// The jobs that hold a reservation.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = &JobUid> {
         self.entries.keys()
-    }
-
-    /// The member that a job's reservation is on.
-    pub(crate) fn member_of(&self, job: &JobUid) -> Option<Slot> {
-        self.entries.get(job).map(|entry| entry.reservation.member)
     }
 
     /// All that is placed on a member.
@@ -387,7 +413,7 @@ mod tests {
         assert_eq!(unseen(&ledger, 100), 500);
         ledger.submitted(&job);
         assert_eq!(unseen(&ledger, 100), 500);
-        ledger.seen(&job, at(50), true);
+        ledger.seen(&job, at(50), |_| true);
         assert_eq!(unseen(&ledger, 49), 500, "read before");
         assert_eq!(unseen(&ledger, 50), 500, "read in the same moment");
         assert_eq!(unseen(&ledger, 51), 0, "read after");
@@ -409,7 +435,7 @@ mod tests {
                 match what {
                     0 | 1 => ledger.reserve(job, reservation(member, queue, cpu_milli)),
                     2 => { ledger.submitted(&job); }
-                    3 => ledger.seen(&job, at(i64::try_from(n).unwrap()), cpu_milli % 2 == 0),
+                    3 => { ledger.seen(&job, at(i64::try_from(n).unwrap()), |_| cpu_milli % 2 == 0); }
                     _ => { ledger.release(&job); }
                 }
                 let sum = |keep: &dyn Fn(&Entry) -> bool| {

@@ -81,19 +81,27 @@ impl Dispatcher {
 
     /// The member's operator has submitted the job.
     pub fn submitted(&mut self, uid: &JobUid) {
-        let Some(member) = self.ledger.submitted(uid) else { return };
-        if std::mem::take(&mut self.seats[index(member)].is_backed_up) {
-            self.wake_routes_to(member);
+        if let Some(member) = self.ledger.submitted(uid) {
+            self.backlog_shrank(member);
         }
     }
 
     /// All pods of the job have been seen at `at`: a signal that is read later shows its demand.
     pub fn seen(&mut self, uid: &JobUid, at: Timestamp) {
-        self.submitted(uid);
-        let Some(member) = self.ledger.member_of(uid) else { return };
-        let signals = &self.seats[index(member)].signals;
-        let read = signals.quotas.is_some() || signals.yunikorn.is_some() || signals.kueue.is_some();
-        self.ledger.seen(uid, at, read);
+        let is_signalled = |member| {
+            let signals = &self.seats[index(member)].signals;
+            signals.quotas.is_some() || signals.yunikorn.is_some() || signals.kueue.is_some()
+        };
+        if let Some((member, true)) = self.ledger.seen(uid, at, is_signalled) {
+            self.backlog_shrank(member);
+        }
+    }
+
+    /// A member's operator has one application less to submit.
+    fn backlog_shrank(&mut self, member: Slot) {
+        if std::mem::take(&mut self.seats[index(member)].is_backed_up) {
+            self.wake_routes_to(member);
+        }
     }
 
     /// Takes a decided or committed placement back: the reservation goes, the credit step is undone, no attempt is used.

@@ -340,9 +340,8 @@ impl Dispatcher {
     pub(super) fn who_may_fit(&self, queue: Slot, members: &[Slot], now: Timestamp) -> Vec<Arc<Class>> {
         let line = &self.lines[index(queue)];
         let Some(facts) = &line.facts else { return Vec::new() };
-        let has_room = |member: &Slot, waiting: &Waiting| {
-            self.doors[index(*member)].bounds.has_room(self.ledger.on(*member), waiting.demand)
-        };
+        let left = |member: &Slot| self.doors[index(*member)].bounds.left(self.ledger.on(*member));
+        let members: Vec<_> = members.iter().map(|member| (member, left(member))).collect();
         let takes = |member: &Slot, class: &Arc<Class>, waiting: &Waiting| {
             let routed = line.routed.iter().find(|routed| routed.member == *member)?;
             let head = waiting.jobs.first_key_value();
@@ -350,8 +349,8 @@ impl Dispatcher {
             self.judge(queue, facts, routed, class, &question(class, now), asker.as_ref())?.ok()
         };
         let may_fit = |(class, waiting): &(&Arc<Class>, &Waiting)| {
-            let mut roomy = members.iter().filter(|member| has_room(member, waiting));
-            roomy.any(|member| takes(member, class, waiting).is_some())
+            let mut roomy = members.iter().filter(|(_, left)| left.has_room(waiting.demand));
+            roomy.any(|(member, _)| takes(member, class, waiting).is_some())
         };
         line.each_class().filter(may_fit).map(|(class, _)| class.clone()).collect()
     }
@@ -411,8 +410,8 @@ impl Dispatcher {
             is_open
                 && door.is_open
                 && routed.is_unsignalled
-                && door.bounds.has_room(self.ledger.on(routed.member), demand)
-                && routed.bounds.has_room(row(routed.row), demand)
+                && door.bounds.left(self.ledger.on(routed.member)).has_room(demand)
+                && routed.bounds.left(row(routed.row)).has_room(demand)
                 && (self.backoffs.is_empty() || !self.backoffs.contains_key(&(queue, routed.member)))
                 && (self.held.is_empty() || !self.held.contains(&routed.member))
         };

@@ -23,12 +23,19 @@ impl Bounds {
         Self([jobs, pods, executors, cpu_milli, memory_bytes].map(|limit| limit.unwrap_or(u64::MAX)))
     }
 
-    /// Whether `demand` fits beside what is `used`.
+    /// What is left beside what is `used`.
     #[inline]
-    pub(crate) fn has_room(&self, used: Resources, demand: Resources) -> bool {
-        let (used, needed) = (amounts(used), amounts(demand));
+    pub(crate) fn left(&self, used: Resources) -> Self {
+        let used = amounts(used);
+        Self(std::array::from_fn(|n| self.0[n].saturating_sub(used[n])))
+    }
+
+    /// Whether `demand` fits.
+    #[inline]
+    pub(crate) fn has_room(&self, demand: Resources) -> bool {
+        let needed = amounts(demand);
         // Without a branch for each: they are all looked at nearly always.
-        (0..5).fold(true, |fits, n| fits & (needed[n] <= self.0[n].saturating_sub(used[n])))
+        (0..5).fold(true, |fits, n| fits & (needed[n] <= self.0[n]))
     }
 
     /// What the scarcest thing has free beside what is `used`, in thousandths of what there is; all of it where nothing
@@ -85,7 +92,7 @@ mod tests {
             let fits = capacity.fits(used, demand);
             // Where nothing is limited, nobody uses all that a number can hold.
             prop_assume!(capacity.memory_bytes.is_some() || used.memory_bytes.checked_add(demand.memory_bytes).is_some());
-            prop_assert_eq!(bounds.has_room(used, demand), fits.is_ok());
+            prop_assert_eq!(bounds.left(used).has_room(demand), fits.is_ok());
             prop_assert!(bounds.headroom(used) <= 1000);
             if capacity.is_unlimited() {
                 prop_assert_eq!(bounds.headroom(used), 1000);
