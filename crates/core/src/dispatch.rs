@@ -209,7 +209,8 @@ pub struct Dispatcher {
     lines: Vec<Line>,
     line_of: HashMap<QueueName, Slot>,
     names: Vec<QueueName>,
-    namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
+    /// Labels by namespace.
+    namespaces: HashMap<Namespace, BTreeMap<String, String>>,
     /// What all members declare together: the whole that shares are parts of.
     total: Capacity,
     ledger: Ledger,
@@ -354,7 +355,11 @@ impl Dispatcher {
 
     /// A job asks for a place; asking again replaces what it asked before. The next [`Self::pass`] decides.
     pub fn enqueue(&mut self, applicant: Applicant) {
-        let Applicant { uid, key, created, request, refused } = applicant;
+        let Applicant { uid, mut key, created, request, refused } = applicant;
+        if let Some((namespace, _)) = self.namespaces.get_key_value(&key.namespace) {
+            // One text for all jobs of a namespace: it is held once, and compared by its place.
+            key.namespace = namespace.clone();
+        }
         let class = Class::of(&self.hasher, &key.namespace, &request, &refused);
         if let Some(decision) = self.decided.get(&uid) {
             let asked = self.booked.get(&uid).and_then(|booking| booking.class.as_deref());

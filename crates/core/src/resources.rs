@@ -171,8 +171,12 @@ impl Capacity {
     /// 0 that is touched counts as far overdrawn.
     pub fn taken(&self, used: Resources) -> Option<u64> {
         let part = |limit: Option<u64>, used: u64| {
-            let part = (u128::from(used) << 20) / u128::from(limit?.max(1));
-            Some(u64::try_from(part).unwrap_or(u64::MAX))
+            let limit = limit?.max(1);
+            if used < 1 << 44 {
+                return Some((used << 20) / limit);
+            }
+            // In a type that cannot overflow on the way.
+            Some(u64::try_from((u128::from(used) << 20) / u128::from(limit)).unwrap_or(u64::MAX))
         };
         [
             part(self.jobs, used.jobs),

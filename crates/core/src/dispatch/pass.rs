@@ -60,30 +60,27 @@ impl Dispatcher {
             (0..self.lines.len()).all(|n| !self.lines[n].is_due() || listed.contains(&number(n))),
             "a queue that is due was not listed"
         );
-        let mut agendas: Vec<_> = listed
-            .into_iter()
-            .filter(|queue| self.lines[index(*queue)].is_due())
-            .map(|queue| (queue, Agenda::default()))
-            .collect();
-        let mut turns = BinaryHeap::with_capacity(agendas.len());
-        for (n, (queue, agenda)) in agendas.iter_mut().enumerate() {
-            self.fill(agenda, *queue, now);
-            turns.push(Reverse((self.queue_turn(*queue), n)));
+        let mut agendas = Vec::new();
+        for queue in listed {
+            if !self.lines[index(queue)].is_due() {
+                continue;
+            }
+            let agenda = self.agenda(queue, now);
+            if agenda.next.is_empty() {
+                self.leave_off(queue, None);
+            } else {
+                agendas.push((queue, agenda));
+            }
         }
+        let turns = agendas.iter().enumerate().map(|(n, (queue, _))| Reverse((self.queue_turn(*queue), n)));
+        let mut turns: BinaryHeap<_> = turns.collect();
         while let Some(Reverse((_, n))) = turns.pop() {
             let Some((queue, agenda)) = agendas.get_mut(n) else { continue };
             let queue = *queue;
             match self.place_next(queue, agenda, now, &mut passed) {
                 Asked::Placed => turns.push(Reverse((self.queue_turn(queue), n))),
-                Asked::All => {
-                    let line = &mut self.lines[index(queue)];
-                    // Whoever was left out on the way is next.
-                    line.resume = agenda.left.take().or_else(|| line.again.take());
-                }
-                Asked::Enough => {}
-            }
-            if self.lines[index(queue)].is_due() {
-                self.due.list(queue);
+                Asked::All => self.leave_off(queue, agenda.left.take()),
+                Asked::Enough => self.due.list(queue),
             }
         }
         // Somebody was left unasked, or a member that was held is free now.
@@ -107,12 +104,22 @@ impl Dispatcher {
         }
     }
 
-    fn fill(&mut self, agenda: &mut Agenda, queue: Slot, now: Timestamp) {
+    /// Everybody was asked who had to be: whoever was left out on the way is next.
+    fn leave_off(&mut self, queue: Slot, left: Option<Cursor>) {
+        let line = &mut self.lines[index(queue)];
+        line.resume = left.or_else(|| line.again.take());
+        if line.resume.is_some() {
+            self.due.list(queue);
+        }
+    }
+
+    fn agenda(&mut self, queue: Slot, now: Timestamp) -> Agenda {
         let line = &mut self.lines[index(queue)];
         let roomier = std::mem::take(&mut line.roomier);
         let mut fresh: Vec<_> = line.fresh.drain().collect();
         let is_dirty = std::mem::take(&mut line.dirty);
         let resume = line.resume.take();
+        let mut agenda = Agenda::default();
         if is_dirty {
             let line = &self.lines[index(queue)];
             let front = line.groups().filter_map(|group| {
@@ -120,15 +127,16 @@ impl Dispatcher {
                 Some((group.clone(), rank.clone()))
             });
             let front = front.collect();
-            self.go_on_at(queue, agenda, front);
+            self.go_on_at(queue, &mut agenda, front);
             agenda.later = resume;
         } else {
             fresh.extend(self.who_may_fit(queue, &roomier, now));
-            self.go_on_at(queue, agenda, resume.unwrap_or_default());
+            self.go_on_at(queue, &mut agenda, resume.unwrap_or_default());
         }
         for class in fresh {
-            self.go_on_in_class(queue, agenda, &class);
+            self.go_on_in_class(queue, &mut agenda, &class);
         }
+        agenda
     }
 
     /// Places one job of a queue.
