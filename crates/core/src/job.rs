@@ -10,9 +10,9 @@ use crate::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     phase::Phase,
-    place::Toleration,
     policy::{FailureClass, Policy},
     resources::Resources,
+    taint::Toleration,
 };
 
 /// A `RoutedSparkJob` in one pass.

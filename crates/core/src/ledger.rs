@@ -2,16 +2,17 @@
 //!
 //! Owns that account. Everything in it can be rebuilt from the hub's statuses and the members' views. An entry is made
 //! when a placement is decided and goes when the job ends: never by a member's word that there is room. Beside the sums
-//! it keeps what a member's own signals cannot show yet: demand whose pods were not seen before a signal was read.
+//! it keeps what a member's own signals cannot show yet (`ledger/shadow.rs`): demand whose pods were not seen before a
+//! signal was read.
 
-use std::{
-    collections::{BTreeMap, hash_map},
-    sync::Arc,
-};
+mod shadow;
+
+use std::{collections::hash_map, sync::Arc};
 
 use foldhash::HashMap;
 use jiff::Timestamp;
 
+use self::shadow::{MemberShadow, Shadow, Shadows};
 use crate::{
     id::{JobUid, Namespace},
     place::Unseen,
@@ -45,35 +46,6 @@ pub(crate) struct Reservation {
     pub(crate) remote_queue: Option<Arc<str>>,
     pub(crate) cluster_queue: Option<Arc<str>>,
     pub(crate) demand: Resources,
-}
-
-/// Demand in one place that a signal may not show yet.
-#[derive(Clone, Debug, Default)]
-struct Shadow {
-    /// Of jobs whose pods were not all seen.
-    unseen: Resources,
-    /// Of jobs whose pods were seen a moment ago, by that moment.
-    lately: BTreeMap<(Timestamp, JobUid), Resources>,
-}
-
-impl Shadow {
-    fn since(&self, observed: Timestamp) -> Resources {
-        // A few entries at most: each goes with the next signal.
-        let later = self.lately.iter().rev().take_while(|((seen, _), _)| *seen >= observed);
-        later.fold(self.unseen, |sum, (_, demand)| sum + *demand)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.unseen == Resources::default() && self.lately.is_empty()
-    }
-}
-
-/// The places on one member that signals speak of.
-#[derive(Clone, Debug, Default)]
-struct Shadows {
-    namespaces: HashMap<Namespace, Shadow>,
-    remote_queues: HashMap<Arc<str>, Shadow>,
-    cluster_queues: HashMap<Arc<str>, Shadow>,
 }
 
 #[derive(Clone, Debug)]
@@ -240,14 +212,9 @@ impl Ledger {
 
     /// Signals of a member that were read at `at` or later are all there will be: what was seen before is in them.
     pub(crate) fn signalled(&mut self, member: Slot, at: Timestamp) {
-        let Some(OnMember { shadows, .. }) = self.members.get_mut(place_of(member)) else { return };
-        let settle = |shadow: &mut Shadow| {
-            shadow.lately.retain(|(seen, _), _| *seen >= at);
-            !shadow.is_empty()
-        };
-        shadows.namespaces.retain(|_, shadow| settle(shadow));
-        shadows.remote_queues.retain(|_, shadow| settle(shadow));
-        shadows.cluster_queues.retain(|_, shadow| settle(shadow));
+        if let Some(OnMember { shadows, .. }) = self.members.get_mut(place_of(member)) {
+            shadows.signalled(at);
+        }
     }
 
     /// Whether the job holds a reservation.
@@ -307,38 +274,9 @@ impl Ledger {
     }
 }
 
-/// Changes what signals may not show, in each of the places that a reservation takes of.
+/// Changes what signals may not show of a reservation.
 fn shade(members: &mut Vec<OnMember>, reservation: &Reservation, change: impl Fn(&mut Shadow)) {
-    let shadows = &mut at_mut(members, reservation.member).shadows;
-    touch(&mut shadows.namespaces, &reservation.target, &change);
-    if let Some(path) = &reservation.remote_queue {
-        for (end, _) in path.match_indices('.') {
-            touch(&mut shadows.remote_queues, &Arc::from(&path[..end]), &change);
-        }
-        touch(&mut shadows.remote_queues, path, &change);
-    }
-    if let Some(name) = &reservation.cluster_queue {
-        touch(&mut shadows.cluster_queues, name, &change);
-    }
-}
-
-fn touch<K: std::hash::Hash + Eq + Clone>(
-    shadows: &mut HashMap<K, Shadow>,
-    key: &K,
-    change: &impl Fn(&mut Shadow),
-) {
-    if let Some(shadow) = shadows.get_mut(key) {
-        change(shadow);
-        if shadow.is_empty() {
-            shadows.remove(key);
-        }
-    } else {
-        let mut shadow = Shadow::default();
-        change(&mut shadow);
-        if !shadow.is_empty() {
-            shadows.insert(key.clone(), shadow);
-        }
-    }
+    at_mut(members, reservation.member).shadows.change(reservation, change);
 }
 
 fn place_of(slot: Slot) -> usize {
@@ -353,25 +291,6 @@ fn at_mut<T: Default>(sums: &mut Vec<T>, slot: Slot) -> &mut T {
         sums.resize_with(n + 1, T::default);
     }
     &mut sums[n]
-}
-
-struct MemberShadow<'a>(Option<&'a Shadows>);
-
-impl Unseen for MemberShadow<'_> {
-    fn in_namespace(&self, namespace: &Namespace, observed: Timestamp) -> Resources {
-        let shadow = self.0.and_then(|shadows| shadows.namespaces.get(namespace));
-        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
-    }
-
-    fn in_remote_queue(&self, path: &str, observed: Timestamp) -> Resources {
-        let shadow = self.0.and_then(|shadows| shadows.remote_queues.get(path));
-        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
-    }
-
-    fn in_cluster_queue(&self, name: &str, observed: Timestamp) -> Resources {
-        let shadow = self.0.and_then(|shadows| shadows.cluster_queues.get(name));
-        shadow.map(|shadow| shadow.since(observed)).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! | [`observe`] | what a member says of an attempt, folded into one vocabulary |
 //! | [`refusal`] | what a refused create means and who is at fault |
 //! | [`health`] | whether a member may be trusted with new work |
-//! | [`credit`], [`place`] | which member takes a job, and why not the others |
+//! | [`credit`], [`place`], [`taint`] | which member takes a job, and why not the others |
 //! | [`signal`] | what a member's own quota or scheduler says there is room for |
 //! | [`dispatch`], [`pace`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
 //! | [`job`], [`policy`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
@@ -35,4 +35,5 @@ pub mod resources;
 pub mod selector;
 pub mod signal;
 pub mod step;
+pub mod taint;
 pub mod waits;

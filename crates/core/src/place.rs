@@ -9,25 +9,28 @@
 //! | `place/bounds.rs` | the quick yes from declared limits |
 //! | `place/facts.rs` | what is known of members and queues |
 //! | `place/exclusion.rs` | the reasons, as values and in words |
+//! | `place/scheduler.rs` | the queues of members' batch schedulers |
 //! | `place/room.rs` | whether a job fits: declared numbers, the ledger, the member's own signals |
 
 mod bounds;
 mod exclusion;
 mod facts;
 mod room;
+mod scheduler;
 
 use jiff::Timestamp;
 
 pub(crate) use bounds::{Bounds, headroom};
 pub use exclusion::{Exclusion, Whose};
-pub(crate) use facts::carries;
 pub use facts::{
-    Backfill, BatchScheduler, Inexpressible, MemberFacts, NamespaceRule, Order, QueueFacts, QueueLimits,
-    Route, RouteClusters, RouteSignal, Taint, Toleration,
+    Backfill, MemberFacts, NamespaceRule, Order, QueueFacts, QueueLimits, Route, RouteClusters, RouteSignal,
 };
+pub(crate) use facts::{carries, remote_queue};
 pub(crate) use room::SETTLES;
 pub use room::Unseen;
+pub use scheduler::{BatchScheduler, Inexpressible};
 
+pub use crate::taint::{Taint, Toleration};
 use crate::{
     health::LinkState,
     id::{ClusterName, JobKey, Namespace},

@@ -104,7 +104,9 @@ mod tests {
                     let mut woken: Vec<_> = std::iter::from_fn(|| due.woken(at(second))).map(index).collect();
                     woken.sort_unstable();
                     let over: Vec<_> = (0..4).filter(|n| expected[*n].is_some_and(|at| at <= second)).collect();
-                    over.iter().for_each(|n| expected[*n] = None);
+                    for n in &over {
+                        expected[*n] = None;
+                    }
                     prop_assert_eq!(woken, over);
                 } else {
                     due.wake_at(number(queue), at(second));

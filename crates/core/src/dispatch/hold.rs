@@ -14,16 +14,15 @@ use jiff::Timestamp;
 use super::{
     Dispatcher,
     class::Class,
-    decide::{Excluded, remote_queue},
     index,
-    line::{Blocked, Rank},
+    line::{Blocked, Excluded, Rank},
     order::{QueueTurn, Turn},
 };
 use crate::{
     id::{JobKey, JobUid, Namespace},
     ledger::Slot,
     pace::after,
-    place::{Exclusion, QueueFacts, RouteSignal, Whose},
+    place::{Exclusion, QueueFacts, RouteSignal, Whose, remote_queue},
 };
 
 /// A member takes nothing that comes after this job.

@@ -5,6 +5,7 @@
 //! more than a short one.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
     collections::BTreeMap,
     ops::{Bound, Deref},
@@ -146,6 +147,13 @@ pub(super) struct Ruled {
     /// Those that are, as places among the routed ones, in their order.
     pub(super) out: Arc<[(usize, Exclusion)]>,
 }
+
+/// A member that could take a job, as a place among the routed ones, and what the scarcest thing that it signals has
+/// free.
+pub(super) type Open = (usize, u64);
+
+/// A member that does not take a job, as a place among the routed ones, and why: often as for the job before.
+pub(super) type Excluded<'a> = (usize, Cow<'a, Exclusion>);
 
 /// The first job of a class, which finds no room.
 #[derive(Clone, Debug)]

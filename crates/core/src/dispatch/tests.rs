@@ -15,7 +15,8 @@ use super::*;
 use crate::{
     id::{Attempt, RemoteName},
     job::{Constraints, Placement},
-    place::Route,
+    place::{QueueFacts, Route},
+    selector::Selector,
 };
 
 pub(super) fn now() -> Timestamp {

@@ -35,7 +35,7 @@ impl Bounds {
     pub(crate) fn has_room(&self, demand: Resources) -> bool {
         let needed = amounts(demand);
         // Without a branch for each: they are all looked at nearly always.
-        (0..5).fold(true, |fits, n| fits & (needed[n] <= self.0[n]))
+        (0..5).map(|n| u8::from(needed[n] > self.0[n])).sum::<u8>() == 0
     }
 
     /// What the scarcest thing has free beside what is `used`, in thousandths of what there is; all of it where nothing

@@ -7,10 +7,11 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::facts::{Inexpressible, Taint};
+use super::Inexpressible;
 use crate::{
     id::{JobKey, Namespace},
     resources::{Cpu, Dimension, Memory, Shortage},
+    taint::Taint,
 };
 
 /// Whose room is short.

@@ -6,12 +6,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use super::{BatchScheduler, Inexpressible};
 use crate::{
     health::LinkState,
     id::{ClusterName, MemberIdentity, Namespace, QueueName},
     pace::Pace,
     resources::Capacity,
     signal::SignalSource,
+    taint::Taint,
 };
 
 /// A member as placement sees it.
@@ -81,32 +83,6 @@ impl MemberFacts {
     }
 }
 
-/// Keeps jobs away from a member unless they tolerate it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Taint {
-    /// Its name.
-    pub key: String,
-    /// Its value, often empty.
-    pub value: String,
-}
-
-/// A taint, or many, that a job puts up with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Toleration {
-    /// The taint's key; `None` means every key.
-    pub key: Option<String>,
-    /// The taint's value; `None` means every value.
-    pub value: Option<String>,
-}
-
-impl Toleration {
-    /// Whether it covers a taint.
-    pub fn covers(&self, taint: &Taint) -> bool {
-        self.key.as_ref().is_none_or(|key| *key == taint.key)
-            && self.value.as_ref().is_none_or(|value| *value == taint.value)
-    }
-}
-
 /// Which namespace a job runs in on the member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceRule {
@@ -122,92 +98,6 @@ impl NamespaceRule {
         match self {
             Self::Fixed(fixed) => fixed,
             Self::SameAsJob => namespace,
-        }
-    }
-}
-
-/// A batch scheduler on a member, which has queues of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BatchScheduler {
-    /// Apache YuniKorn: queues are paths below `root`.
-    YuniKorn,
-    /// Volcano: queues have plain names.
-    Volcano,
-    /// Kueue: applications name a LocalQueue.
-    Kueue,
-}
-
-/// Something that a job or a route asks for and a member's backend cannot do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Inexpressible {
-    /// The field that asks for it.
-    pub field: &'static str,
-    /// Why it cannot be done there.
-    pub why: &'static str,
-}
-
-const SUB_QUEUE: &str = "spec.subQueue";
-const REMOTE_QUEUE: &str = "remoteQueue of the route";
-
-impl BatchScheduler {
-    /// The queue that a job is handed to there, if any. `below` is the job's own path below it.
-    ///
-    /// # Errors
-    /// The field that asks for what the member cannot do: a path where there are none, or one that is longer than the
-    /// label in which pods carry it.
-    pub fn remote_queue(
-        scheduler: Option<Self>,
-        queue: &QueueName,
-        named: Option<&Arc<str>>,
-        below: Option<&str>,
-    ) -> Result<Option<Arc<str>>, Inexpressible> {
-        const LONGEST_LABEL: usize = 63;
-        let path = Self::path(scheduler, queue, named, below)?;
-        if path.as_ref().is_some_and(|path| path.len() > LONGEST_LABEL) {
-            let field = if below.is_some() { SUB_QUEUE } else { REMOTE_QUEUE };
-            let why = "its full path there has more than 63 characters, which a pod's label cannot hold";
-            return Err(Inexpressible { field, why });
-        }
-        Ok(path)
-    }
-
-    fn path(
-        scheduler: Option<Self>,
-        queue: &QueueName,
-        named: Option<&Arc<str>>,
-        below: Option<&str>,
-    ) -> Result<Option<Arc<str>>, Inexpressible> {
-        let Some(scheduler) = scheduler else {
-            return match (named, below) {
-                (_, Some(_)) => Err(Inexpressible {
-                    field: SUB_QUEUE,
-                    why: "its MemberCluster names no batchScheduler to hand a queue to",
-                }),
-                (Some(_), None) => Err(Inexpressible {
-                    field: REMOTE_QUEUE,
-                    why: "its MemberCluster names no batchScheduler to hand a queue to",
-                }),
-                (None, None) => Ok(None),
-            };
-        };
-        match (scheduler, below) {
-            (Self::YuniKorn, below) => {
-                let base: Arc<str> = match named {
-                    Some(named) if **named == *"root" || named.starts_with("root.") => named.clone(),
-                    Some(named) => format!("root.{named}").into(),
-                    None => format!("root.{queue}").into(),
-                };
-                Ok(Some(below.map_or_else(|| base.clone(), |below| format!("{base}.{below}").into())))
-            }
-            (Self::Volcano, Some(_)) => {
-                Err(Inexpressible { field: SUB_QUEUE, why: "Volcano's queues have no paths" })
-            }
-            (Self::Kueue, Some(_)) => {
-                Err(Inexpressible { field: SUB_QUEUE, why: "Kueue's LocalQueues have no paths" })
-            }
-            (Self::Volcano | Self::Kueue, None) => {
-                Ok(Some(named.cloned().unwrap_or_else(|| queue.as_str().into())))
-            }
         }
     }
 }
@@ -370,46 +260,17 @@ pub enum RouteClusters {
     Labels(BTreeMap<String, String>),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_toleration_covers_a_key_a_pair_or_everything() {
-        let taint = Taint { key: "phi".into(), value: "yes".into() };
-        let covers = |key: Option<&str>, value: Option<&str>| {
-            Toleration { key: key.map(Into::into), value: value.map(Into::into) }.covers(&taint)
-        };
-        assert!(covers(Some("phi"), Some("yes")) && covers(Some("phi"), None) && covers(None, None));
-        assert!(!covers(Some("phi"), Some("no")) && !covers(Some("gpu"), None));
+/// The queue of the member's batch scheduler that a job is handed to over a route.
+pub(crate) fn remote_queue(
+    queue: &QueueName,
+    route: &Route,
+    member: &MemberFacts,
+    below: Option<&str>,
+) -> Result<Option<Arc<str>>, Inexpressible> {
+    let by_yunikorn = matches!(route.signal, Some(RouteSignal::YuniKorn));
+    if by_yunikorn && member.batch_scheduler != Some(BatchScheduler::YuniKorn) {
+        let why = "its MemberCluster does not name YuniKorn as its batchScheduler";
+        return Err(Inexpressible { field: "signal of the route", why });
     }
-
-    #[test]
-    fn queues_are_handed_on_in_the_schedulers_own_form() {
-        use BatchScheduler::{Kueue, Volcano, YuniKorn};
-        let queue = QueueName::from("etl");
-        let named: Arc<str> = "root.prod.etl".into();
-        let plain: Arc<str> = "prod".into();
-        let of = |scheduler, named: Option<&Arc<str>>, below| {
-            BatchScheduler::remote_queue(scheduler, &queue, named, below)
-                .map(|queue| queue.map(|queue| queue.to_string()))
-                .map_err(|error| error.field)
-        };
-        for (scheduler, named, below, expected) in [
-            (Some(YuniKorn), None, None, Ok(Some("root.etl"))),
-            (Some(YuniKorn), None, Some("reports.daily"), Ok(Some("root.etl.reports.daily"))),
-            (Some(YuniKorn), Some(&named), Some("daily"), Ok(Some("root.prod.etl.daily"))),
-            (Some(YuniKorn), Some(&plain), None, Ok(Some("root.prod"))),
-            (Some(Volcano), None, None, Ok(Some("etl"))),
-            (Some(Kueue), Some(&plain), None, Ok(Some("prod"))),
-            (Some(Kueue), None, Some("daily"), Err("spec.subQueue")),
-            (Some(Volcano), None, Some("daily"), Err("spec.subQueue")),
-            (None, None, None, Ok(None)),
-            (None, None, Some("daily"), Err("spec.subQueue")),
-            (None, Some(&plain), None, Err("remoteQueue of the route")),
-            (Some(YuniKorn), Some(&named), Some(&"x".repeat(50)), Err("spec.subQueue")),
-        ] {
-            assert_eq!(of(scheduler, named, below), expected.map(|queue| queue.map(str::to_owned)));
-        }
-    }
+    BatchScheduler::remote_queue(member.batch_scheduler, queue, route.remote_queue.as_ref(), below)
 }
