@@ -10,10 +10,10 @@ use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
     id::{ClusterName, JobUid, MemberIdentity},
-    job::{Past, Placement},
+    job::{Job, Past, Placement},
     observe::{ExecutorCounts, Observation, Remote, RunState},
     policy::OnMemberLost,
-    step::{Confirmed, DriverSeen, MemberView, PastView, Snapshot},
+    step::{Confirmed, DriverSeen, MemberView, PastView, Snapshot, Trace},
 };
 use spark_router_member::{Member, Order};
 use tracing::warn;
@@ -37,6 +37,7 @@ pub(crate) struct Gathered {
     pub(crate) confirmed: Confirmed,
     pub(crate) driver: DriverSeen,
     pub(crate) past: Vec<PastView>,
+    pub(crate) traces: Vec<Trace>,
     pub(crate) fleet_in_doubt: bool,
     pub(crate) frozen_until: Option<Timestamp>,
     pub(crate) retention: Duration,
@@ -91,6 +92,7 @@ impl Gathered {
             driver: &self.driver,
             fenced: self.entry.fenced,
             past: &self.past,
+            traces: &self.traces,
             leading_since: context.leading_since,
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
@@ -160,6 +162,10 @@ pub(crate) async fn gather(
     let frozen_until =
         if may_leave { context.dispatcher.read(|d: &mut Dispatcher| d.frozen_until()).await? } else { None };
     let past = parsed.job.record.past.iter().map(|past| past_view(past, context)).collect();
+    let traces = match placement {
+        None if parsed.job.record.finished.is_none() => traces(&parsed.job, context),
+        _ => Vec::new(),
+    };
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
     let lifetime = convert::lifetime(&object, queue.as_deref());
     let (now, hold_fire_until) = context.clock.now();
@@ -173,6 +179,7 @@ pub(crate) async fn gather(
         confirmed,
         driver,
         past,
+        traces,
         fleet_in_doubt,
         frozen_until,
         retention,
@@ -242,6 +249,26 @@ fn view_of(member: Option<&Arc<dyn Member>>, cluster: &ClusterName, context: &Co
         }
         None => None,
     }
+}
+
+/// What members show of a job, where they would run it: two members may be one cluster.
+fn traces(job: &Job, context: &Context) -> Vec<Trace> {
+    let mut traces = Vec::new();
+    for member in context.registry.all() {
+        let Some(identity) = member.identity() else { continue };
+        let target = member.target_namespace(&job.key.namespace);
+        for (namespace, seen) in member.traces(&job.uid) {
+            if namespace == target {
+                traces.push(Trace {
+                    cluster: member.name().clone(),
+                    identity: identity.clone(),
+                    namespace,
+                    seen,
+                });
+            }
+        }
+    }
+    traces
 }
 
 fn past_view(past: &Past, context: &Context) -> PastView {

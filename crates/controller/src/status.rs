@@ -38,6 +38,15 @@ pub enum Change<'a> {
         /// Freezes the spec.
         spec_hash: String,
     },
+    /// An attempt was found on a member that the record did not know.
+    Adopted {
+        /// It, as a placement.
+        placement: Box<PlacementRecord>,
+        /// Freezes the spec.
+        spec_hash: String,
+        /// What else was found of the job.
+        older: Vec<PastAttempt>,
+    },
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -74,6 +83,11 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Rejected(rejection) => next.rejected(rejection.reason, &rejection.message),
         Change::Waiting(waits) => next.waiting(waits),
         Change::Placed { placement, spec_hash } => next.placed(placement, spec_hash),
+        Change::Adopted { placement, spec_hash, older } => {
+            next.placed(placement, spec_hash);
+            next.status.history.extend(older.iter().cloned());
+            next.bound_history();
+        }
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -351,6 +365,10 @@ impl Next<'_> {
             started_at: application.and_then(|a| a.started_at.clone()),
             finished_at: application.and_then(|a| a.finished_at.clone()).or_else(|| Some(self.now.clone())),
         });
+        self.bound_history();
+    }
+
+    fn bound_history(&mut self) {
         // What may still run is never forgotten for the length of the list.
         while self.status.history.len() > LONGEST_HISTORY {
             let oldest = self.status.history.iter().position(|row| row.left != Some(Remains::MayRun));

@@ -256,6 +256,15 @@ impl Member for Kubeflow {
         self.cache.observe(namespace, name)
     }
 
+    fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
+        if self.standing.is_other_cluster() {
+            return Vec::new();
+        }
+        let mut shown = self.cache.of_job(job);
+        shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == self.hub));
+        shown
+    }
+
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {
         if let Err(why) = self.standing.may_be_asked() {
             return Confirmation::Unclear(why);

@@ -142,6 +142,9 @@ pub trait Member: Send + Sync + 'static {
     /// What the cache says of a name. Never calls the member.
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote;
 
+    /// What the cache shows of a job of this hub, under whatever name. Never calls the member.
+    fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)>;
+
     /// A quorum read by name.
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;
 
