@@ -20,7 +20,7 @@ use tracing::warn;
 
 use crate::{
     context::Context,
-    convert::{self, Lifetime, Parsed},
+    convert::{self, KnownQueue, Lifetime, Parsed},
     error::Error,
     memory::{Entry, Progress},
 };
@@ -60,9 +60,12 @@ impl Gathered {
     }
 
     /// The placement as an order to its member.
-    pub(crate) fn order(&self, placement: &Placement) -> Order {
+    ///
+    /// # Errors
+    /// A template that is no JSON.
+    pub(crate) fn order(&self, placement: &Placement) -> Result<Order, Error> {
         let job = &self.parsed.job;
-        Order {
+        Ok(Order {
             job: job.uid.clone(),
             key: job.key.clone(),
             attempt: placement.attempt,
@@ -70,10 +73,10 @@ impl Gathered {
             seq: placement.seq,
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
-            template: self.parsed.template.clone(),
+            template: Arc::new(serde_json::to_value(&self.object.spec.template)?),
             remote_queue: placement.remote_queue.clone(),
             parts: self.parsed.parts.clone(),
-        }
+        })
     }
 
     /// The driver's pod as far as anybody named it.
@@ -112,7 +115,7 @@ pub(crate) async fn gather(
     context: &Context,
 ) -> Result<Gathered, Error> {
     let queue = context.queues.get(&object.spec.queue);
-    let parsed = convert::job(&object, queue.as_deref())?;
+    let parsed = context.memory.parse(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
@@ -161,7 +164,7 @@ pub(crate) async fn gather(
         if may_leave { context.dispatcher.read(|d: &mut Dispatcher| d.frozen_until()).await? } else { None };
     let past = parsed.job.record.past.iter().map(|past| past_view(past, context)).collect();
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let lifetime = convert::lifetime(&object, queue.as_deref());
+    let lifetime = convert::lifetime(&object, queue.as_deref().map(KnownQueue::object));
     let (now, hold_fire_until) = context.clock.now();
     Ok(Gathered {
         object,

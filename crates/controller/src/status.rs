@@ -38,6 +38,8 @@ pub enum Change<'a> {
         /// Freezes the spec.
         spec_hash: String,
     },
+    /// What the placement is created as is not what it was when it was made.
+    Rendered(&'a str),
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -74,6 +76,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Rejected(rejection) => next.rejected(rejection.reason, &rejection.message),
         Change::Waiting(waits) => next.waiting(waits),
         Change::Placed { placement, spec_hash } => next.placed(placement, spec_hash),
+        Change::Rendered(hash) => next.rendered(hash),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -172,6 +175,12 @@ impl Next<'_> {
         self.status.not_before = None;
         if self.status.spec_hash.is_none() {
             self.status.spec_hash = Some(spec_hash.to_owned());
+        }
+    }
+
+    fn rendered(&mut self, hash: &str) {
+        if let Some(placement) = &mut self.status.placement {
+            placement.render_hash = Some(hash.to_owned());
         }
     }
 

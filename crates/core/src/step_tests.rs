@@ -98,7 +98,7 @@ impl World {
                 deleting: None,
                 held: true,
                 abandoned: false,
-                request: Ok(request),
+                request: Ok(request.into()),
                 policy: Policy::default(),
                 record: Record::default(),
             },
