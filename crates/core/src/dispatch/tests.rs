@@ -1,5 +1,6 @@
 //! The dispatcher from the outside: what is asked, what is answered.
 
+mod age;
 mod basics;
 mod between;
 mod hold_scope;
