@@ -3,6 +3,7 @@
 mod age;
 mod basics;
 mod between;
+mod called_in;
 mod hold_scope;
 mod holds;
 mod many_shapes;
