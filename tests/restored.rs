@@ -1,8 +1,6 @@
 //! The hub's records are put back to what they were before the jobs were placed, as by a restore of its etcd: what members
 //! show is taken up again, and nothing runs twice.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 
 use kube::{

@@ -13,14 +13,14 @@ use spark_router_core::{
     job::{Job, Past, Placement},
     observe::{ExecutorCounts, Observation, Remote, RunState},
     policy::OnMemberLost,
-    step::{Confirmed, DriverSeen, MemberView, PastView, Snapshot, Trace},
+    step::{Confirmed, DriverSeen, Elsewhere, MemberView, PastView, Snapshot, Trace},
 };
 use spark_router_member::{Member, Order};
 use tracing::warn;
 
 use crate::{
     context::Context,
-    convert::{self, Lifetime, Parsed},
+    convert::{self, KnownQueue, Lifetime, Parsed},
     error::Error,
     memory::{Entry, Progress},
 };
@@ -36,8 +36,7 @@ pub(crate) struct Gathered {
     pub(crate) remote: Remote,
     pub(crate) confirmed: Confirmed,
     pub(crate) driver: DriverSeen,
-    pub(crate) past: Vec<PastView>,
-    pub(crate) traces: Vec<Trace>,
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) fleet_in_doubt: bool,
     pub(crate) frozen_until: Option<Timestamp>,
     pub(crate) retention: Duration,
@@ -61,9 +60,12 @@ impl Gathered {
     }
 
     /// The placement as an order to its member.
-    pub(crate) fn order(&self, placement: &Placement) -> Order {
+    ///
+    /// # Errors
+    /// A template that is no JSON.
+    pub(crate) fn order(&self, placement: &Placement) -> Result<Order, Error> {
         let job = &self.parsed.job;
-        Order {
+        Ok(Order {
             job: job.uid.clone(),
             key: job.key.clone(),
             attempt: placement.attempt,
@@ -71,10 +73,10 @@ impl Gathered {
             seq: placement.seq,
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
-            template: self.parsed.template.clone(),
+            template: Arc::new(serde_json::to_value(&self.object.spec.template)?),
             remote_queue: placement.remote_queue.clone(),
             parts: self.parsed.parts.clone(),
-        }
+        })
     }
 
     /// The driver's pod as far as anybody named it.
@@ -91,8 +93,7 @@ impl Gathered {
             confirmed: &self.confirmed,
             driver: &self.driver,
             fenced: self.entry.fenced,
-            past: &self.past,
-            traces: &self.traces,
+            elsewhere: &self.elsewhere,
             leading_since: context.leading_since,
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
@@ -114,7 +115,7 @@ pub(crate) async fn gather(
     context: &Context,
 ) -> Result<Gathered, Error> {
     let queue = context.queues.get(&object.spec.queue);
-    let parsed = convert::job(&object, queue.as_deref())?;
+    let parsed = context.memory.parse(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
@@ -167,7 +168,7 @@ pub(crate) async fn gather(
         _ => Vec::new(),
     };
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let lifetime = convert::lifetime(&object, queue.as_deref());
+    let lifetime = convert::lifetime(&object, queue.as_deref().map(KnownQueue::object));
     let (now, hold_fire_until) = context.clock.now();
     Ok(Gathered {
         object,
@@ -178,8 +179,7 @@ pub(crate) async fn gather(
         remote,
         confirmed,
         driver,
-        past,
-        traces,
+        elsewhere: Elsewhere { past, traces },
         fleet_in_doubt,
         frozen_until,
         retention,

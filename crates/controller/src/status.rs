@@ -47,6 +47,8 @@ pub enum Change<'a> {
         /// What else was found of the job.
         older: Vec<PastAttempt>,
     },
+    /// What the placement is created as is not what it was when it was made.
+    Rendered(&'a str),
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -88,6 +90,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
             next.status.history.extend(older.iter().cloned());
             next.bound_history();
         }
+        Change::Rendered(hash) => next.rendered(hash),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -186,6 +189,12 @@ impl Next<'_> {
         self.status.not_before = None;
         if self.status.spec_hash.is_none() {
             self.status.spec_hash = Some(spec_hash.to_owned());
+        }
+    }
+
+    fn rendered(&mut self, hash: &str) {
+        if let Some(placement) = &mut self.status.placement {
+            placement.render_hash = Some(hash.to_owned());
         }
     }
 

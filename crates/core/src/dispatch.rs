@@ -13,10 +13,12 @@
 //! | `dispatch/pass.rs` | a pass: who is next, until nobody can be placed |
 //! | `dispatch/decide.rs` | one decision: verdicts, tiers, whose turn, how fast |
 //! | `dispatch/hold.rs` | members that are held for a job that waited too long |
+//! | `dispatch/age.rs` | signals that turn stale while jobs wait |
 //! | `dispatch/view.rs` | what it holds, for those who show it |
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
 
 mod account;
+mod age;
 mod decide;
 mod hold;
 mod line;
@@ -158,6 +160,8 @@ struct Seat {
     /// `None`: registered no more, but something is still placed there.
     facts: Option<Arc<MemberFacts>>,
     signals: Arc<Signals>,
+    /// When the next of them turns stale.
+    stale_from: Option<Timestamp>,
     bucket: Bucket,
     hold: Option<Hold>,
     /// The queues that route to it.
@@ -198,6 +202,8 @@ pub struct Dispatcher {
     /// Jobs that may get in line now.
     called_in: Vec<(JobUid, JobKey)>,
     replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
+    /// Members of which a signal is still to turn stale.
+    ageing: usize,
 }
 
 impl Dispatcher {
@@ -220,6 +226,7 @@ impl Dispatcher {
                 self.reroute(line, slot);
             }
         }
+        self.note_age(slot, Timestamp::MIN);
         self.wake_routes_to(slot);
     }
 
@@ -239,6 +246,7 @@ impl Dispatcher {
         if let Some(earliest) = read.into_iter().flatten().min() {
             self.ledger.signalled(slot, earliest.checked_sub(SETTLES).unwrap_or(earliest));
         }
+        self.note_age(slot, Timestamp::MIN);
         self.wake_routes_to(slot);
     }
 
@@ -249,6 +257,8 @@ impl Dispatcher {
         seat.hold = None;
         self.held.retain(|held| *held != slot);
         (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
+        self.note_age(slot, Timestamp::MIN);
+        let seat = &mut self.seats[index(slot)];
         if seat.facts.take().is_some() {
             for line in 0..self.lines.len() {
                 self.reroute(line, slot);
@@ -383,7 +393,7 @@ impl Dispatcher {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
         let lines = self.lines.iter().filter_map(|line| line.wake_at);
-        backoffs.chain(lines).chain(self.goes_on).chain(self.next_hold_end()).min()
+        backoffs.chain(lines).chain(self.goes_on).chain(self.next_hold_end()).chain(self.next_stale()).min()
     }
 
     fn seat(&mut self, cluster: ClusterName) -> Slot {
@@ -396,6 +406,7 @@ impl Dispatcher {
             name: place.key().clone(),
             facts: None,
             signals: Arc::default(),
+            stale_from: None,
             bucket: Bucket::default(),
             hold: None,
             routed_from: Vec::new(),

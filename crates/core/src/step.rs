@@ -144,6 +144,15 @@ impl MemberView {
     }
 }
 
+/// What members show of a job beside its placement.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// Attempts before the present one of which something is left.
+    pub past: Vec<PastView>,
+    /// Whatever there is of a job that has no placement; empty for any other job.
+    pub traces: Vec<Trace>,
+}
+
 /// Everything that one decision is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
@@ -161,16 +170,14 @@ pub struct Snapshot<'a> {
     pub driver: &'a DriverSeen,
     /// The attempt is proven to run nowhere.
     pub fenced: bool,
-    /// Attempts before it of which something is left, as their members show them.
-    pub past: &'a [PastView],
+    /// What members show of the job beside its placement.
+    pub elsewhere: &'a Elsewhere,
     /// Since when this process leads.
     pub leading_since: Timestamp,
     /// When the record was last written for executor counts.
     pub mirrored_at: Option<Timestamp>,
     /// How long finished applications stay on the member.
     pub retention: Duration,
-    /// What members show of a job that has no placement, on whatever member; empty for any other job.
-    pub traces: &'a [Trace],
     /// Most members are Suspect at once: nothing is taken back for it.
     pub fleet_in_doubt: bool,
     /// Most members were lost at once: no job moves before this for a member that is lost.

@@ -11,7 +11,7 @@ use spark_router_api::{
 use spark_router_core::{
     dispatch::{Answer, Applicant, Decision, Withdrawal},
     id::{Attempt, RemoteName},
-    job::{Record, Refused, Request},
+    job::{Record, Refused},
     refusal::RefusalClass,
     resources::Resources,
     step::{Cause, Requeue, Trace, look_again, refused_by_all},
@@ -41,7 +41,7 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
         answer = context.dispatcher.ask(asked).await?;
     }
     match answer {
-        Answer::Place(decision) => commit(at, context, request, *decision).await,
+        Answer::Place(decision) => commit(at, context, request.spec_hash.clone(), *decision).await,
         // It was parsed with what the queue set before.
         Answer::Wait(waits) if waits.reason == Waits::QUEUE_CHANGED => Ok(Next::Again),
         Answer::Wait(waits) if waits.refused_by_all => {
@@ -103,10 +103,10 @@ pub(super) async fn adopt(at: &Gathered, context: &Context, trace: &Trace) -> Re
     };
     let hash = match &job.request {
         Ok(request) => request.spec_hash.clone(),
-        Err(_) => convert::spec_hash(&at.parsed.template),
+        Err(_) => convert::spec_hash(&serde_json::to_value(&at.object.spec.template)?),
     };
     // What is older and still there is stopped, or taken away in time.
-    let older = at.traces.iter().filter(|other| other.seen.uid != trace.seen.uid);
+    let older = at.elsewhere.traces.iter().filter(|other| other.seen.uid != trace.seen.uid);
     let older = older.filter_map(past_attempt).collect();
     let change = Change::Adopted { placement: Box::new(record), spec_hash: hash, older };
     let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
@@ -164,7 +164,7 @@ pub(super) async fn suspend(at: &Gathered, context: &Context) -> Result<Next, Er
 async fn commit(
     at: &Gathered,
     context: &Context,
-    request: &Request,
+    spec_hash: String,
     decision: Decision,
 ) -> Result<Next, Error> {
     let job = &at.parsed.job;
@@ -191,11 +191,11 @@ async fn commit(
         render_hash: None,
         why: Some(decision.choice.why(&decision.cluster)),
     };
-    record.render_hash = Some(member.render_hash(&at.order(&convert::placement(&record))));
-    let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
-    let spec_hash = request.spec_hash.clone();
-    let turned = (attempt, decision.seq);
     let placement = convert::placement(&record);
+    let rendered = member.render(at.order(&placement)?, None);
+    record.render_hash = Some(rendered.hash().to_owned());
+    let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
+    let turned = (attempt, decision.seq);
     let note = format!("{}: {}", record.cluster, record.why.as_deref().unwrap_or_default());
     let change = Change::Placed { placement: Box::new(record), spec_hash };
     let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
@@ -203,6 +203,7 @@ async fn commit(
     context.memory.change(&job.uid, |entry| {
         entry.turn_to(Some(turned));
         entry.sends.placed_here = true;
+        entry.rendered = Some(rendered);
     });
     context.dispatcher.committed(job.uid.clone(), job.key.namespace.clone(), placement).await;
     context.metrics.placements.get_or_create(&labels).inc();

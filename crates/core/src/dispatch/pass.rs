@@ -85,6 +85,7 @@ impl Dispatcher {
             self.lines[index(*queue)].dirty = true;
         }
         self.end_holds(now);
+        self.grow_old(now);
         for line in self.lines.iter_mut().filter(|line| line.wake_at.is_some_and(|at| at <= now)) {
             line.wake_at = None;
             line.dirty = true;

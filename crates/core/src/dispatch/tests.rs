@@ -1,7 +1,9 @@
 //! The dispatcher from the outside: what is asked, what is answered.
 
+mod age;
 mod basics;
 mod between;
+mod called_in;
 mod hold_scope;
 mod holds;
 mod many_shapes;

@@ -33,7 +33,7 @@ impl Trace {
 
 /// The newest attempt that is shown and newer than the record; of two of one number the one that is not over, then the
 /// first by its member's name.
-pub(super) fn newest<'a>(s: Snapshot<'a>) -> Option<&'a Trace> {
+pub(super) fn newest(s: Snapshot<'_>) -> Option<&Trace> {
     let record = &s.job.record;
     if record.placement.is_some() {
         return None;
@@ -41,7 +41,7 @@ pub(super) fn newest<'a>(s: Snapshot<'a>) -> Option<&'a Trace> {
     let attempt =
         |trace: &Trace| trace.owner().filter(|owner| owner.job == s.job.uid).map(|owner| owner.attempt);
     let known = record.attempt.unwrap_or(Attempt(0));
-    let newer = s.traces.iter().filter(|trace| attempt(trace).is_some_and(|it| it > known));
+    let newer = s.elsewhere.traces.iter().filter(|trace| attempt(trace).is_some_and(|it| it > known));
     newer.max_by(|a, b| {
         let rank = |trace: &Trace| (attempt(trace), !trace.seen.run.is_terminal());
         rank(a).cmp(&rank(b)).then_with(|| b.cluster.cmp(&a.cluster))

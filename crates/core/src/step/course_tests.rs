@@ -429,7 +429,7 @@ mod past_attempts {
     }
 
     fn with(view: PastView) -> World {
-        World::running(RunState::Running).with(|w| w.past = vec![view])
+        World::running(RunState::Running).with(|w| w.elsewhere.past = vec![view])
     }
 
     fn step_of(view: PastView) -> Step {
@@ -496,7 +496,7 @@ mod past_attempts {
         let deleted = |view: PastView| {
             World::waiting().with(|w| {
                 w.job.deleting = Some(at(95));
-                w.past = vec![view];
+                w.elsewhere.past = vec![view];
             })
         };
         let running = past(Left::MayRun, shows(RunState::Running));
@@ -535,7 +535,7 @@ mod restored_record {
     }
 
     fn shows(traces: Vec<Trace>) -> World {
-        World::waiting().with(|w| w.traces = traces)
+        World::waiting().with(|w| w.elsewhere.traces = traces)
     }
 
     #[test]
@@ -547,7 +547,7 @@ mod restored_record {
             |w| w.job.policy.suspend = true,
             |w| w.job.held = false,
             |w| w.job.deleting = Some(at(95)),
-            |w| w.traces[0].seen.run = RunState::Succeeded,
+            |w| w.elsewhere.traces[0].seen.run = RunState::Succeeded,
             |w| w.job.record.not_before = Some(at(130)),
         ] {
             assert_eq!(adopted(&world_with(change)), Some(("a".into(), 1)), "and then that is done to it");
@@ -577,9 +577,10 @@ mod restored_record {
         let running = || vec![trace("a", 1, RunState::Running)];
         let known = shows(running()).with(|w| w.job.record.attempt = Some(Attempt::FIRST));
         assert_eq!(known.step(), Step::Enqueue, "it was fenced, or is in the history");
-        let other = shows(running()).with(|w| w.traces[0].seen.owner.as_mut().unwrap().job = "u-2".into());
+        let other =
+            shows(running()).with(|w| w.elsewhere.traces[0].seen.owner.as_mut().unwrap().job = "u-2".into());
         assert_eq!(other.step(), Step::Enqueue);
-        let nobodys = shows(running()).with(|w| w.traces[0].seen.owner = None);
+        let nobodys = shows(running()).with(|w| w.elsewhere.traces[0].seen.owner = None);
         assert_eq!(nobodys.step(), Step::Enqueue);
         let over = shows(running()).with(|w| {
             w.job.record.finished = Some(Finished { at: at(90), succeeded: false });
