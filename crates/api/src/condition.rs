@@ -86,6 +86,8 @@ pub mod reason {
     pub const QUEUED_DEADLINE_EXCEEDED: &str = "QueuedDeadlineExceeded";
     /// A quota of the member kept the application from being submitted.
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// Found on its member although the record did not know of it.
+    pub const ADOPTED: &str = "Adopted";
     /// Its owner stopped it.
     pub const CANCELLED: &str = "Cancelled";
     /// Its member was lost, and it goes elsewhere.

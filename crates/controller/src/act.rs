@@ -75,6 +75,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             Ok(Next::written(written))
         }
         Step::Enqueue => place::enqueue(at, context).await,
+        Step::Adopt(trace) => place::adopt(at, context, &trace).await,
         Step::Withdraw(cause) => place::withdraw(at, context, &cause).await,
         Step::Finish(outcome) => finish::finish(at, context, *outcome).await,
         Step::Mirror(mirror) => {
@@ -149,6 +150,7 @@ async fn on_member(
         Step::Hold
         | Step::Reject(_)
         | Step::Enqueue
+        | Step::Adopt(_)
         | Step::Withdraw(_)
         | Step::Mirror(_)
         | Step::Unreachable(_)

@@ -6,6 +6,7 @@
 //! | file | parses |
 //! |---|---|
 //! | here | jobs and their records |
+//! | `convert/reading.rs` | jobs' specs, which are read once |
 //! | `convert/queue.rs` | queues and their account |
 //! | `convert/member.rs` | members |
 //! | `convert/policy.rs` | what a job's owner decided about its course |
@@ -18,18 +19,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 use spark_router_api::{
-    Demand, RoutedSparkJob, SparkQueue, Toleration as Written,
+    Demand, RoutedSparkJob,
     condition::{self, reason},
     job::{ApplicationStatus, Left as Remains, PastAttempt, PlacementRecord},
     names,
-    taint::TolerationOperator,
 };
 use spark_router_core::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    job::{Constraints, Finished, Job, Left, Past, Placement, Record, Refused, Rejection, Request, Stopping},
+    job::{Finished, Job, Left, Past, Placement, Record, Refused, Rejection, Stopping},
     observe::ExecutorCounts,
-    place::Toleration,
     resources::Resources,
 };
 
@@ -40,20 +39,22 @@ mod lifetime;
 mod member;
 mod policy;
 mod queue;
+mod reading;
 
 pub use lifetime::{Lifetime, lifetime, times};
 pub use member::{batch_scheduler, member, member_on_record, readable, signals_on_record, wanted_signals};
-pub use queue::{parts, queue};
+pub use queue::{KnownQueue, parts, queue};
+pub use reading::Reading;
 
-use crate::{error::Error, template};
+use crate::error::Error;
 
 /// A job together with the parts of its object that are handed on as they are.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// The job as the decisions see it.
     pub job: Job,
-    /// The template as JSON.
-    pub template: Arc<Value>,
+    /// What was read of its spec, to be given back with the next parse. `None`: there is no template to read.
+    pub reading: Option<Arc<Reading>>,
     /// What its queue sets on it; nothing where the template cannot be taken or the queue is not there.
     pub parts: Option<Arc<QueueParts>>,
 }
@@ -66,25 +67,27 @@ pub fn uid(object: &RoutedSparkJob) -> Result<JobUid, Error> {
     object.metadata.uid.as_ref().map(JobUid::new).ok_or(Error::Incomplete("uid"))
 }
 
-/// Parses a job with its queue, where that is there.
+/// Parses a job with its queue, where that is there. `known` is what was read of the job before: it spares reading the
+/// template again, and changes nothing else.
 ///
 /// # Errors
 /// [`Error::Incomplete`] for an object that no API server stores.
-pub fn job(object: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Result<Parsed, Error> {
+pub fn job(
+    object: &RoutedSparkJob,
+    queue: Option<&KnownQueue>,
+    known: Option<Arc<Reading>>,
+) -> Result<Parsed, Error> {
     let meta = &object.metadata;
     let uid = uid(object)?;
     let key = JobKey {
-        namespace: Namespace::new(meta.namespace.clone().ok_or(Error::Incomplete("namespace"))?),
+        namespace: Namespace::new(meta.namespace.as_ref().ok_or(Error::Incomplete("namespace"))?),
         name: meta.name.clone().ok_or(Error::Incomplete("name"))?,
     };
-    let template = serde_json::to_value(&object.spec.template)?;
-    let queue = queue.map(|queue| &queue.spec);
-    let parts = template::parts(queue, object.spec.size.as_deref());
-    let number = queue.map_or(0, queue::parts);
-    let request = parts.and_then(|parts| Ok((request(object, &template, &parts, number)?, parts)));
-    let (request, parts) = match request {
-        Ok((request, parts)) => (Ok(request), queue.map(|_| Arc::new(parts))),
-        Err(rejection) => (Err(rejection), None),
+    let reading = if has_template(object) { Some(Reading::of(object, &uid, queue, known)?) } else { None };
+    let placed = object.status.as_ref().is_some_and(|status| status.placement.is_some());
+    let (request, parts) = match &reading {
+        Some(reading) => reading.verdict(placed),
+        None => (Err(without_template()), None),
     };
     Ok(Parsed {
         job: Job {
@@ -102,47 +105,27 @@ pub fn job(object: &RoutedSparkJob, queue: Option<&SparkQueue>) -> Result<Parsed
             policy: policy::policy(object),
             record: record(object),
         },
-        template: Arc::new(template),
+        reading,
         parts,
     })
 }
 
-fn request(
-    object: &RoutedSparkJob,
-    template: &Value,
-    parts: &QueueParts,
-    number: u64,
-) -> Result<Request, Rejection> {
-    let facts = template::read(template, parts)?;
-    // What is placed goes on.
-    if object.status.as_ref().is_none_or(|status| status.placement.is_none()) {
-        lifetime::own_time_to_live(object)
-            .and_then(|_| policy::check(object))
-            .map_err(|message| Rejection { reason: reason::INVALID_TEMPLATE, message })?;
-    }
-    let placement = object.spec.placement.clone().unwrap_or_default();
-    Ok(Request {
-        queue: QueueName::new(&object.spec.queue),
-        priority: object.spec.priority,
-        constraints: Constraints {
-            names: placement.cluster_names.into_iter().map(ClusterName::new).collect(),
-            labels: placement.cluster_selector.unwrap_or_default().match_labels,
-            tolerations: placement.tolerations.into_iter().map(toleration).collect(),
-        },
-        spark_version: facts.spark_version.into(),
-        sub_queue: object.spec.sub_queue.as_deref().map(Into::into),
-        demand: facts.demand,
-        parts: number,
-        spec_hash: spec_hash(template),
-    })
+/// Whether a job needs its template no more: its application exists, or the job is over.
+pub(crate) fn is_beyond_its_template(object: &RoutedSparkJob) -> bool {
+    let Some(status) = &object.status else { return false };
+    let exists = status.placement.as_ref().is_some_and(|placement| placement.remote_uid.is_some());
+    exists || condition::is_true(&status.conditions, condition::FINISHED)
 }
 
-fn toleration(written: Written) -> Toleration {
-    let value = match written.operator {
-        TolerationOperator::Equal => Some(written.value),
-        TolerationOperator::Exists => None,
-    };
-    Toleration { key: Some(written.key).filter(|key| !key.is_empty()), value }
+/// Whether its template was not let go of; see [`crate::jobs::prune`].
+fn has_template(object: &RoutedSparkJob) -> bool {
+    !object.spec.template.spec.is_empty() || !is_beyond_its_template(object)
+}
+
+/// Nobody is told: a job is asked what it wants before its application exists.
+fn without_template() -> Rejection {
+    let message = "spec.template: is not kept once the application exists".to_owned();
+    Rejection { reason: reason::INVALID_TEMPLATE, message }
 }
 
 /// The hash of a template's metadata and spec that is recorded with the first placement.
@@ -306,7 +289,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let rejection = job(&object, None).unwrap().job.request.unwrap_err();
+        let rejection = job(&object, None, None).unwrap().job.request.unwrap_err();
         assert_eq!(rejection.reason, "InvalidTemplate");
         assert!(
             rejection.message.starts_with("spec.ttlAfterFinished: \"a day\" is not"),
@@ -318,7 +301,7 @@ mod tests {
             "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:01Z", "demand": {"jobs": 1}
         });
         object.status = Some(serde_json::from_value(json!({"placement": placement})).unwrap());
-        assert!(job(&object, None).unwrap().job.request.is_ok(), "what is placed goes on");
+        assert!(job(&object, None, None).unwrap().job.request.is_ok(), "what is placed goes on");
     }
 
     #[test]
@@ -356,7 +339,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let Parsed { job, .. } = job(&object, None).unwrap();
+        let Parsed { job, .. } = job(&object, None, None).unwrap();
         assert!(job.held && job.abandoned && job.deleting.is_none());
         let request = job.request.unwrap();
         assert_eq!((request.priority, request.demand.pods), (3, 3));

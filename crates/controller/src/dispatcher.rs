@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use spark_router_core::{
     dispatch::{Answer, Applicant, Dispatcher, Withdrawal},
     id::{JobKey, JobUid, Namespace},
-    job::Placement,
+    job::{Job, Placement, Request},
     place::Verdict,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -171,12 +171,12 @@ async fn run(mut inbox: mpsc::Receiver<Command>, called: mpsc::Sender<JobKey>, s
 }
 
 /// What a reconcile shares of an applicant.
-pub fn applicant(job: &spark_router_core::job::Job, request: &spark_router_core::job::Request) -> Applicant {
+pub fn applicant(job: &Job, request: &Arc<Request>) -> Applicant {
     Applicant {
         uid: job.uid.clone(),
         key: job.key.clone(),
         created: job.created,
-        request: Arc::new(request.clone()),
+        request: request.clone(),
         refused: job.record.refusals.clone(),
     }
 }

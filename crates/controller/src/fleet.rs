@@ -152,7 +152,10 @@ impl Fleet {
                     .status
                     .as_ref()
                     .and_then(|status| condition::find(&status.conditions, condition::READY))
-                    .is_some_and(|ready| ready.status == "False"),
+                    // Connecting is said also while its Secret is being read, in the first moments of a process.
+                    .is_some_and(|ready| {
+                        ready.status == "False" && ready.reason != condition::reason::CONNECTING
+                    }),
             }
         })
     }

@@ -10,17 +10,17 @@ use spark_router_core::{
     dispatch::Dispatcher,
     health::LinkState,
     id::{ClusterName, JobUid, MemberIdentity},
-    job::{Past, Placement},
+    job::{Job, Past, Placement},
     observe::{ExecutorCounts, Observation, Remote, RunState},
     policy::OnMemberLost,
-    step::{Confirmed, DriverSeen, MemberView, PastView, Snapshot},
+    step::{Confirmed, DriverSeen, Elsewhere, MemberView, PastView, Snapshot, Trace},
 };
 use spark_router_member::{Member, Order};
 use tracing::warn;
 
 use crate::{
     context::Context,
-    convert::{self, Lifetime, Parsed},
+    convert::{self, KnownQueue, Lifetime, Parsed},
     error::Error,
     memory::{Entry, Progress},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Gathered {
     pub(crate) remote: Remote,
     pub(crate) confirmed: Confirmed,
     pub(crate) driver: DriverSeen,
-    pub(crate) past: Vec<PastView>,
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) fleet_in_doubt: bool,
     pub(crate) frozen_until: Option<Timestamp>,
     pub(crate) retention: Duration,
@@ -60,9 +60,12 @@ impl Gathered {
     }
 
     /// The placement as an order to its member.
-    pub(crate) fn order(&self, placement: &Placement) -> Order {
+    ///
+    /// # Errors
+    /// A template that is no JSON.
+    pub(crate) fn order(&self, placement: &Placement) -> Result<Order, Error> {
         let job = &self.parsed.job;
-        Order {
+        Ok(Order {
             job: job.uid.clone(),
             key: job.key.clone(),
             attempt: placement.attempt,
@@ -70,10 +73,10 @@ impl Gathered {
             seq: placement.seq,
             namespace: placement.namespace.clone(),
             name: placement.name.clone(),
-            template: self.parsed.template.clone(),
+            template: Arc::new(serde_json::to_value(&self.object.spec.template)?),
             remote_queue: placement.remote_queue.clone(),
             parts: self.parsed.parts.clone(),
-        }
+        })
     }
 
     /// The driver's pod as far as anybody named it.
@@ -90,7 +93,7 @@ impl Gathered {
             confirmed: &self.confirmed,
             driver: &self.driver,
             fenced: self.entry.fenced,
-            past: &self.past,
+            elsewhere: &self.elsewhere,
             leading_since: context.leading_since,
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
@@ -112,7 +115,7 @@ pub(crate) async fn gather(
     context: &Context,
 ) -> Result<Gathered, Error> {
     let queue = context.queues.get(&object.spec.queue);
-    let parsed = convert::job(&object, queue.as_deref())?;
+    let parsed = context.memory.parse(&object, queue.as_deref())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
@@ -160,8 +163,12 @@ pub(crate) async fn gather(
     let frozen_until =
         if may_leave { context.dispatcher.read(|d: &mut Dispatcher| d.frozen_until()).await? } else { None };
     let past = parsed.job.record.past.iter().map(|past| past_view(past, context)).collect();
+    let traces = match placement {
+        None if parsed.job.record.finished.is_none() => traces(&parsed.job, context),
+        _ => Vec::new(),
+    };
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
-    let lifetime = convert::lifetime(&object, queue.as_deref());
+    let lifetime = convert::lifetime(&object, queue.as_deref().map(KnownQueue::object));
     let (now, hold_fire_until) = context.clock.now();
     Ok(Gathered {
         object,
@@ -172,7 +179,7 @@ pub(crate) async fn gather(
         remote,
         confirmed,
         driver,
-        past,
+        elsewhere: Elsewhere { past, traces },
         fleet_in_doubt,
         frozen_until,
         retention,
@@ -242,6 +249,26 @@ fn view_of(member: Option<&Arc<dyn Member>>, cluster: &ClusterName, context: &Co
         }
         None => None,
     }
+}
+
+/// What members show of a job, where they would run it: two members may be one cluster.
+fn traces(job: &Job, context: &Context) -> Vec<Trace> {
+    let mut traces = Vec::new();
+    for member in context.registry.all() {
+        let Some(identity) = member.identity() else { continue };
+        let target = member.target_namespace(&job.key.namespace);
+        for (namespace, seen) in member.traces(&job.uid) {
+            if namespace == target {
+                traces.push(Trace {
+                    cluster: member.name().clone(),
+                    identity: identity.clone(),
+                    namespace,
+                    seen,
+                });
+            }
+        }
+    }
+    traces
 }
 
 fn past_view(past: &Past, context: &Context) -> PastView {

@@ -23,7 +23,7 @@ use spark_router_core::{
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::{context::Context, queues::Changed};
+use crate::{context::Context, convert, queues::Changed};
 
 /// The cache and its feeder.
 pub fn store() -> (Store<RoutedSparkJob>, Writer<RoutedSparkJob>) {
@@ -89,12 +89,7 @@ fn record(job: &RoutedSparkJob) -> Option<u64> {
 pub fn prune(job: &mut RoutedSparkJob) {
     job.managed_fields_mut().clear();
     job.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-    let exists = |job: &RoutedSparkJob| {
-        let status = job.status.as_ref()?;
-        let created = status.placement.as_ref()?.remote_uid.is_some();
-        Some(created || condition::is_true(&status.conditions, condition::FINISHED))
-    };
-    if exists(job).unwrap_or(false) {
+    if convert::is_beyond_its_template(job) {
         job.spec.template.spec = Map::new();
     }
 }
@@ -146,7 +141,7 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
         let owner = Namespace::new(job.namespace().unwrap_or_default());
         let state = status.application.as_ref().and_then(|application| application.state.as_deref());
         let submitted = state.is_some_and(|state| !state.is_empty());
-        placed.push((JobUid::new(uid), owner, crate::convert::placement(record), finished, submitted));
+        placed.push((JobUid::new(uid), owner, convert::placement(record), finished, submitted));
     }
     let restore = move |dispatcher: &mut Dispatcher| {
         for (uid, owner, placement, finished, submitted) in &placed {

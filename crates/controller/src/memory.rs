@@ -1,8 +1,9 @@
 //! What this process remembers of jobs between passes.
 //!
 //! Owns facts that are lost with the process and may be: what was sent, what was read back, the newest version of an
-//! object that this process wrote. Nothing here is ever a proof that something did not happen. Entries go when their
-//! job goes.
+//! object that this process wrote; and what is dear to make again: what a job's spec says, and what it is created as.
+//! Nothing here is ever a proof that something did not happen. Entries go when their job goes; what was made of a
+//! template goes with the template, so that a job that runs or is over costs no more than its facts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,8 +14,14 @@ use spark_router_core::{
     id::{Attempt, JobUid},
     step::Sends,
 };
+use spark_router_member::Rendered;
 
-/// One job's entry.
+use crate::{
+    convert::{self, KnownQueue, Parsed, Reading},
+    error::Error,
+};
+
+/// One job's entry. Copied for every pass: whatever is large in it is shared.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// Sends for the placement of `placement`.
@@ -39,6 +46,10 @@ pub struct Entry {
     pub retired: bool,
     /// What the dispatcher was told of its progress.
     pub told: Progress,
+    /// What was read of its spec.
+    reading: Option<Arc<Reading>>,
+    /// What this placement is created as.
+    pub rendered: Option<Arc<Rendered>>,
 }
 
 /// How far a placed job has come, as far as the ledger goes.
@@ -64,6 +75,7 @@ impl Entry {
             self.released = false;
             self.create_failures = 0;
             self.told = Progress::Placed;
+            self.rendered = None;
         }
     }
 }
@@ -76,6 +88,24 @@ impl Memory {
     /// A copy of a job's entry.
     pub fn of(&self, job: &JobUid) -> Entry {
         self.0.lock().get(job).cloned().unwrap_or_default()
+    }
+
+    /// Parses a job with its queue, where that is there. The template is read again only after a change of it or of what
+    /// the queue sets on its jobs.
+    ///
+    /// # Errors
+    /// Those of [`convert::job`].
+    pub fn parse(&self, object: &RoutedSparkJob, queue: Option<&KnownQueue>) -> Result<Parsed, Error> {
+        let uid = convert::uid(object)?;
+        let known = self.0.lock().get(&uid).and_then(|entry| entry.reading.clone());
+        let parsed = convert::job(object, queue, known)?;
+        self.change(&uid, |entry| {
+            entry.reading.clone_from(&parsed.reading);
+            if parsed.reading.is_none() {
+                entry.rendered = None;
+            }
+        });
+        Ok(parsed)
     }
 
     /// Changes a job's entry.
@@ -109,5 +139,129 @@ impl Memory {
             }
             None => shown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use spark_router_api::{SparkQueue, condition};
+
+    use super::*;
+    use crate::jobs::prune;
+
+    fn object() -> RoutedSparkJob {
+        serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
+            "metadata": {
+                "name": "daily", "namespace": "team-a", "uid": "u-1", "generation": 1,
+                "creationTimestamp": "2026-01-01T00:00:00Z"
+            },
+            "spec": {"queue": "etl", "template": {"spec": {"sparkVersion": "4.0.1", "driver": {}, "executor": {}}}}
+        }))
+        .unwrap()
+    }
+
+    fn queue(cores: u32) -> KnownQueue {
+        let object: SparkQueue = serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue", "metadata": {"name": "etl"},
+            "spec": {"routes": [], "fixed": {"sparkConf": {"spark.driver.cores": cores.to_string()}}},
+        }))
+        .unwrap();
+        KnownQueue::new(Arc::new(object))
+    }
+
+    fn with_status(status: &serde_json::Value) -> RoutedSparkJob {
+        RoutedSparkJob { status: Some(serde_json::from_value(status.clone()).unwrap()), ..object() }
+    }
+
+    fn placed(uid: Option<&str>) -> RoutedSparkJob {
+        let placement = json!({
+            "cluster": "eu-1", "memberIdentity": "id", "attempt": 1, "namespace": "spark", "remoteName": "daily-abc",
+            "remoteUid": uid, "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:01Z", "demand": {"jobs": 1}
+        });
+        with_status(&json!({"placement": placement}))
+    }
+
+    #[test]
+    fn a_job_is_read_once_for_all_its_passes() {
+        let memory = Memory::default();
+        let etl = queue(2);
+        let read = |object: &RoutedSparkJob, queue: &KnownQueue| {
+            memory.parse(object, Some(queue)).unwrap().reading.unwrap()
+        };
+        let first = read(&object(), &etl);
+        // It waits, it is placed, it is asked to stop: each time everything but its spec is new.
+        for later in [object(), with_status(&json!({"phase": "Queued"})), placed(None)] {
+            assert!(Arc::ptr_eq(&first, &read(&later, &etl)), "{:?}", later.status);
+        }
+        let mut edited = object();
+        edited.metadata.generation = Some(2);
+        let second = read(&edited, &etl);
+        assert!(!Arc::ptr_eq(&first, &second), "its spec was edited");
+        assert!(Arc::ptr_eq(&second, &read(&edited, &etl)));
+        let third = read(&edited, &queue(4));
+        assert!(!Arc::ptr_eq(&second, &third), "its queue sets something else");
+        assert!(Arc::ptr_eq(&third, &read(&edited, &queue(4))));
+    }
+
+    #[test]
+    fn what_is_read_and_on_record_now_goes_into_a_parse_of_what_was_read_before() {
+        let memory = Memory::default();
+        let etl = queue(2);
+        let before = memory.parse(&object(), Some(&etl)).unwrap();
+        let mut later = placed(None);
+        later.metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-01-02T00:00:00Z")).unwrap());
+        let parsed = memory.parse(&later, Some(&etl)).unwrap();
+        assert!(before.job.record.placement.is_none() && before.job.deleting.is_none());
+        assert_eq!(parsed.job.record.placement.unwrap().seq, 7);
+        assert!(parsed.job.deleting.is_some() && parsed.parts.is_some());
+        assert_eq!(parsed.job.request, before.job.request);
+    }
+
+    #[test]
+    fn nothing_of_the_template_is_kept_longer_than_the_template() {
+        let mut created = placed(Some("r-1"));
+        let finished = json!([{
+            "type": condition::FINISHED, "status": "True", "reason": "Cancelled", "message": "",
+            "lastTransitionTime": "2026-01-02T00:00:00Z"
+        }]);
+        let mut finished = with_status(&json!({"conditions": finished}));
+        for beyond in [&mut created, &mut finished] {
+            let memory = Memory::default();
+            let uid = JobUid::from("u-1");
+            memory.parse(&object(), None).unwrap();
+            assert!(memory.of(&uid).reading.is_some());
+            prune(beyond);
+            let parsed = memory.parse(beyond, None).unwrap();
+            assert!(parsed.job.request.is_err() && parsed.parts.is_none());
+            assert!(memory.of(&uid).reading.is_none());
+        }
+    }
+
+    #[test]
+    fn what_a_placement_is_created_as_goes_with_it() {
+        let renderer = spark_router_member::render::Renderer::new();
+        let order = spark_router_member::Order {
+            job: JobUid::from("u-1"),
+            key: spark_router_core::id::JobKey { namespace: "team-a".into(), name: "daily".to_owned() },
+            attempt: Attempt::FIRST,
+            queue: "etl".into(),
+            seq: 7,
+            namespace: "spark".into(),
+            name: "daily-abc".into(),
+            template: Arc::default(),
+            remote_queue: None,
+            parts: None,
+        };
+        let rendered = Rendered::of(&renderer, order, None, |_| (Vec::new(), String::new()));
+        let mut entry = Entry::default();
+        entry.turn_to(Some((Attempt::FIRST, 7)));
+        entry.rendered = Some(rendered);
+        entry.turn_to(Some((Attempt::FIRST, 7)));
+        assert!(entry.rendered.is_some());
+        entry.turn_to(Some((Attempt::FIRST, 8)));
+        assert!(entry.rendered.is_none());
     }
 }

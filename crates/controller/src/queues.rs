@@ -27,7 +27,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::{convert, dispatcher, error::Error, watches::Seen};
+use crate::{
+    convert::{self, KnownQueue},
+    dispatcher,
+    error::Error,
+    watches::Seen,
+};
 
 /// Statuses are written at most this often.
 const EVERY: Duration = Duration::from_secs(10);
@@ -35,7 +40,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// The queues as the hub has them.
 #[derive(Clone, Default)]
 pub struct Queues {
-    objects: Arc<Mutex<BTreeMap<String, Arc<SparkQueue>>>>,
+    objects: Arc<Mutex<BTreeMap<String, Arc<KnownQueue>>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -49,8 +54,8 @@ pub struct Changed {
 }
 
 impl Queues {
-    /// The object of a queue.
-    pub fn get(&self, queue: &str) -> Option<Arc<SparkQueue>> {
+    /// A queue.
+    pub fn get(&self, queue: &str) -> Option<Arc<KnownQueue>> {
         self.objects.lock().get(queue).cloned()
     }
 
@@ -67,10 +72,11 @@ impl Queues {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                let (parts, times) = (convert::parts(&object.spec), convert::times(&object));
-                let before = self.objects.lock().insert(name.clone(), Arc::from(object));
-                let (had, ran) =
-                    before.map_or((0, <_>::default()), |it| (convert::parts(&it.spec), convert::times(&it)));
+                let known = Arc::new(KnownQueue::new(Arc::from(object)));
+                let sets = |known: &KnownQueue| (known.number(), convert::times(known.object()));
+                let (parts, times) = sets(&known);
+                let before = self.objects.lock().insert(name.clone(), known);
+                let (had, ran) = before.as_deref().map(sets).unwrap_or_default();
                 if had != parts || ran != times {
                     resized = Some(Changed { queue: name.clone(), times: ran != times });
                 }
@@ -108,9 +114,10 @@ impl Queues {
                 () = stop.cancelled() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            let objects: Vec<_> = self.objects.lock().values().cloned().collect();
-            for object in objects {
-                if let Err(error) = keep_status(&client, &object, &dispatcher).await {
+            let queues: Vec<_> = self.objects.lock().values().cloned().collect();
+            for queue in queues {
+                let object = queue.object();
+                if let Err(error) = keep_status(&client, object, &dispatcher).await {
                     report(&object.name_any(), &error);
                 }
             }

@@ -38,6 +38,17 @@ pub enum Change<'a> {
         /// Freezes the spec.
         spec_hash: String,
     },
+    /// An attempt was found on a member that the record did not know.
+    Adopted {
+        /// It, as a placement.
+        placement: Box<PlacementRecord>,
+        /// Freezes the spec.
+        spec_hash: String,
+        /// What else was found of the job.
+        older: Vec<PastAttempt>,
+    },
+    /// What the placement is created as is not what it was when it was made.
+    Rendered(&'a str),
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -74,6 +85,12 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Rejected(rejection) => next.rejected(rejection.reason, &rejection.message),
         Change::Waiting(waits) => next.waiting(waits),
         Change::Placed { placement, spec_hash } => next.placed(placement, spec_hash),
+        Change::Adopted { placement, spec_hash, older } => {
+            next.placed(placement, spec_hash);
+            next.status.history.extend(older.iter().cloned());
+            next.bound_history();
+        }
+        Change::Rendered(hash) => next.rendered(hash),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -172,6 +189,12 @@ impl Next<'_> {
         self.status.not_before = None;
         if self.status.spec_hash.is_none() {
             self.status.spec_hash = Some(spec_hash.to_owned());
+        }
+    }
+
+    fn rendered(&mut self, hash: &str) {
+        if let Some(placement) = &mut self.status.placement {
+            placement.render_hash = Some(hash.to_owned());
         }
     }
 
@@ -351,6 +374,10 @@ impl Next<'_> {
             started_at: application.and_then(|a| a.started_at.clone()),
             finished_at: application.and_then(|a| a.finished_at.clone()).or_else(|| Some(self.now.clone())),
         });
+        self.bound_history();
+    }
+
+    fn bound_history(&mut self) {
         // What may still run is never forgotten for the length of the list.
         while self.status.history.len() > LONGEST_HISTORY {
             let oldest = self.status.history.iter().position(|row| row.left != Some(Remains::MayRun));

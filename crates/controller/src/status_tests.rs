@@ -34,6 +34,19 @@ fn next(object: &RoutedSparkJob, change: &Change<'_>) -> RoutedSparkJob {
     RoutedSparkJob { status: Some(status), ..object.clone() }
 }
 
+#[test]
+fn what_a_placement_is_created_as_is_put_right_and_nothing_else() {
+    let placed = next(&job(), &placed());
+    let again = next(&placed, &Change::Rendered("h-2"));
+    let record = |object: &RoutedSparkJob| object.status.clone().unwrap().placement.unwrap();
+    assert_eq!((record(&placed).render_hash, record(&again).render_hash.as_deref()), (None, Some("h-2")));
+    let back = PlacementRecord { render_hash: None, ..record(&again) };
+    let mut status = again.status.clone().unwrap();
+    status.placement = Some(back);
+    assert_eq!(Some(status), placed.status);
+    assert_eq!(after(&again, &Change::Rendered("h-2"), at(100)), None, "once is enough");
+}
+
 /// `Type=Status(Reason)` of every condition, sorted.
 fn shown(object: &RoutedSparkJob) -> Vec<String> {
     let status = object.status.as_ref().unwrap();

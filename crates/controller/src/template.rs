@@ -79,13 +79,12 @@ pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
     Ok(Facts { spark_version, demand })
 }
 
-/// What a queue adds to a job's template. `queue` is none while the job's queue is not known: nothing then.
+/// What a queue adds to the template of a job of that size class.
 ///
 /// # Errors
-/// When the job names a size class that the queue does not have.
-pub fn parts(queue: Option<&SparkQueueSpec>, size: Option<&str>) -> Result<QueueParts, Rejection> {
-    let Some(queue) = queue else { return Ok(QueueParts::default()) };
-    QueueParts::new(queue, size).map_err(|message| Rejection { reason: "InvalidTemplate", message })
+/// When the queue has no such class.
+pub fn parts(queue: &SparkQueueSpec, size: &str) -> Result<QueueParts, Rejection> {
+    QueueParts::new(queue, Some(size)).map_err(|message| Rejection { reason: "InvalidTemplate", message })
 }
 
 fn has_ending(file: &str, ending: &str) -> bool {
@@ -275,7 +274,10 @@ mod tests {
         }));
         let mut template = template();
         template["spec"]["executor"] = json!({"memory": "1g"});
-        let demand = |size: Option<&str>| read(&template, &parts(Some(&spec), size).unwrap()).unwrap().demand;
+        let demand = |size: Option<&str>| {
+            let parts = QueueParts::new(&spec, size).unwrap();
+            read(&template, &parts).unwrap().demand
+        };
         let memory = |executors: u64| (2560 << 20) + executors * (2048 << 20);
         assert_eq!(
             demand(Some("large")),
@@ -283,10 +285,9 @@ mod tests {
             "the template's own memory counts, and the class's cores"
         );
         assert_eq!(demand(None), Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: memory(1) });
-        let rejection = parts(Some(&spec), Some("huge")).unwrap_err();
+        let rejection = parts(&spec, "huge").unwrap_err();
         assert_eq!(rejection.reason, "InvalidTemplate");
         assert!(rejection.message.starts_with("spec.size: \"huge\""), "{}", rejection.message);
-        assert_eq!(parts(None, Some("huge")), Ok(QueueParts::default()), "its queue is not known yet");
     }
 
     #[test]
@@ -309,18 +310,18 @@ mod tests {
             ),
         ] {
             let template = at(path, value);
-            let closed = parts(Some(&queue(&json!({}))), None).unwrap();
+            let closed = QueueParts::new(&queue(&json!({})), None).unwrap();
             let rejection = read(&template, &closed).unwrap_err();
             assert_eq!(rejection.reason, "ReservedField");
             assert!(rejection.message.starts_with(shown), "{}", rejection.message);
-            let open = parts(Some(&queue(&json!({"allow": {allow: true}}))), None).unwrap();
+            let open = QueueParts::new(&queue(&json!({"allow": {allow: true}})), None).unwrap();
             assert_eq!(read(&template, &open).map(drop), Ok(()), "{path}");
         }
         // What a queue's users may not say, the queue itself may.
         let own = queue(
             &json!({"fixed": {"sparkConf": {"spark.kubernetes.driver.podTemplateFile": "local:///x"}}}),
         );
-        assert_eq!(read(&template(), &parts(Some(&own), None).unwrap()).map(drop), Ok(()));
+        assert_eq!(read(&template(), &QueueParts::new(&own, None).unwrap()).map(drop), Ok(()));
     }
 
     #[test]

@@ -19,11 +19,13 @@
 //! | `dispatch/judge.rs` | the verdicts it is made from |
 //! | `dispatch/choice.rs` | among whom it was made, as a value |
 //! | `dispatch/hold.rs` | members that are held for a job that waited too long |
+//! | `dispatch/age.rs` | signals that turn stale while jobs wait |
 //! | `dispatch/view.rs` | what it holds, for those who show it |
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
 
 mod account;
 mod admit;
+mod age;
 mod choice;
 mod class;
 mod decide;
@@ -167,6 +169,8 @@ struct Seat {
     /// `None`: registered no more, but something is still placed there.
     facts: Option<Arc<MemberFacts>>,
     signals: Arc<Signals>,
+    /// When the next of them turns stale.
+    stale_from: Option<Timestamp>,
     bucket: Bucket,
     hold: Option<Hold>,
     /// The queues that route to it.
@@ -229,13 +233,16 @@ pub struct Dispatcher {
     /// Jobs that may get in line now.
     called_in: Vec<(JobUid, JobKey)>,
     replays: Vec<(QueueName, u64, ClusterName, Vec<ClusterName>)>,
+    /// Members of which a signal is still to turn stale.
+    ageing: usize,
 }
 
 impl Dispatcher {
     /// When a pass is due although nothing happened.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
-        backoffs.chain(self.due.next_wake()).chain(self.goes_on).chain(self.next_hold_end()).min()
+        let others = self.goes_on.into_iter().chain(self.next_hold_end()).chain(self.next_stale());
+        backoffs.chain(self.due.next_wake()).chain(others).min()
     }
 
     fn wake_all(&mut self) {

@@ -1,6 +1,7 @@
 //! One job as the decisions see it: what was asked, and what is on record.
 //!
-//! Owns no state: a [`Job`] is parsed from the hub's object at the start of each pass and thrown away after it.
+//! Owns no state: a [`Job`] is parsed from the hub's object at the start of each pass and thrown away after it. What it
+//! asks for is shared with whoever read it, and with the dispatcher's line.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,7 +32,7 @@ pub struct Job {
     /// Somebody let go of whatever may still run for it.
     pub abandoned: bool,
     /// What is asked for, or why it cannot be taken.
-    pub request: Result<Request, Rejection>,
+    pub request: Result<Arc<Request>, Rejection>,
     /// What its owner decided about its course.
     pub policy: Policy,
     /// What is on record.

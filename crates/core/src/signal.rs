@@ -64,6 +64,12 @@ impl<T> Observed<T> {
         let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
         now.duration_since(self.at) > limit
     }
+
+    /// The first moment at which it is older than `limit`; `None` where it never is.
+    pub fn stale_from(&self, limit: Duration) -> Option<Timestamp> {
+        let limit = SignedDuration::try_from(limit).ok()?.checked_add(SignedDuration::from_nanos(1))?;
+        self.at.checked_add(limit).ok()
+    }
 }
 
 /// Everything that one member signals. `None`: never observed since it was connected, or not asked for.
@@ -78,6 +84,16 @@ pub struct Signals {
     pub kueue: Option<Observed<BTreeMap<Arc<str>, Room>>>,
     /// Why a signal could not be read the last time it was tried: (kind, message).
     pub failures: BTreeMap<&'static str, Arc<str>>,
+}
+
+impl Signals {
+    /// The first moment after `now` at which one of them is older than `limit`, as far as is known now.
+    pub fn next_stale(&self, limit: Duration, now: Timestamp) -> Option<Timestamp> {
+        let quotas = self.quotas.as_ref().and_then(|seen| seen.stale_from(limit));
+        let yunikorn = self.yunikorn.as_ref().and_then(|seen| seen.stale_from(limit));
+        let kueue = self.kueue.as_ref().and_then(|seen| seen.stale_from(limit));
+        [quotas, yunikorn, kueue].into_iter().flatten().filter(|at| *at > now).min()
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +112,24 @@ mod tests {
             "a clock that went back makes nothing old"
         );
         assert!(!seen.is_stale(Duration::MAX, after(1_000_000)));
+    }
+
+    #[test]
+    fn the_moment_at_which_a_signal_grows_stale_is_the_first_at_which_it_is() {
+        let seen = Observed { value: (), at: Timestamp::from_second(1000).unwrap() };
+        let limit = Duration::from_secs(30);
+        let from = seen.stale_from(limit).unwrap();
+        assert!(seen.is_stale(limit, from));
+        assert!(!seen.is_stale(limit, from - SignedDuration::from_nanos(1)));
+        assert_eq!(seen.stale_from(Duration::MAX), None);
+        let nobodys = Signals::default();
+        assert_eq!(nobodys.next_stale(limit, Timestamp::MIN), None);
+        let quotas = Observed { value: BTreeMap::new(), at: Timestamp::from_second(1000).unwrap() };
+        let kueue = Observed { value: BTreeMap::new(), at: Timestamp::from_second(1010).unwrap() };
+        let later = kueue.stale_from(limit);
+        let signals = Signals { quotas: Some(quotas), kueue: Some(kueue), ..Signals::default() };
+        assert_eq!(signals.next_stale(limit, Timestamp::MIN), Some(from));
+        assert_eq!(signals.next_stale(limit, from), later, "what is stale grows stale no more");
+        assert_eq!(signals.next_stale(limit, Timestamp::MAX), None);
     }
 }

@@ -12,10 +12,12 @@
 //! | `step/stop.rs` | what is stopped on a decision: latched, fenced, and what then |
 //! | `step/requeue.rs` | an attempt that is followed by another: retries and moves |
 //! | `step/past.rs` | what is left of attempts before the present one |
+//! | `step/adopt.rs` | what members show of a job whose record says nothing of it |
 //! | `step/ending.rs` | a finished or a deleted job: release, retire, fence |
 //! | `step/lifetime.rs` | how long a job may wait and run, and how long its record stays |
 //! | `step/outcome.rs` | how jobs end, in words |
 
+mod adopt;
 mod ending;
 mod lifetime;
 mod outcome;
@@ -26,6 +28,7 @@ mod stop;
 
 use std::time::Duration;
 
+pub use adopt::Trace;
 pub use lifetime::look_again;
 pub use outcome::{name_taken, refused_by_all};
 pub use past::{PastStep, PastView};
@@ -141,6 +144,15 @@ impl MemberView {
     }
 }
 
+/// What members show of a job beside its placement.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// Attempts before the present one of which something is left.
+    pub past: Vec<PastView>,
+    /// Whatever there is of a job that has no placement; empty for any other job.
+    pub traces: Vec<Trace>,
+}
+
 /// Everything that one decision is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
@@ -158,8 +170,8 @@ pub struct Snapshot<'a> {
     pub driver: &'a DriverSeen,
     /// The attempt is proven to run nowhere.
     pub fenced: bool,
-    /// Attempts before it of which something is left, as their members show them.
-    pub past: &'a [PastView],
+    /// What members show of the job beside its placement.
+    pub elsewhere: &'a Elsewhere,
     /// Since when this process leads.
     pub leading_since: Timestamp,
     /// When the record was last written for executor counts.
@@ -191,6 +203,8 @@ pub enum Step {
     Reject(Rejection),
     /// Ask the dispatcher for a member.
     Enqueue,
+    /// Put an attempt on record that a member shows and the record does not know: the record is older than it.
+    Adopt(Box<Trace>),
     /// Create the application.
     Submit,
     /// Take the placement back: no application exists or ever will by it, and no attempt is used up.
@@ -326,65 +340,69 @@ fn decide(s: Snapshot<'_>) -> Step {
     if record.finished.is_some() {
         return ending::after_the_end(s);
     }
-    // 2. Deletion goes to the fence.
+    // 2. The record was put back to what it was before: what is there is the job's own all the same.
+    if let Some(trace) = adopt::newest(s) {
+        return Step::Adopt(Box::new(trace.clone()));
+    }
+    // 3. Deletion goes to the fence.
     if deleting.is_some() {
         return ending::deletion(s);
     }
     let Some(placement) = &record.placement else {
-        // 3. Nothing runs that would have to be stopped.
+        // 4. Nothing runs that would have to be stopped.
         if policy.cancel {
             return outcome::cancelled(record);
         }
         return match request {
-            // 4. Its owner can mend it in place.
+            // 5. Its owner can mend it in place.
             Err(rejection) => Step::Reject(rejection.clone()),
-            // 5. Nothing is placed that a deletion could not find again.
+            // 6. Nothing is placed that a deletion could not find again.
             Ok(_) if !*held => Step::Hold,
-            // 6. Held back.
+            // 7. Held back.
             Ok(_) if policy.suspend => Step::Suspend,
-            // 7. Waited for too long.
+            // 8. Waited for too long.
             Ok(_) if lifetime::waited_too_long(s) => outcome::never_placed(s),
-            // 8. The next attempt is not due.
+            // 9. The next attempt is not due.
             Ok(_) if record.not_before.is_some_and(|at| s.now < at) => {
                 Step::Rest { until: record.not_before }
             }
-            // 9. Wants a member.
+            // 10. Wants a member.
             Ok(_) => Step::Enqueue,
         };
     };
-    // 10. Somebody took our finalizer away: without it a deletion would not wait for what runs.
+    // 11. Somebody took our finalizer away: without it a deletion would not wait for what runs.
     if !*held {
         return Step::Hold;
     }
-    // 11. To be stopped: goes to the fence, unless it came to an end before.
+    // 12. To be stopped: goes to the fence, unless it came to an end before.
     if let Some(stopping) = &record.stopping {
         return stop::carry_out(s, placement, stopping);
     }
-    // 12. There, and over.
+    // 13. There, and over.
     if let Remote::Present(seen) = s.remote
         && seen.run.proves_end()
     {
         return placed::present(s, placement, seen);
     }
-    // 13. Its member was given up with everything on it.
+    // 14. Its member was given up with everything on it.
     if s.member.is_some_and(|m| m.forgotten) {
         return outcome::abandoned(record, placement);
     }
-    // 14. To be stopped from now on: cancelled, or for too long on its way, whatever can be seen of it now.
+    // 15. To be stopped from now on: cancelled, or for too long on its way, whatever can be seen of it now.
     if let Some(stopping) = stop::due(s, placement) {
         return Step::Latch(Box::new(stopping));
     }
-    // 15. Its member is lost, drained or back: it may have to move.
+    // 16. Its member is lost, drained or back: it may have to move.
     if let Some(step) = requeue::moved(s, placement) {
         return step;
     }
     match s.remote {
-        // 16. Nothing may be concluded.
+        // 17. Nothing may be concluded.
         Remote::Unknown => placed::blind(s, placement),
         Remote::Unsettled { until } => Step::Rest { until: Some(*until) },
-        // 17. A hint that it is not there.
+        // 18. A hint that it is not there.
         Remote::Absent => placed::absent(s, placement),
-        // 18. There.
+        // 19. There.
         Remote::Present(seen) => placed::present(s, placement, seen),
     }
 }

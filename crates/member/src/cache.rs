@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::RwLock;
 use spark_router_core::{
-    id::{JobKey, Namespace, RemoteName},
+    id::{JobKey, JobUid, Namespace, RemoteName},
     observe::{Observation, Remote, RunState},
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Cache(RwLock<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     seen: HashMap<Namespace, HashMap<RemoteName, Row>>,
+    /// Where the applications of a job are: found by it also where the hub's record names none.
+    by_job: HashMap<JobUid, Vec<(Namespace, RemoteName)>>,
     synced: bool,
     /// Names of the list that is under way.
     listing: Option<HashSet<(Namespace, RemoteName)>>,
@@ -72,18 +74,12 @@ impl Cache {
         let mut inner = self.0.write();
         inner.synced = true;
         let Some(listed) = inner.listing.take() else { return Vec::new() };
-        let mut gone = Vec::new();
-        for (namespace, names) in &mut inner.seen {
-            names.retain(|name, row| {
-                let stays = listed.contains(&(namespace.clone(), name.clone()));
-                if !stays {
-                    gone.extend(row.observation.owner.as_ref().map(|owner| owner.key.clone()));
-                }
-                stays
-            });
-        }
-        inner.seen.retain(|_, names| !names.is_empty());
-        gone
+        let all = inner
+            .seen
+            .iter()
+            .flat_map(|(namespace, names)| names.keys().map(move |name| (namespace.clone(), name.clone())));
+        let missing: Vec<_> = all.filter(|place| !listed.contains(place)).collect();
+        missing.iter().filter_map(|(namespace, name)| inner.take(namespace, name)).collect()
     }
 
     /// An application is there. The key of its job, if this is news.
@@ -103,27 +99,41 @@ impl Cache {
             && !observation.deleting;
         let over = observation.run.is_terminal() || observation.deleting;
         if old.is_some_and(|row| row.fresh_since.is_some()) && !fresh && !observation.deleting {
-            inner.moved.insert(namespace, now);
+            inner.moved.insert(namespace.clone(), now);
         }
         let row = Row {
             fresh_since: fresh.then(|| old.and_then(|row| row.fresh_since).unwrap_or(now)),
             ended_since: over.then(|| old.and_then(|row| row.ended_since).unwrap_or(now)),
             observation,
         };
-        let key = row.observation.owner.as_ref().map(|owner| owner.key.clone());
-        names.insert(row.observation.name.clone(), row);
-        key
+        let name = row.observation.name.clone();
+        let owner = row.observation.owner.clone();
+        let before = names.insert(name.clone(), row).and_then(|row| row.observation.owner);
+        if before.as_ref().map(|owner| &owner.job) != owner.as_ref().map(|owner| &owner.job) {
+            if let Some(before) = before {
+                inner.unlink(&before.job, &namespace, &name);
+            }
+            if let Some(owner) = &owner {
+                inner.by_job.entry(owner.job.clone()).or_default().push((namespace, name));
+            }
+        }
+        owner.map(|owner| owner.key)
     }
 
     /// An application is gone. The key of its job.
     pub(crate) fn remove(&self, namespace: &Namespace, name: &RemoteName) -> Option<JobKey> {
-        let mut inner = self.0.write();
-        let names = inner.seen.get_mut(namespace)?;
-        let row = names.remove(name)?;
-        if names.is_empty() {
-            inner.seen.remove(namespace);
-        }
-        row.observation.owner.map(|owner| owner.key)
+        self.0.write().take(namespace, name)
+    }
+
+    /// Every application of a job that is shown, whatever the hub's record says.
+    pub(crate) fn of_job(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
+        let inner = self.0.read();
+        let places = inner.by_job.get(job).map(Vec::as_slice).unwrap_or_default();
+        let shown = |(namespace, name): &(Namespace, RemoteName)| {
+            let row = inner.seen.get(namespace)?.get(name)?;
+            Some((namespace.clone(), row.observation.clone()))
+        };
+        places.iter().filter_map(shown).collect()
     }
 
     /// The jobs of everything that is there.
@@ -168,6 +178,27 @@ impl Cache {
     }
 }
 
+impl Inner {
+    fn take(&mut self, namespace: &Namespace, name: &RemoteName) -> Option<JobKey> {
+        let names = self.seen.get_mut(namespace)?;
+        let row = names.remove(name)?;
+        if names.is_empty() {
+            self.seen.remove(namespace);
+        }
+        let owner = row.observation.owner?;
+        self.unlink(&owner.job, namespace, name);
+        Some(owner.key)
+    }
+
+    fn unlink(&mut self, job: &JobUid, namespace: &Namespace, name: &RemoteName) {
+        let Some(places) = self.by_job.get_mut(job) else { return };
+        places.retain(|(n, of)| n != namespace || of != name);
+        if places.is_empty() {
+            self.by_job.remove(job);
+        }
+    }
+}
+
 /// See [`Cache::silent`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Silence {
@@ -180,7 +211,7 @@ pub(crate) struct Silence {
 #[cfg(test)]
 mod tests {
     use spark_router_core::{
-        id::{Attempt, HubId, JobUid, RemoteUid},
+        id::{Attempt, HubId, RemoteUid},
         observe::{ExecutorCounts, Ownership},
     };
 
@@ -299,5 +330,41 @@ mod tests {
         released.held = false;
         cache.put(ns("n"), released, start + Duration::from_secs(5));
         assert_eq!(cache.owned(start + Duration::from_secs(11))[0].ended_for, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn what_a_job_has_is_found_by_its_uid() {
+        let cache = Cache::default();
+        let now = Instant::now();
+        let names = |job: &str| {
+            let mut names: Vec<_> =
+                cache.of_job(&JobUid::from(job)).into_iter().map(|(_, seen)| seen.name).collect();
+            names.sort_unstable();
+            names
+        };
+        let of = |name: &str, job: &str| {
+            let mut observation = observation(name, "1", "RUNNING");
+            observation.owner.as_mut().unwrap().job = JobUid::from(job);
+            observation
+        };
+        cache.list_begins();
+        cache.put(ns("n"), of("a-1", "a"), now);
+        cache.put(ns("m"), of("a-2", "a"), now);
+        cache.put(ns("n"), of("b-1", "b"), now);
+        cache.list_ends();
+        assert_eq!(names("a"), ["a-1", "a-2"].map(RemoteName::from));
+        cache.put(ns("n"), of("a-1", "b"), now);
+        assert_eq!(
+            (names("a"), names("b").len()),
+            (vec![RemoteName::from("a-2")], 2),
+            "it has another owner now"
+        );
+        let nobodys = Observation { owner: None, ..of("a-2", "a") };
+        cache.put(ns("m"), nobodys, now);
+        assert!(names("a").is_empty());
+        cache.remove(&ns("n"), &RemoteName::from("a-1"));
+        cache.list_begins();
+        cache.list_ends();
+        assert!(names("b").is_empty() && cache.0.read().by_job.is_empty());
     }
 }

@@ -35,7 +35,7 @@ use crate::{
     fold,
     link::{self, Limits},
     member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder},
-    render::{self, MemberParts},
+    render::{self, MemberParts, Rendered, Renderer},
     signals::{Line, Readers, WantedSignals},
     standing::{Admission, Standing},
     view::Application,
@@ -106,6 +106,7 @@ const READ: Duration = Duration::from_secs(10);
 pub struct Kubeflow {
     settings: Settings,
     hub: HubId,
+    renderer: Renderer,
     config: Config,
     calls: Calls,
     work: ArcSwap<Client>,
@@ -145,6 +146,7 @@ impl Kubeflow {
             probe_now: Notify::new(),
             check_now: Notify::new(),
             watch_anew: Notify::new(),
+            renderer: Renderer::new(),
             settings,
             hub,
             config,
@@ -245,8 +247,11 @@ impl Member for Kubeflow {
         self.settings.namespace.target(namespace).clone()
     }
 
-    fn render_hash(&self, order: &Order) -> String {
-        render::application(order, &self.hub, &self.settings.parts).1
+    fn render(&self, order: Order, before: Option<Arc<Rendered>>) -> Arc<Rendered> {
+        Rendered::of(&self.renderer, order, before, |order| {
+            let (application, hash) = render::application(order, &self.hub, &self.settings.parts);
+            (application.to_string().into_bytes(), hash)
+        })
     }
 
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
@@ -254,6 +259,15 @@ impl Member for Kubeflow {
             return Remote::Unknown;
         }
         self.cache.observe(namespace, name)
+    }
+
+    fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
+        if self.standing.is_other_cluster() {
+            return Vec::new();
+        }
+        let mut shown = self.cache.of_job(job);
+        shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == self.hub));
+        shown
     }
 
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {
@@ -270,8 +284,8 @@ impl Member for Kubeflow {
         }
     }
 
-    async fn submit(&self, order: &Order) -> Created {
-        self.create(order).await
+    async fn submit(&self, rendered: &Rendered) -> Created {
+        self.create(rendered).await
     }
 
     async fn release(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), Error> {

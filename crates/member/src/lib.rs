@@ -31,5 +31,6 @@ pub use kubeflow::{Settings, Tempo};
 pub use link::{Limits, hub_client};
 pub use member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder};
 pub use registry::{Claim, Registry, Report, Which};
+pub use render::Rendered;
 pub use signals::{NoEndpoint, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 pub use standing::{Admission, Fault};

@@ -14,10 +14,13 @@ use spark_router_core::{
     signal::Signals,
 };
 
-use crate::{render::QueueParts, signals::WantedSignals};
+use crate::{
+    render::{QueueParts, Rendered},
+    signals::WantedSignals,
+};
 
 /// What the controller asks a member to run: one attempt, placed and recorded on the hub.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// The job.
     pub job: JobUid,
@@ -136,17 +139,22 @@ pub trait Member: Send + Sync + 'static {
     /// The namespace that a job of `namespace` runs in.
     fn target_namespace(&self, namespace: &Namespace) -> Namespace;
 
-    /// What an order would be created as, hashed: goes into the placement before the create.
-    fn render_hash(&self, order: &Order) -> String;
+    /// What an order is created as. `before` is given back where it is just that: rendering is dear, and a placement and
+    /// its create need the same.
+    fn render(&self, order: Order, before: Option<Arc<Rendered>>) -> Arc<Rendered>;
 
     /// What the cache says of a name. Never calls the member.
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote;
 
+    /// What the cache shows of a job of this hub, under whatever name. Never calls the member.
+    fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)>;
+
     /// A quorum read by name.
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;
 
-    /// Creates the application, or finds it created before. Bounded in time.
-    async fn submit(&self, order: &Order) -> Created;
+    /// Creates the application, or finds it created before. Bounded in time. Takes only what it rendered itself: another
+    /// member would have made something else of the order.
+    async fn submit(&self, rendered: &Rendered) -> Created;
 
     /// Removes our finalizer from an application that is terminal or being deleted. `Ok` also when it is gone.
     async fn release(

@@ -11,6 +11,7 @@ mod decide;
 mod parts;
 mod place;
 mod refuse;
+mod rendered;
 mod table;
 #[cfg(test)]
 mod table_tests;
@@ -24,6 +25,7 @@ use spark_router_core::id::HubId;
 
 pub use parts::{MemberParts, QueueParts, effective};
 pub use refuse::{Refusal, check_member_parts, check_queue_parts, template as refused};
+pub use rendered::{Rendered, Renderer};
 
 use crate::{canonical, member::Order};
 use table::Fact;

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Bench, PATIENCE, accepted, member_kubeconfig, on_clusters};
+use common::{Bench, PATIENCE, accepted, member_kubeconfig, on_clusters, submit};
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::{
     Api, ResourceExt,
@@ -48,8 +48,8 @@ fn a_create_carries_everything_and_is_found_when_sent_again() {
             (owner.hub, owner.job, owner.attempt),
             (bench.hub.clone(), order.job.clone(), Attempt::FIRST)
         );
-        assert_eq!(owner.render_hash, member.render_hash(&order));
-        assert_eq!(accepted(member.submit(&order).await), uid, "sent again, it is the same one");
+        assert_eq!(owner.render_hash, member.render(order.clone(), None).hash());
+        assert_eq!(accepted(submit(&member, &order).await), uid, "sent again, it is the same one");
         let there = bench.applications().get(order.name.as_str()).await.unwrap();
         assert_eq!(there.annotations()["note"], "x");
         assert_eq!(there.data["spec"]["executor"]["instances"], 1);
@@ -73,13 +73,13 @@ fn what_is_not_ours_is_never_touched() {
         let version = bench.applications().get(order.name.as_str()).await.unwrap().resource_version();
         // The same name asked for by another attempt, and by another hub.
         let other = Order { attempt: Attempt(2), ..order.clone() };
-        match member.submit(&other).await {
+        match submit(&member, &other).await {
             Created::NameTaken(whose) => assert!(whose.contains("attempt 1 of job team/daily"), "{whose}"),
             answer => panic!("{answer:?}"),
         }
         let foreign = Bench::new(fleet).await;
         let stranger = foreign.member("m1", None, Tempo::default()).await;
-        match stranger.submit(&order).await {
+        match submit(&stranger, &order).await {
             Created::NameTaken(whose) => assert!(whose.contains("another hub"), "{whose}"),
             answer => panic!("{answer:?}"),
         }
@@ -97,11 +97,11 @@ fn a_lost_answer_is_unclear_and_sent_again_makes_no_second_one() {
         proxy.add(creates(Action::SwallowAnswer).first(1));
         let order = bench.order("daily", &json!({}));
         let mark = fleet.member("m1").audit().mark();
-        assert!(matches!(member.submit(&order).await, Created::Unclear(_)));
+        assert!(matches!(submit(&member, &order).await, Created::Unclear(_)));
         bench.create(&member, &order).await;
         proxy.add(creates(Action::CutBody(5)).first(1));
         let cut = bench.order("cut", &json!({}));
-        assert!(matches!(member.submit(&cut).await, Created::Unclear(_)));
+        assert!(matches!(submit(&member, &cut).await, Created::Unclear(_)));
         bench.create(&member, &cut).await;
         let calls = fleet.member("m1").audit().since(mark).unwrap();
         let created = calls.iter().filter(|call| {
@@ -125,7 +125,7 @@ fn refusals_are_told_apart_by_who_is_at_fault() {
         let mut template = (*order.template).clone();
         template["spec"]["executor"]["instances"] = json!(0);
         order.template = template.into();
-        let (class, reason, message) = refused(member.submit(&order).await);
+        let (class, reason, message) = refused(submit(&member, &order).await);
         assert_eq!((class, reason), (RefusalClass::Job, "RejectedByMember"));
         assert!(message.contains("spec.executor.instances"), "{message}");
         assert!(member.health().blocked.is_empty());
@@ -143,18 +143,18 @@ fn refusals_are_told_apart_by_who_is_at_fault() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let full = bench.order("full", &json!({}));
-        let (class, reason, message) = refused(member.submit(&full).await);
+        let (class, reason, message) = refused(submit(&member, &full).await);
         assert_eq!((class, reason), (RefusalClass::Capacity, "QuotaExceeded"), "{message}");
         assert!(member.health().blocked.is_empty());
 
         // The namespace: it is left alone for a while, others are not.
         let mut nowhere = bench.order("nowhere", &json!({}));
         nowhere.namespace = Name::from("no-such-namespace");
-        let (class, reason, message) = refused(member.submit(&nowhere).await);
+        let (class, reason, message) = refused(submit(&member, &nowhere).await);
         assert_eq!((class, reason), (RefusalClass::Member, "NamespaceMissing"), "{message}");
         assert_eq!(member.health().blocked[0].0, nowhere.namespace);
         let calls = bench.calls.total("m1", "create", "sparkapplications");
-        assert_eq!(refused(member.submit(&nowhere).await).1, "NamespaceMissing");
+        assert_eq!(refused(submit(&member, &nowhere).await).1, "NamespaceMissing");
         assert_eq!(
             bench.calls.total("m1", "create", "sparkapplications"),
             calls,
@@ -175,7 +175,7 @@ fn a_namespace_that_is_being_deleted_refuses_and_what_runs_there_can_still_be_le
         let namespaces: Api<Namespace> = Api::all(bench.admin.clone());
         namespaces.delete(bench.namespace.as_str(), &DeleteParams::default()).await.unwrap();
         let late = bench.order("late", &json!({}));
-        let (class, reason, _) = refused(member.submit(&late).await);
+        let (class, reason, _) = refused(submit(&member, &late).await);
         assert_eq!((class, reason), (RefusalClass::Member, "NamespaceTerminating"));
         bench.seen(&member, &order.name, |remote| matches!(remote, Remote::Present(o) if o.deleting)).await;
         member.release(&order.namespace, &order.name, &uid).await.unwrap();
@@ -196,25 +196,25 @@ fn answers_of_the_machinery_are_no_refusals() {
         let order = bench.order("daily", &json!({}));
         for reply in [Reply::internal(), Reply::unavailable()] {
             let rule = proxy.add(creates(Action::Reply(reply)));
-            assert!(matches!(member.submit(&order).await, Created::Unclear(_)));
+            assert!(matches!(submit(&member, &order).await, Created::Unclear(_)));
             proxy.remove(rule);
         }
         let rule = proxy.add(creates(Action::Reply(Reply::too_many_requests())));
-        assert!(matches!(member.submit(&order).await, Created::NotSent(_)));
+        assert!(matches!(submit(&member, &order).await, Created::NotSent(_)));
         proxy.remove(rule);
 
         // Credentials that are refused everywhere, and taken again.
         let rule = proxy.add(Rule::new(Action::Reply(Reply::unauthorized())));
-        let (class, reason, _) = refused(member.submit(&order).await);
+        let (class, reason, _) = refused(submit(&member, &order).await);
         assert_eq!((class, reason), (RefusalClass::Member, "Unauthorized"));
         assert_eq!(member.health().fault.unwrap().0, "Unauthorized");
-        assert!(matches!(member.submit(&order).await, Created::NotSent(_)));
+        assert!(matches!(submit(&member, &order).await, Created::NotSent(_)));
         proxy.remove(rule);
         bench.ready("m1").await;
         // The namespace is left alone for five seconds.
         let started = Instant::now();
         loop {
-            match member.submit(&order).await {
+            match submit(&member, &order).await {
                 Created::Accepted(_) => break,
                 Created::Refused(_) if started.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -235,7 +235,7 @@ fn nothing_is_sent_to_a_member_that_refuses_connections() {
         let member = bench.member("m1", Some(&proxy), tempo).await;
         proxy.set(Mode::Refuse).await;
         let order = bench.order("daily", &json!({}));
-        match member.submit(&order).await {
+        match submit(&member, &order).await {
             Created::NotSent(_) => {}
             other => panic!("{other:?}"),
         }
@@ -256,7 +256,7 @@ fn a_silent_member_strands_few_and_a_slow_one_is_only_slowed() {
         for round in 0..3 {
             let orders: Vec<_> =
                 (0..20).map(|n| bench.order(&format!("slow-{round}-{n}"), &json!({}))).collect();
-            let answers = futures::future::join_all(orders.iter().map(|order| member.submit(order))).await;
+            let answers = futures::future::join_all(orders.iter().map(|order| submit(&member, order))).await;
             sent = answers.iter().filter(|answer| matches!(answer, Created::Accepted(_))).count();
             not_sent = answers.iter().filter(|answer| matches!(answer, Created::NotSent(_))).count();
         }
@@ -267,7 +267,7 @@ fn a_silent_member_strands_few_and_a_slow_one_is_only_slowed() {
         proxy.set(Mode::Silent).await;
         let silent = Instant::now();
         let stranded = bench.order("stranded", &json!({}));
-        let (answer, ()) = tokio::join!(member.submit(&stranded), async {
+        let (answer, ()) = tokio::join!(submit(&member, &stranded), async {
             while member.health().link == LinkState::Ready {
                 assert!(silent.elapsed() < Duration::from_secs(3), "still ready");
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -280,7 +280,7 @@ fn a_silent_member_strands_few_and_a_slow_one_is_only_slowed() {
                 "the other member waited {:?}",
                 began.elapsed()
             );
-            assert!(matches!(member.submit(&bench.order("later", &json!({}))).await, Created::NotSent(_)));
+            assert!(matches!(submit(&member, &bench.order("later", &json!({}))).await, Created::NotSent(_)));
         });
         assert!(matches!(answer, Created::Unclear(_)), "{answer:?}");
         assert!(silent.elapsed() < Duration::from_secs(14));

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Bench, PATIENCE, member_kubeconfig, on_clusters};
+use common::{Bench, PATIENCE, member_kubeconfig, on_clusters, submit};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -155,7 +155,7 @@ fn a_create_under_way_is_waited_for_and_then_caught() {
         let order = bench.order("late", &json!({}));
         let sending = tokio::spawn({
             let (member, order) = (member.clone(), order.clone());
-            async move { member.submit(&order).await }
+            async move { submit(&member, &order).await }
         });
         gate.wait_arrived(1).await;
         let mut stop = Bench::stop_order(&order, None);

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Bench, PATIENCE, settings};
+use common::{Bench, PATIENCE, settings, submit};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
@@ -234,7 +234,7 @@ impl Stage {
     async fn create(&self, member: &Arc<dyn Member>, order: &Order) {
         let started = Instant::now();
         loop {
-            match member.submit(order).await {
+            match submit(member, order).await {
                 Created::NotSent(why) | Created::Unclear(why) => {
                     assert!(started.elapsed() < PATIENCE, "{why}");
                     tokio::time::sleep(Duration::from_millis(20)).await;

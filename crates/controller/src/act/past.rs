@@ -27,7 +27,8 @@ pub(super) async fn act(
     attempt: Attempt,
     step: PastStep,
 ) -> Result<Next, Error> {
-    let Some(PastView { past, .. }) = at.past.iter().find(|view| view.past.attempt == attempt) else {
+    let Some(PastView { past, .. }) = at.elsewhere.past.iter().find(|view| view.past.attempt == attempt)
+    else {
         return Ok(Next::Rest(None));
     };
     match step {

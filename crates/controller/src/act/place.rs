@@ -4,16 +4,20 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use spark_router_api::{condition::reason, job::PlacementRecord};
+use spark_router_api::{
+    condition::reason,
+    job::{Left, PastAttempt, PlacementRecord},
+};
 use spark_router_core::{
     dispatch::{Answer, Applicant, Decision, Withdrawal},
     id::{Attempt, RemoteName},
-    job::{Record, Refused, Request},
+    job::{Record, Refused},
     refusal::RefusalClass,
-    step::{Cause, Requeue, look_again, refused_by_all},
+    resources::Resources,
+    step::{Cause, Requeue, Trace, look_again, refused_by_all},
     waits::Waits,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Next, finish, seconds_since, trouble, write};
 use crate::{
@@ -37,7 +41,7 @@ pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Er
         answer = context.dispatcher.ask(asked).await?;
     }
     match answer {
-        Answer::Place(decision) => commit(at, context, request, *decision).await,
+        Answer::Place(decision) => commit(at, context, request.spec_hash.clone(), *decision).await,
         // It was parsed with what the queue set before.
         Answer::Wait(waits) if waits.reason == Waits::QUEUE_CHANGED => Ok(Next::Again),
         Answer::Wait(waits) if waits.refused_by_all => {
@@ -71,6 +75,64 @@ fn avoiding(mut applicant: Applicant, record: &Record) -> Applicant {
     applicant
 }
 
+/// Puts an attempt on record that a member shows and the record does not know.
+pub(super) async fn adopt(at: &Gathered, context: &Context, trace: &Trace) -> Result<Next, Error> {
+    let job = &at.parsed.job;
+    let Some(owner) = trace.owner() else { return Ok(Next::Again) };
+    let demand = job.request.as_ref().map_or_else(|_| Resources::default(), |request| request.demand);
+    let why = format!(
+        "found there as attempt {}, although the record did not know of it: the hub was put back to an earlier state",
+        owner.attempt
+    );
+    let record = PlacementRecord {
+        cluster: trace.cluster.as_str().to_owned(),
+        member_identity: trace.identity.as_str().to_owned(),
+        attempt: owner.attempt.0,
+        namespace: trace.namespace.as_str().to_owned(),
+        remote_name: trace.seen.name.as_str().to_owned(),
+        remote_uid: Some(trace.seen.uid.as_str().to_owned()),
+        queue: at.object.spec.queue.clone(),
+        remote_queue: None,
+        tier: None,
+        seq: owner.seq,
+        excluded: Vec::new(),
+        at: Time(convert::to_the_second(at.now)),
+        demand: convert::demand(demand),
+        render_hash: Some(owner.render_hash.clone()),
+        why: Some(why),
+    };
+    let hash = match &job.request {
+        Ok(request) => request.spec_hash.clone(),
+        Err(_) => convert::spec_hash(&serde_json::to_value(&at.object.spec.template)?),
+    };
+    // What is older and still there is stopped, or taken away in time.
+    let older = at.elsewhere.traces.iter().filter(|other| other.seen.uid != trace.seen.uid);
+    let older = older.filter_map(past_attempt).collect();
+    let change = Change::Adopted { placement: Box::new(record), spec_hash: hash, older };
+    let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
+    warn!(cluster.name = %trace.cluster, attempt = owner.attempt.0, "taken up from its member: the record is older than it");
+    let note = written.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
+    context.events.publish(&written, Kind::Warning, "Adopt", reason::ADOPTED, &note);
+    Ok(Next::written(Some(written)))
+}
+
+fn past_attempt(trace: &Trace) -> Option<PastAttempt> {
+    let over = trace.seen.run.proves_end();
+    Some(PastAttempt {
+        attempt: trace.owner()?.attempt.0,
+        cluster: trace.cluster.as_str().to_owned(),
+        member_identity: Some(trace.identity.as_str().to_owned()),
+        namespace: Some(trace.namespace.as_str().to_owned()),
+        remote_name: trace.seen.name.as_str().to_owned(),
+        remote_uid: Some(trace.seen.uid.as_str().to_owned()),
+        left: Some(if over { Left::Ended } else { Left::MayRun }),
+        outcome: "Abandoned".to_owned(),
+        reason: Some(reason::ADOPTED.to_owned()),
+        started_at: None,
+        finished_at: Some(Time(convert::now_to_the_second())),
+    })
+}
+
 /// Puts it on record that the attempt is over and that another one follows.
 pub(super) async fn requeue(at: &Gathered, context: &Context, requeue: &Requeue) -> Result<Next, Error> {
     let job = &at.parsed.job;
@@ -102,7 +164,7 @@ pub(super) async fn suspend(at: &Gathered, context: &Context) -> Result<Next, Er
 async fn commit(
     at: &Gathered,
     context: &Context,
-    request: &Request,
+    spec_hash: String,
     decision: Decision,
 ) -> Result<Next, Error> {
     let job = &at.parsed.job;
@@ -129,11 +191,11 @@ async fn commit(
         render_hash: None,
         why: Some(decision.choice.why(&decision.cluster)),
     };
-    record.render_hash = Some(member.render_hash(&at.order(&convert::placement(&record))));
-    let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
-    let spec_hash = request.spec_hash.clone();
-    let turned = (attempt, decision.seq);
     let placement = convert::placement(&record);
+    let rendered = member.render(at.order(&placement)?, None);
+    record.render_hash = Some(rendered.hash().to_owned());
+    let labels = RouteLabels { queue: record.queue.clone(), member_cluster: record.cluster.clone() };
+    let turned = (attempt, decision.seq);
     let note = format!("{}: {}", record.cluster, record.why.as_deref().unwrap_or_default());
     let change = Change::Placed { placement: Box::new(record), spec_hash };
     let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
@@ -141,6 +203,7 @@ async fn commit(
     context.memory.change(&job.uid, |entry| {
         entry.turn_to(Some(turned));
         entry.sends.placed_here = true;
+        entry.rendered = Some(rendered);
     });
     context.dispatcher.committed(job.uid.clone(), job.key.namespace.clone(), placement).await;
     context.metrics.placements.get_or_create(&labels).inc();

@@ -35,8 +35,13 @@ pub(super) async fn submit(
     member: &Arc<dyn Member>,
 ) -> Result<Next, Error> {
     let job = &at.parsed.job;
-    let recorded = at.object.status.as_ref().and_then(|status| status.spec_hash.as_deref());
-    if recorded.is_some_and(|recorded| recorded != convert::spec_hash(&at.parsed.template)) {
+    let status = at.object.status.as_ref();
+    let order = at.order(placement)?;
+    let drifted = |recorded: &str| match &job.request {
+        Ok(request) => request.spec_hash != recorded,
+        Err(_) => convert::spec_hash(&order.template) != recorded,
+    };
+    if status.and_then(|status| status.spec_hash.as_deref()).is_some_and(drifted) {
         return write(at, context, &Change::Drifted).await.map(Next::written);
     }
     if at.parsed.parts.is_none() {
@@ -44,14 +49,23 @@ pub(super) async fn submit(
         warn!(queue = %placement.queue, "the queue is gone or refuses the template now; the application is not created");
         return Ok(Next::Rest(Some(super::in_seconds(BUSY_SECONDS))));
     }
+    let rendered = member.render(order, at.entry.rendered.clone());
+    let recorded = status.and_then(|status| status.placement.as_ref()?.render_hash.as_deref());
+    if recorded != Some(rendered.hash()) {
+        // Queue or member set something else since it was placed: what is created is what is on record.
+        let written = write(at, context, &Change::Rendered(rendered.hash())).await?;
+        context.memory.change(&job.uid, |entry| entry.rendered = Some(rendered));
+        return Ok(Next::written(written));
+    }
     // Before the call: if this pass is cut off, the create counts as sent and unanswered.
     let before = context.memory.change(&job.uid, |entry| {
         let before = entry.sends.clone();
         entry.sends.last = Some(Timestamp::now());
         entry.sends.unanswered = entry.sends.last;
+        entry.rendered = Some(rendered.clone());
         before
     });
-    let answer = member.submit(&at.order(placement)).await;
+    let answer = member.submit(&rendered).await;
     // This send is answered; an earlier one that never was may still take effect.
     let answered = || {
         context.memory.change(&job.uid, |entry| {
@@ -65,6 +79,7 @@ pub(super) async fn submit(
                 entry.sends.unanswered = before.unanswered;
                 entry.sends.accepted = Some((uid, at.now));
                 entry.create_failures = 0;
+                entry.rendered = None;
             });
             context.dispatcher.dispatched(job.uid.clone()).await;
             let labels = MemberLabels { member_cluster: placement.cluster.as_str().to_owned() };

@@ -2,26 +2,32 @@
 //!
 //! Owns no state. A queue that cannot be read takes nothing: a limit that was misread would be none.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use kube::ResourceExt;
-use spark_router_api::{SparkQueue, SparkQueueSpec, queue as api};
+use spark_router_api::{SizeClass, SparkQueue, SparkQueueSpec, queue as api};
 use spark_router_core::{
     credit::Credits,
     dispatch::Checkpoint,
     id::{ClusterName, Namespace, QueueName},
+    job::Rejection,
     pace::Pace,
     place::{Backfill, Order, QueueFacts, QueueLimits, Route, RouteClusters, RouteSignal},
     resources::{Capacity, cpu_milli, memory_bytes},
     selector::Selector,
 };
 
-use spark_router_member::render::check_queue_parts;
+use spark_router_member::render::{QueueParts, check_queue_parts};
 
 use super::{
     amounts::{amount, capacity, duration, selector},
     lifetime,
 };
+use crate::template;
 
 /// A queue's own rate has no burst of its own to set: a second's worth, and at least one.
 fn pace(per_minute: u32) -> Pace {
@@ -61,6 +67,52 @@ pub fn queue(object: &SparkQueue) -> Result<(QueueFacts, Option<Selector>, Check
     check_queue_parts(spec)?;
     let admits = spec.namespace_selector.as_ref().map(selector).transpose()?;
     Ok((facts, admits, checkpoint(object)?))
+}
+
+/// A queue, with what it sets on its jobs made once for all of them. Neither is ever changed: they fit each other.
+#[derive(Debug)]
+pub struct KnownQueue {
+    object: Arc<SparkQueue>,
+    number: u64,
+    /// For jobs without a size class.
+    plain: Arc<QueueParts>,
+    by_size: BTreeMap<String, Arc<QueueParts>>,
+}
+
+impl KnownQueue {
+    /// Of a queue's object.
+    pub fn new(object: Arc<SparkQueue>) -> Self {
+        let spec = &object.spec;
+        let of = |class: &SizeClass| Arc::new(QueueParts::of_class(spec, class.clone()));
+        Self {
+            number: parts(spec),
+            plain: of(&SizeClass::default()),
+            by_size: spec.sizes.iter().map(|(name, class)| (name.clone(), of(class))).collect(),
+            object,
+        }
+    }
+
+    /// The queue itself.
+    pub fn object(&self) -> &SparkQueue {
+        &self.object
+    }
+
+    /// Number of what it sets on its jobs; see [`parts`].
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What it sets on a job of that size class; none is the template's own size.
+    ///
+    /// # Errors
+    /// When it has no such class.
+    pub fn parts(&self, size: Option<&str>) -> Result<Arc<QueueParts>, Rejection> {
+        let Some(size) = size else { return Ok(self.plain.clone()) };
+        match self.by_size.get(size) {
+            Some(parts) => Ok(parts.clone()),
+            None => template::parts(&self.object.spec, size).map(Arc::new),
+        }
+    }
 }
 
 /// Number of what a queue sets on its jobs; 0 for nothing.

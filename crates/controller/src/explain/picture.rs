@@ -2,6 +2,8 @@
 //!
 //! Owns copies of what was read. The dispatcher made from it is what the router itself would make after a start.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace as HubNamespace;
 use kube::{ResourceExt, core::PartialObjectMeta};
@@ -11,7 +13,14 @@ use spark_router_core::{
     id::{ClusterName, JobUid, Namespace},
 };
 
-use crate::{convert, dispatcher::applicant};
+use crate::{
+    convert::{self, KnownQueue},
+    dispatcher::applicant,
+};
+
+fn known(queue: &SparkQueue) -> KnownQueue {
+    KnownQueue::new(Arc::new(queue.clone()))
+}
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +63,9 @@ impl Picture {
             }
         }
         dispatcher.replay();
-        let parse = |job: &RoutedSparkJob| convert::job(job, self.queue(&job.spec.queue)).ok();
+        let queues: BTreeMap<_, _> =
+            self.queues.iter().map(|queue| (queue.name_any(), known(queue))).collect();
+        let parse = |job: &RoutedSparkJob| convert::job(job, queues.get(&job.spec.queue), None).ok();
         for job in self.jobs.iter().filter_map(parse).map(|parsed| parsed.job) {
             let waits =
                 job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
@@ -66,8 +77,8 @@ impl Picture {
     }
 
     /// The queue of that name.
-    pub fn queue(&self, name: &str) -> Option<&SparkQueue> {
-        self.queues.iter().find(|queue| queue.name_any() == name)
+    pub fn queue(&self, name: &str) -> Option<KnownQueue> {
+        self.queues.iter().find(|queue| queue.name_any() == name).map(known)
     }
 
     /// The job of that name.

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use super::{
     Checkpoint, Dispatcher, Door, Seat, index,
     line::{Line, Routed},
@@ -42,6 +44,7 @@ impl Dispatcher {
                 self.reroute(line, slot);
             }
         }
+        self.note_age(slot, Timestamp::MIN);
         self.wake_routes_to(slot);
     }
 
@@ -61,6 +64,7 @@ impl Dispatcher {
         if let Some(earliest) = read.into_iter().flatten().min() {
             self.ledger.signalled(slot, earliest.checked_sub(SETTLES).unwrap_or(earliest));
         }
+        self.note_age(slot, Timestamp::MIN);
         self.wake_routes_to(slot);
     }
 
@@ -71,6 +75,8 @@ impl Dispatcher {
         seat.hold = None;
         self.held.retain(|held| *held != slot);
         (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
+        self.note_age(slot, Timestamp::MIN);
+        let seat = &mut self.seats[index(slot)];
         self.doors[index(slot)] = Door::of(None);
         if seat.facts.take().is_some() {
             for line in 0..self.lines.len() {
@@ -156,6 +162,7 @@ impl Dispatcher {
             name: place.key().clone(),
             facts: None,
             signals: Arc::default(),
+            stale_from: None,
             bucket: Bucket::default(),
             hold: None,
             routed_from: Vec::new(),

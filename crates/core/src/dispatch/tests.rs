@@ -1,7 +1,9 @@
 //! The dispatcher from the outside: what is asked, what is answered.
 
+mod age;
 mod basics;
 mod between;
+mod called_in;
 mod hold_scope;
 mod holds;
 mod many_shapes;
@@ -15,7 +17,7 @@ use super::*;
 use crate::{
     id::{Attempt, RemoteName},
     job::{Constraints, Placement},
-    place::{QueueFacts, Route},
+    place::{QueueFacts, QueueLimits, Route},
     selector::Selector,
 };
 

@@ -429,7 +429,7 @@ mod past_attempts {
     }
 
     fn with(view: PastView) -> World {
-        World::running(RunState::Running).with(|w| w.past = vec![view])
+        World::running(RunState::Running).with(|w| w.elsewhere.past = vec![view])
     }
 
     fn step_of(view: PastView) -> Step {
@@ -496,7 +496,7 @@ mod past_attempts {
         let deleted = |view: PastView| {
             World::waiting().with(|w| {
                 w.job.deleting = Some(at(95));
-                w.past = vec![view];
+                w.elsewhere.past = vec![view];
             })
         };
         let running = past(Left::MayRun, shows(RunState::Running));
@@ -509,5 +509,82 @@ mod past_attempts {
         let over = past(Left::MayRun, shows(RunState::Succeeded));
         assert_eq!(deleted(over).step(), Step::LetGo, "the sweep takes it");
         assert_eq!(deleted(past(Left::Ended, Remote::Unknown)).step(), Step::LetGo);
+    }
+}
+
+mod restored_record {
+    use super::*;
+    use crate::{job::Finished, step::Trace};
+
+    fn trace(cluster: &str, attempt: u32, run: RunState) -> Trace {
+        let mut seen = observation(run);
+        seen.owner.as_mut().unwrap().attempt = Attempt(attempt);
+        Trace {
+            cluster: ClusterName::from(cluster),
+            identity: MemberIdentity::from("id"),
+            namespace: Namespace::from("spark"),
+            seen,
+        }
+    }
+
+    fn adopted(world: &World) -> Option<(String, u32)> {
+        match world.step() {
+            Step::Adopt(trace) => Some((trace.cluster.to_string(), trace.owner().unwrap().attempt.0)),
+            _ => None,
+        }
+    }
+
+    fn shows(traces: Vec<Trace>) -> World {
+        World::waiting().with(|w| w.elsewhere.traces = traces)
+    }
+
+    #[test]
+    fn what_a_member_shows_is_taken_up_before_anything_else() {
+        let world = shows(vec![trace("a", 1, RunState::Running)]);
+        assert_eq!(adopted(&world), Some(("a".into(), 1)));
+        for change in [
+            (|w: &mut World| w.job.policy.cancel = true) as fn(&mut World),
+            |w| w.job.policy.suspend = true,
+            |w| w.job.held = false,
+            |w| w.job.deleting = Some(at(95)),
+            |w| w.elsewhere.traces[0].seen.run = RunState::Succeeded,
+            |w| w.job.record.not_before = Some(at(130)),
+        ] {
+            assert_eq!(adopted(&world_with(change)), Some(("a".into(), 1)), "and then that is done to it");
+        }
+    }
+
+    fn world_with(change: fn(&mut World)) -> World {
+        shows(vec![trace("a", 1, RunState::Running)]).with(change)
+    }
+
+    #[test]
+    fn the_newest_attempt_wins() {
+        let three = vec![
+            trace("a", 1, RunState::Running),
+            trace("b", 3, RunState::Failed(FailureSign::Application)),
+            trace("c", 3, RunState::Running),
+            trace("d", 3, RunState::Running),
+            trace("e", 2, RunState::Running),
+        ];
+        assert_eq!(adopted(&shows(three.clone())), Some(("c".into(), 3)));
+        let backwards = three.into_iter().rev().collect();
+        assert_eq!(adopted(&shows(backwards)), Some(("c".into(), 3)), "in whatever order");
+    }
+
+    #[test]
+    fn nothing_that_the_record_knows_or_that_is_not_its_own_is_taken_up() {
+        let running = || vec![trace("a", 1, RunState::Running)];
+        let known = shows(running()).with(|w| w.job.record.attempt = Some(Attempt::FIRST));
+        assert_eq!(known.step(), Step::Enqueue, "it was fenced, or is in the history");
+        let other =
+            shows(running()).with(|w| w.elsewhere.traces[0].seen.owner.as_mut().unwrap().job = "u-2".into());
+        assert_eq!(other.step(), Step::Enqueue);
+        let nobodys = shows(running()).with(|w| w.elsewhere.traces[0].seen.owner = None);
+        assert_eq!(nobodys.step(), Step::Enqueue);
+        let over = shows(running()).with(|w| {
+            w.job.record.finished = Some(Finished { at: at(90), succeeded: false });
+        });
+        assert_eq!(over.step(), REST, "a finished job never runs again");
     }
 }

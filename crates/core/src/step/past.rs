@@ -49,7 +49,7 @@ pub enum PastStep {
 /// What is due now; else when to look again.
 pub(super) fn next(s: Snapshot<'_>) -> Step {
     let mut until: Option<Timestamp> = None;
-    for view in s.past {
+    for view in &s.elsewhere.past {
         match due(s, view) {
             Ok(step) => return Step::Past(view.past.attempt, step),
             Err(again) => until = [until, again].into_iter().flatten().min(),
@@ -61,7 +61,7 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
 /// What is to be done before the job may go. What may still run is stopped where its member can be asked; it waits for no
 /// other member, because whoever left something behind allowed that it runs twice. The sweep takes what is over.
 pub(super) fn before_letting_go(s: Snapshot<'_>) -> Option<Step> {
-    s.past.iter().filter(|view| view.past.left == Left::MayRun).find_map(|view| {
+    s.elsewhere.past.iter().filter(|view| view.past.left == Left::MayRun).find_map(|view| {
         let reachable = view.member.is_some_and(|m| m.link == LinkState::Ready);
         let step = match due(s, view) {
             Ok(step @ (PastStep::Stop { .. } | PastStep::Close)) => step,

@@ -22,7 +22,7 @@ use crate::{
     kubeflow::{Kubeflow, is_attempt},
     link::{Departure, was_never_written},
     member::{Created, Order},
-    render,
+    render::Rendered,
     standing::Denied,
     view::Application,
     window::Place,
@@ -37,7 +37,11 @@ const DEADLINE: Duration = Duration::from_secs(12);
 const QUEUE: Duration = Duration::from_secs(2);
 
 impl Kubeflow {
-    pub(super) async fn create(&self, order: &Order) -> Created {
+    pub(super) async fn create(&self, rendered: &Rendered) -> Created {
+        if !rendered.is_by(&self.renderer) {
+            return Created::NotSent("it was rendered for another link".to_owned());
+        }
+        let order = rendered.order();
         match self.standing.takes_creates(&order.namespace) {
             Ok(()) => {}
             Err(Denied::Now(why)) => return Created::NotSent(why),
@@ -46,9 +50,8 @@ impl Kubeflow {
         let Some(mut place) = self.window.try_enter(&order.key) else {
             return Created::NotSent("enough creates are on their way to the member".to_owned());
         };
-        let (application, _) = render::application(order, &self.hub, &self.settings.parts);
         let departure = Departure::default();
-        let request = match request(order, &application, departure.clone()) {
+        let request = match request(rendered, departure.clone()) {
             Ok(request) => request,
             Err(error) => return Created::NotSent(chain(&error)),
         };
@@ -151,20 +154,15 @@ impl Kubeflow {
     }
 }
 
-fn request(
-    order: &Order,
-    application: &serde_json::Value,
-    departure: Departure,
-) -> Result<Request<Vec<u8>>, kube::Error> {
+fn request(rendered: &Rendered, departure: Departure) -> Result<Request<Vec<u8>>, kube::Error> {
     let path = format!(
         "/apis/{SPARK_APPLICATION_API_VERSION}/namespaces/{}/{SPARK_APPLICATION_PLURAL}?timeout={SERVER_SECONDS}s&fieldManager={}",
-        order.namespace,
+        rendered.order().namespace,
         names::FIELD_MANAGER,
     );
-    let body = serde_json::to_vec(application).map_err(kube::Error::SerdeError)?;
     Request::post(path)
         .header(http::header::CONTENT_TYPE, "application/json")
         .extension(departure)
-        .body(body)
+        .body(rendered.body().to_vec())
         .map_err(kube::Error::HttpError)
 }

@@ -53,12 +53,12 @@ impl QueueParts {
                 }
             })?,
         };
-        Ok(Self {
-            defaults: queue.defaults.clone(),
-            size: class,
-            fixed: queue.fixed.clone(),
-            allow: queue.allow,
-        })
+        Ok(Self::of_class(queue, class))
+    }
+
+    /// The parts of `queue` for a job of a size class of its; the default one is the template's own size.
+    pub fn of_class(queue: &SparkQueueSpec, size: SizeClass) -> Self {
+        Self { defaults: queue.defaults.clone(), size, fixed: queue.fixed.clone(), allow: queue.allow }
     }
 }
 

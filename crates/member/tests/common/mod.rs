@@ -190,7 +190,7 @@ impl Bench {
 
     /// Creates it; it must be accepted.
     pub(crate) async fn create(&self, member: &Arc<dyn Member>, order: &Order) -> RemoteUid {
-        accepted(member.submit(order).await)
+        accepted(submit(member, order).await)
     }
 
     /// SparkApplications as the administrator sees them.
@@ -267,6 +267,11 @@ pub(crate) fn settings(name: &str, tempo: Tempo) -> Settings {
         tempo,
         parts: Arc::default(),
     }
+}
+
+/// Renders it and sends it.
+pub(crate) async fn submit(member: &Arc<dyn Member>, order: &Order) -> Created {
+    member.submit(&member.render(order.clone(), None)).await
 }
 
 pub(crate) fn accepted(created: Created) -> RemoteUid {
