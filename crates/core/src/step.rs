@@ -417,6 +417,12 @@ pub fn settled_at(s: Snapshot<'_>, placement: &Placement) -> Timestamp {
     later(from.unwrap_or(s.now), timing.lease + timing.request)
 }
 
+/// The member stopped taking work, and no create of this placement was ever written: the job may go elsewhere.
+fn may_withdraw_unsent(s: Snapshot<'_>, placement: &Placement) -> bool {
+    let never_sent = s.sends.placed_here && s.sends.last.is_none() && placement.uid.is_none();
+    never_sent && !s.fleet_in_doubt && s.member.is_none_or(|member| !member.takes_creates())
+}
+
 /// Ours by job and attempt, as written inside the create: only such an object is ever written to.
 fn is_ours(job: &Job, placement: &Placement, seen: &Observation) -> bool {
     seen.owner.as_ref().is_some_and(|owner| owner.job == job.uid && owner.attempt == placement.attempt)

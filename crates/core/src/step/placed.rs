@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 
 use super::{
-    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later, outcome, requeue,
-    settled_at,
+    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later,
+    may_withdraw_unsent, outcome, requeue, settled_at,
 };
 use crate::{
     application::{self, Application},
@@ -67,12 +67,6 @@ fn trouble(s: Snapshot<'_>) -> Option<Trouble> {
         LinkState::Suspect { .. } => None,
         LinkState::Connecting | LinkState::Ready => (!member.usable).then_some(Trouble::Faulty),
     }
-}
-
-/// The member stopped taking work, and no create of this placement was ever written: the job may go elsewhere.
-pub(super) fn may_withdraw_unsent(s: Snapshot<'_>, placement: &Placement) -> bool {
-    let never_sent = s.sends.placed_here && s.sends.last.is_none() && placement.uid.is_none();
-    never_sent && !s.fleet_in_doubt && s.member.is_none_or(|member| !member.takes_creates())
 }
 
 pub(super) fn absent(s: Snapshot<'_>, placement: &Placement) -> Step {

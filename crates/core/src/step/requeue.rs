@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{DriverSeen, Snapshot, Step, is_ours, later, lifetime::spell, placed};
+use super::{DriverSeen, Snapshot, Step, is_ours, later, lifetime::spell, may_withdraw_unsent};
 use crate::{
     application::Application,
     health::LinkState,
@@ -111,7 +111,7 @@ pub(super) fn moved(s: Snapshot<'_>, placement: &Placement) -> Option<Step> {
 fn left_behind(s: Snapshot<'_>, placement: &Placement, since: Timestamp) -> Option<Step> {
     let frozen = s.frozen_until.is_some_and(|until| s.now < until);
     let allowed = s.job.policy.on_member_lost == OnMemberLost::AllowDuplicate;
-    if !allowed || frozen || s.fleet_in_doubt || placed::may_withdraw_unsent(s, placement) {
+    if !allowed || frozen || s.fleet_in_doubt || may_withdraw_unsent(s, placement) {
         return None;
     }
     let cluster = &placement.cluster;
