@@ -76,6 +76,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
         }
         Step::Enqueue => place::enqueue(at, context).await,
         Step::Adopt(trace) => place::adopt(at, context, &trace).await,
+        Step::Claim => place::claim(at, context).await,
         Step::Withdraw(cause) => place::withdraw(at, context, &cause).await,
         Step::Finish(outcome) => finish::finish(at, context, *outcome).await,
         Step::Mirror(mirror) => {
@@ -151,6 +152,7 @@ async fn on_member(
         | Step::Reject(_)
         | Step::Enqueue
         | Step::Adopt(_)
+        | Step::Claim
         | Step::Withdraw(_)
         | Step::Mirror(_)
         | Step::Unreachable(_)
@@ -176,7 +178,11 @@ async fn write(
     let Some(next) = status::after(&at.object, change, convert::to_the_second(at.now)) else {
         return Ok(None);
     };
+    // Until it is answered, nobody knows which version of the record holds.
+    let uid = &at.parsed.job.uid;
+    let claimed = context.memory.change(uid, |entry| std::mem::take(&mut entry.sends.claimed));
     let written = context.hub.write_status(&at.object, &next).await?;
+    context.memory.change(uid, |entry| entry.sends.claimed = claimed);
     // Said once for each version of the spec: when the status first speaks of it. A rejection says it itself.
     let before = at.object.status.as_ref().and_then(|status| status.observed_generation);
     if let Some(why) = &at.lifetime.ignored

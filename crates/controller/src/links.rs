@@ -63,6 +63,7 @@ mod tests {
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
             demand: Demand::default(),
             render_hash: None,
+            claims: None,
             why: None,
         };
         let placement = crate::convert::placement(&record);

@@ -49,6 +49,8 @@ pub enum Change<'a> {
     },
     /// What the placement is created as is not what it was when it was made.
     Rendered(&'a str),
+    /// The placement stands, and this process is about to send for it.
+    Claimed,
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -91,6 +93,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
             next.bound_history();
         }
         Change::Rendered(hash) => next.rendered(hash),
+        Change::Claimed => next.claimed(),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -195,6 +198,12 @@ impl Next<'_> {
     fn rendered(&mut self, hash: &str) {
         if let Some(placement) = &mut self.status.placement {
             placement.render_hash = Some(hash.to_owned());
+        }
+    }
+
+    fn claimed(&mut self) {
+        if let Some(placement) = &mut self.status.placement {
+            placement.claims = Some(placement.claims.unwrap_or(0).saturating_add(1));
         }
     }
 

@@ -76,6 +76,16 @@ fn outcome(phase: Phase, reason: &'static str) -> Outcome {
 }
 
 #[test]
+fn each_claim_is_another_version_and_says_nothing_else() {
+    let object = next(&job(), &placed());
+    let once = next(&object, &Change::Claimed);
+    let twice = next(&once, &Change::Claimed);
+    let claims = |object: &RoutedSparkJob| object.status.as_ref().unwrap().placement.as_ref().unwrap().claims;
+    assert_eq!((claims(&object), claims(&once), claims(&twice)), (None, Some(1), Some(2)));
+    assert_eq!(shown(&twice), shown(&object));
+}
+
+#[test]
 fn a_bad_template_is_stalled_and_not_finished() {
     let rejection = Rejection { reason: "InvalidTemplate", message: "spec.x: no".into() };
     let object = next(&job(), &Change::Rejected(&rejection));

@@ -41,7 +41,7 @@ use crate::{
     application::Application,
     health::LinkState,
     id::{Attempt, RemoteUid},
-    job::{Job, Placement, Rejection, Stopping},
+    job::{Job, Placement, Record, Rejection, Stopping},
     observe::{Observation, Remote},
     phase::Phase,
     refusal::Refusal,
@@ -88,6 +88,9 @@ impl Default for Timing {
 pub struct Sends {
     /// This process committed the placement, so it knows of every create that was sent for it.
     pub placed_here: bool,
+    /// This process wrote the placement's record last and was answered. Otherwise a write that was computed before may
+    /// still be on its way, or has been acted on unseen: it may take the placement back.
+    pub claimed: bool,
     /// The last create that may have reached the wire.
     pub last: Option<Timestamp>,
     /// The last of those creates whose answer never came. A later answer to another send does not clear it: it may still
@@ -205,6 +208,8 @@ pub enum Step {
     Enqueue,
     /// Put an attempt on record that a member shows and the record does not know: the record is older than it.
     Adopt(Box<Trace>),
+    /// Write the placement once more, so that whatever was computed from an older version of it takes no effect.
+    Claim,
     /// Create the application.
     Submit,
     /// Take the placement back: no application exists or ever will by it, and no attempt is used up.
@@ -421,6 +426,15 @@ pub fn settled_at(s: Snapshot<'_>, placement: &Placement) -> Timestamp {
 fn may_withdraw_unsent(s: Snapshot<'_>, placement: &Placement) -> bool {
     let never_sent = s.sends.placed_here && s.sends.last.is_none() && placement.uid.is_none();
     never_sent && !s.fleet_in_doubt && s.member.is_none_or(|member| !member.takes_creates())
+}
+
+/// When the remote name of a finished job may become free: a create that comes later than that takes no effect. None was
+/// begun after the end was on record, but for those of a former leader.
+fn name_may_go_at(s: Snapshot<'_>) -> Timestamp {
+    let Record { placement: Some(placement), finished, .. } = &s.job.record else { return Timestamp::MIN };
+    let settled = settled_at(s, placement);
+    let since_the_end = finished.as_ref().map(|end| later(end.at, s.timing.lease + s.timing.request));
+    since_the_end.map_or(settled, |at| at.min(settled))
 }
 
 /// Ours by job and attempt, as written inside the create: only such an object is ever written to.

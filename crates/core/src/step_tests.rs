@@ -127,7 +127,7 @@ impl World {
         world.remote = Remote::Absent;
         world.member =
             Some(MemberView { link: LinkState::Ready, usable: true, forgotten: false, drained: false });
-        world.sends.placed_here = true;
+        (world.sends.placed_here, world.sends.claimed) = (true, true);
         world
     }
 
@@ -235,7 +235,21 @@ mod create {
 
     #[test]
     fn after_a_restart_the_same_create_is_sent() {
-        assert_eq!(World::placed().with(|w| w.sends = Sends::default()).step(), Step::Submit);
+        let mut world = World::placed().with(|w| w.sends = Sends::default());
+        assert_eq!(world.step(), Step::Claim);
+        world.sends.claimed = true;
+        assert_eq!(world.step(), Step::Submit);
+    }
+
+    /// Found by the model: refused, taken back by a write that nobody heard of, and sent again, while the job goes
+    /// elsewhere: two runs.
+    #[test]
+    fn nothing_is_sent_on_a_record_that_may_have_changed_unseen() {
+        let unheard = World::placed().with(|w| {
+            w.sends.last = Some(at(98));
+            w.sends.claimed = false;
+        });
+        assert_eq!(unheard.step(), Step::Claim);
     }
 
     #[test]
@@ -458,6 +472,10 @@ mod mirroring {
         assert_eq!(outcome(world.step()), (Phase::Failed, "JobFailed"));
         world.driver = DriverSeen::Gone;
         assert_eq!(outcome(world.step()), (Phase::Failed, "DriverLost"));
+        world.driver = DriverSeen::Nothing;
+        world.link(LinkState::Lost { since: at(60) });
+        let silent = Step::Unreachable(Trouble::Silent { since: at(60) });
+        assert_eq!(world.step(), silent, "nobody can look at it, and that is said");
     }
 
     #[test]
@@ -522,6 +540,9 @@ mod absence {
         let mut recorded = World::running(RunState::Running);
         recorded.seen().deleting = true;
         assert_eq!(recorded.step(), Step::Release(RemoteUid::from("r-1")));
+        recorded.sends.unanswered = Some(at(98));
+        let until = Step::Rest { until: Some(at(113)) };
+        assert_eq!(recorded.step(), until, "the name stays taken while an earlier create may come");
     }
 }
 
@@ -553,6 +574,34 @@ mod end {
         assert_eq!(suspect.step(), REST);
         suspect.link(LinkState::Ready);
         assert_eq!(suspect.step(), Step::Retire(RemoteUid::from("r-1")));
+    }
+
+    /// Found by the model: a create that was never answered, the same create again, a short run, and its owner deletes the
+    /// job: with the name free, the first create would start a run that nobody knows.
+    #[test]
+    fn the_name_of_a_finished_job_stays_taken_while_a_create_may_come() {
+        let unanswered = |w: &mut World| w.sends.unanswered = Some(at(98));
+        let until = Step::Rest { until: Some(at(113)) };
+        let mut world = World::finished().with(unanswered);
+        assert_eq!(world.step(), until);
+        world.now = at(113);
+        assert_eq!(world.step(), Step::Release(RemoteUid::from("r-1")));
+        let mut deleted = World::finished().with(unanswered).with(|w| w.job.deleting = Some(at(99)));
+        assert_eq!(deleted.step(), until);
+        deleted.now = at(113);
+        assert_eq!(deleted.step(), Step::Retire(RemoteUid::from("r-1")));
+        let mut gone = World::finished().with(unanswered).with(|w| {
+            w.job.deleting = Some(at(99));
+            w.remote = Remote::Absent;
+        });
+        assert_eq!(gone.step(), until);
+        gone.now = at(113);
+        assert_eq!(gone.step(), Step::LetGo);
+        let long_over = World::finished().with(|w| {
+            w.sends = Sends { unanswered: Some(at(999)), ..Sends::default() };
+            w.now = at(1000);
+        });
+        assert_eq!(long_over.step(), Step::Release(RemoteUid::from("r-1")), "after the end nothing is sent");
     }
 
     #[test]

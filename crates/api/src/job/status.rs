@@ -110,6 +110,10 @@ pub struct PlacementRecord {
     /// Hash of what is created on the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub render_hash: Option<String>,
+    /// How often the placement was written once more before its application was created: by another process than the one
+    /// that decided, or by one that did not hear of a write. What was computed before takes no effect after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<u32>,
     /// Why this member, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

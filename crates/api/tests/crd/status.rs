@@ -102,7 +102,7 @@ fn full_status() -> RoutedSparkJobStatus {
             "cluster": "eu-1", "memberIdentity": "id", "attempt": 2, "namespace": "default", "remoteName": "r", "remoteUid": "u",
             "queue": "etl", "remoteQueue": "root.etl", "tier": 1, "seq": 9_007_199_254_740_993_i64, "excluded": ["us-1"], "at": "2026-01-01T00:00:00Z",
             "demand": { "jobs": 1, "pods": 3, "cpuMilli": 3000, "memoryBytes": 1_099_511_627_776_i64 },
-            "renderHash": "def", "why": "least served",
+            "renderHash": "def", "claims": 1, "why": "least served",
         },
         "retries": 1, "notBefore": "2026-01-01T00:00:03Z", "waitingSince": "2026-01-01T00:00:02Z",
         "stopping": { "reason": "Cancelled", "message": "asked for", "at": "2026-01-01T00:00:02Z" },

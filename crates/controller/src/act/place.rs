@@ -189,6 +189,7 @@ async fn commit(
         at: Time(convert::to_the_second(at.now)),
         demand: convert::demand(decision.demand),
         render_hash: None,
+        claims: None,
         why: Some(decision.choice.why(&decision.cluster)),
     };
     let placement = convert::placement(&record);
@@ -204,6 +205,7 @@ async fn commit(
         entry.turn_to(Some(turned));
         entry.sends.placed_here = true;
         entry.rendered = Some(rendered);
+        entry.sends.claimed = true;
     });
     context.dispatcher.committed(job.uid.clone(), job.key.namespace.clone(), placement).await;
     context.metrics.placements.get_or_create(&labels).inc();
@@ -211,6 +213,14 @@ async fn commit(
     latency.get_or_create(&QueueLabels { queue: labels.queue }).observe(seconds_since(job.created));
     info!(cluster.name = labels.member_cluster, attempt = attempt.0, "placed");
     context.events.publish(&written, Kind::Normal, "Place", reason::PLACED, &note);
+    Ok(Next::written(Some(written)))
+}
+
+/// Writes the placement once more before a create: what was computed from an older version of the record takes no effect
+/// after this.
+pub(super) async fn claim(at: &Gathered, context: &Context) -> Result<Next, Error> {
+    let Some(written) = write(at, context, &Change::Claimed).await? else { return Ok(Next::Rest(None)) };
+    context.memory.change(&at.parsed.job.uid, |entry| entry.sends.claimed = true);
     Ok(Next::written(Some(written)))
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{DeletionWaits, MemberView, Snapshot, Step, is_ours, later, lifetime, settled_at};
+use super::{
+    DeletionWaits, MemberView, Snapshot, Step, is_ours, later, lifetime, name_may_go_at, settled_at,
+};
 use crate::{
     health::LinkState,
     job::{Job, Record},
@@ -41,9 +43,12 @@ pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
         // Without our finalizer its application would be left to the sweep.
         return if *held { Step::Expire } else { Step::Hold };
     }
+    // As long as its application is there, or its job waits, a create that comes late finds the name taken or is found.
+    let name_may_go_at = name_may_go_at(s);
     if deleting.is_some() {
         return match ours {
             _ if !*held => Step::Rest { until: None },
+            _ if s.now < name_may_go_at => Step::Rest { until: Some(name_may_go_at) },
             Some((_, seen)) if reachable && may_retire(record, seen) => Step::Retire(seen.uid.clone()),
             // A missed probe passes, or ends in Lost.
             Some(_) if s.member.is_some_and(|m| matches!(m.link, LinkState::Suspect { .. })) => {
@@ -64,7 +69,11 @@ pub(super) fn after_the_end(s: Snapshot<'_>) -> Step {
         return Step::Rest { until: wake_for_retention(s, seen, ends) };
     }
     if seen.held {
-        return Step::Release(seen.uid.clone());
+        return if s.now < name_may_go_at {
+            Step::Rest { until: Some(name_may_go_at) }
+        } else {
+            Step::Release(seen.uid.clone())
+        };
     }
     if seen.deleting {
         Step::Rest { until: None }

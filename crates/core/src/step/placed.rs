@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later,
-    may_withdraw_unsent, outcome, requeue, settled_at,
+    may_withdraw_unsent, name_may_go_at, outcome, requeue, settled_at,
 };
 use crate::{
     application::{self, Application},
@@ -94,7 +94,10 @@ pub(super) fn absent(s: Snapshot<'_>, placement: &Placement) -> Step {
     }
     match s.sends.not_before {
         Some(at) if s.now < at => Step::Rest { until: Some(at) },
-        _ if s.member.is_some_and(super::MemberView::takes_creates) => Step::Submit,
+        _ if s.member.is_some_and(super::MemberView::takes_creates) => {
+            // A withdrawal that nobody heard of must not overtake the create, nor the other way round.
+            if s.sends.claimed { Step::Submit } else { Step::Claim }
+        }
         _ => blind(s, placement),
     }
 }
@@ -116,12 +119,15 @@ pub(super) fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation
         };
     }
     let application = application::mirror(seen, record.application.as_ref(), s.now);
-    if seen.run.is_terminal() {
+    if seen.run.proves_end() {
         return terminal(s, placement, seen, application);
     }
     if s.member.is_none_or(|m| matches!(m.link, LinkState::Lost { .. })) {
         // What the view shows is old.
         return blind(s, placement);
+    }
+    if seen.run.is_terminal() {
+        return terminal(s, placement, seen, application);
     }
     let mirror = Mirror { phase: Phase::of(&seen.run, record.phase), uid: seen.uid.clone(), application };
     if let Some(due) = mirror_due(s, placement, seen, &mirror) {
@@ -129,7 +135,13 @@ pub(super) fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation
     }
     if seen.deleting && seen.held {
         // Somebody deletes it on the member. Its uid is on record, so its going will not be taken for "never created".
-        return Step::Release(seen.uid.clone());
+        // But as long as an earlier create may still come, its name must not become free for it.
+        let name_may_go_at = name_may_go_at(s);
+        return if s.now < name_may_go_at {
+            Step::Rest { until: Some(name_may_go_at) }
+        } else {
+            Step::Release(seen.uid.clone())
+        };
     }
     Step::Rest { until: None }
 }

@@ -27,6 +27,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// Proofs of attempts that nobody asks for any more are dropped after this long.
 const FORGET: Duration = Duration::from_hours(1);
 
+/// What a stop waits for until its time is settled.
+const UNSETTLED: &str = "a create that was sent before and may still take effect";
+
 /// What was seen of an attempt that is being stopped.
 #[derive(Debug)]
 pub(super) struct Proof {
@@ -94,6 +97,10 @@ impl Kubeflow {
                 Err(_) => return Fence::Impossible("deleting it was not answered".to_owned()),
             }
         }
+        // As long as an earlier create may still come, our finalizer keeps the name taken.
+        if seen.held && Timestamp::now() < order.settled_at {
+            return Fence::Pending { until: order.settled_at, waits_for: UNSETTLED.to_owned() };
+        }
         if seen.held
             && let Err(error) = self.remove_finalizer(&order.namespace, &order.name, &seen.uid).await
         {
@@ -108,10 +115,7 @@ impl Kubeflow {
     async fn prove(&self, order: &StopOrder) -> Fence {
         // Another clock than the record's: the wall clock, as settled_at was made from it.
         if Timestamp::now() < order.settled_at {
-            return Fence::Pending {
-                until: order.settled_at,
-                waits_for: "a create that was sent before and may still take effect".to_owned(),
-            };
+            return Fence::Pending { until: order.settled_at, waits_for: UNSETTLED.to_owned() };
         }
         let pods: Api<Pod> = Api::namespaced(self.client(), order.namespace.as_str());
         let labels =
