@@ -36,6 +36,7 @@ fn crates_know_only_what_is_below_them() {
         ("spark-router-member", &["api", "core"]),
         ("spark-router-controller", &["api", "core", "member"]),
         ("spark-router-simulator", &["core"]),
+        ("spark-router-model", &["core"]),
         ("spark-router", &["api", "controller", "core", "member", "simulator"]),
     ] {
         let known: Vec<_> = names(package)
@@ -68,9 +69,16 @@ fn the_binary_has_one_tls_and_one_http() {
         let versions: Vec<_> = binary.iter().filter(|(name, _)| name == single).collect();
         assert_eq!(versions.len(), 1, "{versions:?}");
     }
-    for banned in
-        ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "chrono", "spark-router-testkit"]
-    {
+    for banned in [
+        "openssl",
+        "openssl-sys",
+        "native-tls",
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "chrono",
+        "spark-router-model",
+        "spark-router-testkit",
+    ] {
         assert!(!binary.iter().any(|(name, _)| name == banned), "the binary links {banned}");
     }
 }

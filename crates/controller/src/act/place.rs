@@ -99,6 +99,7 @@ pub(super) async fn adopt(at: &Gathered, context: &Context, trace: &Trace) -> Re
         at: Time(convert::to_the_second(at.now)),
         demand: convert::demand(demand),
         render_hash: Some(owner.render_hash.clone()),
+        claims: None,
         why: Some(why),
     };
     let hash = match &job.request {

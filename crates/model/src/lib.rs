@@ -1,0 +1,77 @@
+//! The placement protocol, walked through exhaustively for small sizes.
+//!
+//! A world of one job, two members and two routers is taken through everything that can happen to it in any order, over
+//! the very [`spark_router_core::step::step`] that the controller runs: the world is turned into the core's own snapshot,
+//! the core names a step, and the step is carried out in the world. [stateright](https://docs.rs/stateright) does the
+//! walking, breadth first, so that what is broken is shown by the shortest way there.
+//!
+//! Nothing that ships knows this crate. It owns no state beyond a walk, and must never decide what a router does.
+//!
+//! # What is in the world
+//!
+//! | part | modelled |
+//! |---|---|
+//! | hub | the job's object with version, finalizer, deletion, abandon, and of its status what decisions read; each write with the version that it was computed from; answers that get lost; writes that take effect after their writer gave them up; backup and restore |
+//! | member | what is under the attempt's name: uid, whose it is, how far it is, finalizer, deletion; a link that is ready, suspect or lost; a submission that hangs and makes a driver after its application is gone; an operator that starts a driver twice and calls the run failed |
+//! | network | creates that take effect late, until the request's time is over; answers that get lost; refusals for want of room and of the job itself |
+//! | router | what it knows of the job and of each member, as old as its watches leave it; what it sent and was answered; what a read inside its pass said, which the world may have overtaken; crash, and stop and go on |
+//! | lease | held by one, renewed while it goes on, taken by the other when it is over; watches of a standby that hang |
+//! | around | the operator starts and ends runs; somebody deletes the application on the member (a TTL is the same), or has put something else under its name; the user deletes, edits, lets go |
+//!
+//! A dispatcher of the simplest kind takes any member that is ready and has not refused the job: whatever the real one
+//! picks is among these.
+//!
+//! # Time
+//!
+//! Times are ages in ticks, cut off where no rule asks any more, so that the worlds are finitely many and a walk needs no
+//! limit of depth. Within a tick everything may happen in any order. The core is asked at one and the same moment, with
+//! what happened lying as many ticks back as its age says, and with [`Timing`](spark_router_core::step::Timing) in ticks:
+//! its rules of settling are the real ones. A create that is begun when a tick has age 0 may take effect until its age is
+//! the request's time, and not at that age: that is the moment at which the core may take it for settled.
+//!
+//! A process that is stopped between the look at its lease and the write sends when it goes on, but not later than its
+//! lease: its creates and writes live that much longer. One that goes on after its lease is over ends instead. (That the
+//! whole process stands still for longer just after that look is the exception that the design states.)
+//!
+//! # What is left out, and why
+//!
+//! - Attempts after the first: nothing makes any today. A job that is withdrawn and placed again keeps its attempt and
+//!   its remote name, which is the harder case.
+//! - Executor counts, links, texts, ledger, credits: no rule of the protocol reads them.
+//! - Templates that cannot be taken, and members without rights: nothing is placed then.
+//! - Deletes, and removals of finalizers, that take effect late: they carry the uid of what they mean, and what is
+//!   being stopped or over stays so.
+//! - `forget` of a member, the sweep, and the time that a finished job stays: they touch what is over or given up.
+//! - Failed reads, pauses between two tries, `Rest` until some time: a pass that is made at any time covers them.
+//! - The backend is modelled by hand after `member/kubeflow`, status after `controller/status`: the chaos suite holds
+//!   the real ones to the same rules.
+//!
+//! # What must hold
+//!
+//! In every world: at most one run of the job lives; a finished job never runs again; an end on record stays; no end is
+//! recorded that no run had; nothing foreign is written or deleted; nothing runs whose job is gone, unless it was let go
+//! of; and where nothing goes on by itself any more, the job has ended and is let go of, or its status says what it
+//! waits for.
+//!
+//! # Running it
+//!
+//! `cargo test -p spark-router-model` walks through all worlds with up to two faults of any kind on a path (in about a
+//! minute on two cores), one size beside it for edits, limited runs, slow creates and old views, and shows that broken rules are found. The larger size:
+//! `MODEL_FAULTS=3 cargo test --release -p spark-router-model -- --ignored --nocapture larger`. Each walk prints the
+//! worlds seen, the length of the longest of the shortest ways, and the time.
+
+mod act;
+mod bridge;
+mod canonical;
+mod check;
+mod choose;
+mod happen;
+mod model;
+mod nature;
+mod object;
+mod router;
+mod setup;
+mod world;
+
+pub use check::{Report, check};
+pub use setup::{Bounds, Protocol, Setup};

@@ -1,0 +1,123 @@
+//! The job on the hub, in small: its object, what its status holds, and what is written to it.
+//!
+//! Owns no behaviour but aging.
+
+use std::fmt;
+
+use spark_router_core::phase::Phase;
+
+use crate::world::{Age, Caps, MEMBERS, Run, older};
+
+/// The job's object in one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Object {
+    pub(crate) version: u8,
+    pub(crate) held: bool,
+    pub(crate) deleting: bool,
+    pub(crate) abandoned: bool,
+    pub(crate) outdated: bool,
+    pub(crate) record: Record,
+}
+
+/// What its status holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Record {
+    pub(crate) phase: Option<Phase>,
+    pub(crate) placement: Option<Placed>,
+    pub(crate) refused: [bool; MEMBERS],
+    pub(crate) application: Option<Mirrored>,
+    pub(crate) unreachable: bool,
+    /// Why it has no place is stated.
+    pub(crate) waiting: bool,
+    /// What its deletion waits for is stated.
+    pub(crate) explained: bool,
+    pub(crate) stopping: bool,
+    pub(crate) finished: Option<(End, Age)>,
+}
+
+/// A placement on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Placed {
+    pub(crate) member: u8,
+    pub(crate) seq: u8,
+    pub(crate) age: Age,
+    pub(crate) uid: Option<u8>,
+}
+
+/// What was mirrored of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Mirrored {
+    pub(crate) run: Run,
+    /// Since when it was seen running, if it ever was.
+    pub(crate) started: Option<Age>,
+}
+
+/// How a job ended, on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum End {
+    Succeeded,
+    Failed,
+    DriverLost,
+    Vanished,
+    NameTaken,
+    Rejected,
+    Stopped,
+    Abandoned,
+}
+
+/// A write on its way to the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LateWrite {
+    pub(crate) from: u8,
+    pub(crate) write: Write,
+    pub(crate) left: Age,
+}
+
+/// A write to the hub.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Write {
+    /// The version that it was computed from; `None` writes over whatever there is.
+    pub(crate) version: Option<u8>,
+    pub(crate) change: Change,
+}
+
+/// In short: it stands in each line of a way.
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "from version {version}")?,
+            None => write!(f, "over any version")?,
+        }
+        let Change::Status(record) = self.change else { return Ok(()) };
+        match (record.placement, record.finished) {
+            (_, Some((end, _))) => write!(f, ", {end:?}"),
+            (Some(Placed { member, seq, .. }), None) => write!(f, ", placement {seq} on member {member}"),
+            (None, None) => write!(f, ", no placement"),
+        }
+    }
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Change {
+    Status(Record),
+    Hold,
+    LetGo,
+    Delete,
+}
+
+impl Object {
+    pub(crate) fn grow_older(&mut self, caps: Caps) {
+        let record = &mut self.record;
+        if let Some(placed) = &mut record.placement {
+            // After the end nothing asks since when it is placed.
+            older(&mut placed.age, caps.settle);
+        }
+        if let Some(started) = record.application.as_mut().and_then(|it| it.started.as_mut()) {
+            older(started, caps.run);
+        }
+        if let Some((_, age)) = &mut record.finished {
+            older(age, caps.retention.max(caps.settle));
+        }
+    }
+}

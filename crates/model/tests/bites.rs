@@ -1,0 +1,42 @@
+//! Each rule that is broken on purpose is found out. The core's step stays as it is: what is told to it, or made of what
+//! it says, is changed around it.
+
+use spark_router_model::{Bounds, Protocol, Setup, check};
+
+const ONE_RUN: &str = "at most one run of a job lives";
+const ONE_END: &str = "an end on record stays as it is";
+const TRUE_END: &str = "no end is recorded that no run had";
+
+/// Walks until something breaks, prints it with the shortest way there, and holds it against what must break.
+fn breaks(name: &str, protocol: Protocol, faults: u8, expected: &str) {
+    let bounds = Bounds { faults, late_writes: true, symmetry: false, ..Bounds::default() };
+    // By one thread, so that the way there is the shortest.
+    let report = check(&Setup { protocol, bounds }, 1);
+    println!("{name}: {report}");
+    let broken: Vec<_> = report.broken.iter().map(|(name, _)| *name).collect();
+    assert!(broken.contains(&expected), "{name}: {report}");
+}
+
+#[test]
+fn mirrors_without_a_version_are_found() {
+    let protocol = Protocol { mirrors_carry_their_version: false, ..Protocol::default() };
+    breaks("mirrors without a version", protocol, 1, ONE_END);
+}
+
+#[test]
+fn absence_from_a_cache_is_found() {
+    let protocol = Protocol { absence_is_read: false, ..Protocol::default() };
+    breaks("absence from the cache", protocol, 0, TRUE_END);
+}
+
+#[test]
+fn creates_that_do_not_settle_are_found() {
+    let protocol = Protocol { settles: false, ..Protocol::default() };
+    breaks("no settle time", protocol, 2, ONE_RUN);
+}
+
+#[test]
+fn creates_on_a_record_that_changed_unseen_are_found() {
+    let protocol = Protocol { claims: false, ..Protocol::default() };
+    breaks("no claims", protocol, 2, ONE_RUN);
+}
