@@ -40,6 +40,7 @@ pub(crate) enum Effect {
 pub(crate) enum What {
     Hold,
     Place,
+    Adopt,
     Wait,
     Claim,
     Withdraw,

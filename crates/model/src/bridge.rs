@@ -4,7 +4,10 @@
 //! Owns no state but the names that everything is called by. Must never decide anything itself: what is asked is the
 //! core's own [`step`] and [`after_refusal`].
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use spark_router_core::{
@@ -16,9 +19,13 @@ use spark_router_core::{
     },
     job::{Constraints, Finished, Job, Placement, Refused, Request, StopCause, Stopping},
     observe::{ExecutorCounts, FailureSign, Observation, Ownership, Remote, RunState},
+    policy::Policy,
     refusal::{Refusal, RefusalClass},
     resources::Resources,
-    step::{Confirmed, DriverSeen, MemberView, Outcome, Sends, Snapshot, Step, Timing, after_refusal, step},
+    step::{
+        Confirmed, DriverSeen, Elsewhere, MemberView, Outcome, Sends, Snapshot, Step, Timing, Trace,
+        after_refusal, step,
+    },
 };
 
 use crate::{
@@ -44,7 +51,7 @@ struct Names {
     application: RemoteName,
     queue: QueueName,
     uids: Vec<RemoteUid>,
-    request: Request,
+    request: Arc<Request>,
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
@@ -60,7 +67,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         application: RemoteName::from("job-1"),
         queue: queue.clone(),
         uids: (0..UIDS).map(|uid| RemoteUid::new(uid.to_string())).collect(),
-        request: Request {
+        request: Arc::new(Request {
             queue,
             priority: 0,
             constraints: Constraints::default(),
@@ -69,7 +76,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
             parts: 0,
             demand: Resources::default(),
             spec_hash: String::new(),
-        },
+        }),
     }
 });
 
@@ -191,6 +198,7 @@ fn job(object: &Object) -> Job {
         held: object.held,
         abandoned: object.abandoned,
         request: Ok(names.request.clone()),
+        policy: Policy::default(),
         record: spark_router_core::job::Record {
             phase: record.phase,
             placement: record.placement.map(placement),
@@ -214,6 +222,11 @@ fn job(object: &Object) -> Job {
                 .finished
                 .map(|(end, age)| Finished { at: ago(age), succeeded: end == End::Succeeded }),
             outdated: object.outdated,
+            retries: 0,
+            past: Vec::new(),
+            avoided: Vec::new(),
+            not_before: None,
+            waiting_since: None,
         },
     }
 }
@@ -258,6 +271,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         link: link(world.members[usize::from(placed.member)].link),
         usable: true,
         forgotten: false,
+        drained: false,
     });
     let memory = &router.memory;
     let sends = Sends {
@@ -282,6 +296,9 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         }
     };
     let confirmed = confirmed(found);
+    let traces =
+        if placed.is_none() && object.record.finished.is_none() { traces(router) } else { Vec::new() };
+    let elsewhere = Elsewhere { past: Vec::new(), traces };
     let timing: Timing = protocol.timing();
     let suspects = world.members.iter().filter(|member| member.link == Link::Suspect).count();
     let snapshot = Snapshot {
@@ -292,10 +309,12 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         confirmed: &confirmed,
         driver: &driver,
         fenced: memory.fenced,
+        elsewhere: &elsewhere,
         leading_since: ago(router.leading),
         mirrored_at: None,
         retention: ticks(protocol.retention),
         fleet_in_doubt: suspects * 2 > MEMBERS,
+        frozen_until: None,
         longest_run: protocol.longest_run.map(ticks),
         expires: None,
         hold_fire_until: None,
@@ -310,6 +329,28 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         }
         _ => Next::Step(step(snapshot)),
     }
+}
+
+/// What members show of a job that has no placement.
+fn traces(router: &Router) -> Vec<Trace> {
+    let shown = (0..).zip(router.views).filter_map(|(member, view)| match view {
+        View::Shows(app) if app.ours => Some((member, app)),
+        View::Shows(_) | View::Absent | View::Unknown => None,
+    });
+    let names = &*NAMES;
+    shown
+        .map(|(member, app)| Trace {
+            cluster: cluster(member),
+            identity: names.identity.clone(),
+            namespace: names.namespace.clone(),
+            seen: observation(app),
+        })
+        .collect()
+}
+
+/// The member and the application of a trace.
+pub(crate) fn traced(trace: &Trace) -> (u8, u8) {
+    (u8::from(trace.cluster == NAMES.clusters[1]), number(&trace.seen.uid))
 }
 
 fn link(link: Link) -> LinkState {

@@ -46,6 +46,12 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         Step::Finish(outcome) => finish(world, &object, &outcome, setup, out),
         // The rest of what a refusal may lead to is left to the next look, which sees what this one did.
         _ if refused => out.push(Effect::GoOn),
+        Step::Adopt(trace) => {
+            let (member, uid) = bridge::traced(&trace);
+            let seq = world.history.placed.max(1);
+            let placement = Some(Placed { member, seq, age: 0, uid: Some(uid) });
+            status(What::Adopt, placed_anew(&record, placement), out);
+        }
         Step::Claim => status(What::Claim, record, out),
         Step::Submit => {
             if placed_link(world, &record) == Some(Link::Ready) {
@@ -85,8 +91,8 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         }
         Step::Abandon => out.push(Effect::GiveUp),
         Step::Examine => on_member(world, &record, Effect::Examine, out),
-        // Every template is good: see the crate's page.
-        Step::Reject(_) | Step::Rest { .. } => {
+        // Every template is good, and its owner asks for nothing else: see the crate's page.
+        Step::Reject(_) | Step::Requeue(_) | Step::Suspend | Step::Past(..) | Step::Rest { .. } => {
             if me.pending != Pending::None {
                 out.push(Effect::PutAside);
             }
@@ -116,15 +122,7 @@ fn place(world: &World, object: &Object, setup: &Setup, out: &mut Vec<Effect>) {
         {
             waits = false;
             let seq = world.history.placed + 1;
-            let next = Record {
-                phase: Some(Phase::Dispatched),
-                placement: Some(Placed { member, seq, age: 0, uid: None }),
-                application: None,
-                unreachable: false,
-                waiting: false,
-                stopping: false,
-                ..record
-            };
+            let next = placed_anew(&record, Some(Placed { member, seq, age: 0, uid: None }));
             writes(world, object, What::Place, Change::Status(next), setup, out);
         }
     }
@@ -138,6 +136,18 @@ fn place(world: &World, object: &Object, setup: &Setup, out: &mut Vec<Effect>) {
     let next = Record { waiting: true, phase: Some(Phase::Queued), ..record };
     if next != record || object.outdated {
         writes(world, object, What::Wait, Change::Status(next), setup, out);
+    }
+}
+
+fn placed_anew(record: &Record, placement: Option<Placed>) -> Record {
+    Record {
+        phase: Some(Phase::Dispatched),
+        placement,
+        application: None,
+        unreachable: false,
+        waiting: false,
+        stopping: false,
+        ..*record
     }
 }
 

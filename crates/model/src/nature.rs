@@ -242,6 +242,16 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
     }
 }
 
+/// Nothing is on its way, and everybody sees what members have.
+fn is_seen(world: &World) -> bool {
+    let still = world.creates.iter().all(Option::is_none) && world.write.is_none();
+    let ready = world.members.iter().all(|member| member.link == Link::Ready);
+    let sees = |router: &Router| {
+        router.views.iter().zip(&world.members).all(|(view, member)| *view == member.shown())
+    };
+    still && ready && world.routers.iter().all(sees)
+}
+
 fn users(world: &World, setup: &Setup, out: &mut Vec<Action>) {
     let Some(hub) = world.hub else { return };
     if setup.bounds.deletion {
@@ -257,7 +267,8 @@ fn users(world: &World, setup: &Setup, out: &mut Vec<Action>) {
     if setup.bounds.restores {
         match world.backup {
             None => out.push(Action::BackUp),
-            Some(_) if world.faults > 0 => out.push(Action::Restore),
+            // What left no trace that a router sees can't be found out.
+            Some(_) if world.faults > 0 && is_seen(world) => out.push(Action::Restore),
             Some(_) => {}
         }
     }
