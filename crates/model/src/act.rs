@@ -100,7 +100,8 @@ pub(crate) fn write(world: &mut World, write: Write) -> bool {
         Change::Delete => hub.deleting = true,
     }
     let end = hub.record.finished.map(|(end, _)| end);
-    if ended.is_some() && end != ended {
+    // A hub that is put back forgets an end, and learns of it again.
+    if ended.is_some() && end != ended && !world.history.restored {
         world.history.end_changed = true;
     }
     world.history.ended = ended.or(end);

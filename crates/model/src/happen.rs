@@ -233,6 +233,11 @@ fn on_hub(world: &mut World, action: Action) {
             world.faults -= 1;
             world.history.restored = true;
             world.hub = world.backup.map(|backup| Object { version, ..backup });
+            // It was away for a while, and everybody lists anew.
+            for router in 0..ROUTERS {
+                see_hub(world, router);
+                world.routers[router].pending = Pending::None;
+            }
         }
         _ => {}
     }

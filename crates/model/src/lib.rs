@@ -35,12 +35,13 @@
 //!
 //! # What is left out, and why
 //!
-//! - Attempts after the first: nothing makes any today. A job that is withdrawn and placed again keeps its attempt and
-//!   its remote name, which is the harder case.
+//! - Attempts after the first: the job's owner asks for no retry and no move, nor for cancel, suspend or deadlines. A job
+//!   that is withdrawn and placed again keeps its attempt and its remote name, which is the harder case for one run.
 //! - Executor counts, links, texts, ledger, credits: no rule of the protocol reads them.
 //! - Templates that cannot be taken, and members without rights: nothing is placed then.
 //! - Deletes, and removals of finalizers, that take effect late: they carry the uid of what they mean, and what is
 //!   being stopped or over stays so.
+//! - A restore that left no trace which a router sees: nothing can find that out. A hub that comes back is listed anew.
 //! - `forget` of a member, the sweep, and the time that a finished job stays: they touch what is over or given up.
 //! - Failed reads, pauses between two tries, `Rest` until some time: a pass that is made at any time covers them.
 //! - The backend is modelled by hand after `member/kubeflow`, status after `controller/status`: the chaos suite holds
@@ -56,7 +57,7 @@
 //! # Running it
 //!
 //! `cargo test -p spark-router-model` walks through all worlds with up to two faults of any kind on a path (in about a
-//! minute on two cores), one size beside it for edits, limited runs, slow creates and old views, and shows that broken rules are found. The larger size:
+//! minute on two cores), smaller sizes for edits, limited runs, slow creates, old views and a restored hub, and shows that broken rules are found. The larger size:
 //! `MODEL_FAULTS=3 cargo test --release -p spark-router-model -- --ignored --nocapture larger`. Each walk prints the
 //! worlds seen, the length of the longest of the shortest ways, and the time.
 

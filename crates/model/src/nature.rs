@@ -242,14 +242,17 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
     }
 }
 
-/// Nothing is on its way, and everybody sees what members have.
+/// Nothing is on its way, and everybody sees what members have: whatever the job came to left its trace.
 fn is_seen(world: &World) -> bool {
     let still = world.creates.iter().all(Option::is_none) && world.write.is_none();
     let ready = world.members.iter().all(|member| member.link == Link::Ready);
     let sees = |router: &Router| {
         router.views.iter().zip(&world.members).all(|(view, member)| *view == member.shown())
     };
-    still && ready && world.routers.iter().all(sees)
+    let history = &world.history;
+    let trace = world.members.iter().any(|member| member.app.is_some_and(|app| app.ours));
+    let unborn = history.ended.is_none() && !history.removed;
+    still && ready && (trace || unborn) && world.routers.iter().all(sees)
 }
 
 fn users(world: &World, setup: &Setup, out: &mut Vec<Action>) {

@@ -43,7 +43,7 @@ fn a_create_takes_longer_than_a_lease() {
 #[test]
 fn a_leader_begins_with_an_old_view_of_the_hub() {
     let protocol = Protocol { leader_reads: false, ..Protocol::default() };
-    let bounds = Bounds { hands: false, hangs: false, refusals: false, ..all() };
+    let bounds = Bounds { hands: false, hangs: false, doubles: false, silence: false, ..all() };
     holds("old view", &Setup { protocol, bounds });
 }
 
@@ -55,11 +55,21 @@ fn larger() {
     holds("larger", &Setup { bounds: Bounds { faults, placements: 4, ..all() }, ..Setup::default() });
 }
 
-/// A job that was queued in the backup runs on a member, and is placed on another one. Nobody deletes it: one that is
-/// deleted before a router has seen the restored hub is held by nothing.
+/// What a backup does not know of a job is on its member, and is taken up from there. (Nobody deletes the job: one that
+/// was not held in the backup, and is deleted before a router has held it again, goes at once.)
+fn restored(faults: u8) -> Setup {
+    Setup { bounds: Bounds { faults, restores: true, deletion: false, ..all() }, ..Setup::default() }
+}
+
 #[test]
-#[ignore = "nothing finds a restored hub out yet"]
 fn the_hub_is_restored() {
-    let bounds = Bounds { faults: 1, restores: true, deletion: false, ..all() };
-    holds("restored", &Setup { bounds, ..Setup::default() });
+    holds("restored", &restored(1));
+}
+
+/// A placement that the backup holds was taken back since, and the job runs on another member: the record has a
+/// placement, so nobody asks the other members.
+#[test]
+#[ignore = "known gap: of a job with a placement on record no other member is asked"]
+fn the_hub_is_restored_to_a_placement_that_was_taken_back() {
+    holds("restored, and another fault", &restored(2));
 }
