@@ -16,7 +16,7 @@ use super::THREADS;
 use crate::cargo;
 
 /// Files with the machine to themselves, by package and name, and why.
-const ALONE: [(&str, &str, &str); 14] = [
+const ALONE: [(&str, &str, &str); 15] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "crash", "cuts at stated moments"),
@@ -25,6 +25,7 @@ const ALONE: [(&str, &str, &str); 14] = [
     ("spark-router", "yunikorn", "YuniKorn has one port"),
     ("spark-router-member", "signals", "measures how fast signals are seen"),
     ("spark-router-member", "signals_yunikorn", "YuniKorn has one port"),
+    ("spark-router-model", "protocol", "fills every core"),
     ("spark-router-testkit", "batch_schedulers", "YuniKorn has one port"),
     ("spark-router-testkit", "fault", "measures delays"),
     ("spark-router-testkit", "operator", "measures jobs a second"),
