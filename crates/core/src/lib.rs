@@ -15,6 +15,7 @@
 //! | [`credit`], [`place`], [`taint`] | which member takes a job, and why not the others |
 //! | [`signal`] | what a member's own quota or scheduler says there is room for |
 //! | [`dispatch`], [`pace`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
+//! | [`lease`] | which of several routers leads |
 //! | [`job`], [`policy`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
 pub mod application;
@@ -24,6 +25,7 @@ pub mod dispatch;
 pub mod health;
 pub mod id;
 pub mod job;
+pub mod lease;
 mod ledger;
 pub mod observe;
 pub mod pace;

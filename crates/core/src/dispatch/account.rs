@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    Booking, Choice, Dispatcher, Withdrawal, index,
+    Booking, Checkpoint, Choice, Dispatcher, Withdrawal, index,
     line::{BACKOFF, Backoff},
 };
 use crate::{
@@ -20,6 +20,13 @@ use crate::{
 };
 
 impl Dispatcher {
+    /// Takes over a queue's account as it is on record now, where another process kept it up to here. Call before
+    /// [`Self::restore`], and never with decisions of one's own in the account.
+    pub fn resume(&mut self, queue: &QueueName, checkpoint: Checkpoint) {
+        let Some(&slot) = self.line_of.get(queue) else { return };
+        self.lines[index(slot)].resume(checkpoint);
+    }
+
     /// Takes a placement from the hub's record into the account, after a start. Call for every job that has one, with
     /// members and queues set; then [`Self::replay`]. `owner` is the job's namespace on the hub.
     pub fn restore(&mut self, job: &JobUid, owner: &Namespace, placement: &Placement, finished: bool) {

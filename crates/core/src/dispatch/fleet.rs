@@ -108,11 +108,10 @@ impl Dispatcher {
         self.due.list(slot);
         let line = &mut self.lines[index(slot)];
         let before = line.facts.replace(Arc::new(facts));
-        let Some(facts) = &line.facts else { return };
         if before.is_none() {
-            line.seq = line.seq.max(checkpoint.seq);
-            (line.credits, line.placed) = (checkpoint.credits, checkpoint.placed.into_iter().collect());
+            line.resume(checkpoint);
         }
+        let Some(facts) = &line.facts else { return };
         if line.admits != admits {
             (line.admits, line.dirty) = (admits, true);
         }

@@ -377,6 +377,12 @@ impl Line {
         }
     }
 
+    /// Goes on from what is on record.
+    pub(super) fn resume(&mut self, checkpoint: Checkpoint) {
+        self.seq = self.seq.max(checkpoint.seq);
+        (self.credits, self.placed) = (checkpoint.credits, checkpoint.placed.into_iter().collect());
+    }
+
     /// The account up to the last placement before which all are on record: later ones are replayed from the jobs, and one
     /// that never gets there leaves no trace.
     pub(super) fn checkpoint(&self) -> Checkpoint {

@@ -147,6 +147,39 @@ fn credits_survive_a_restart_by_checkpoint_and_replay() {
 }
 
 #[test]
+fn who_stood_by_goes_on_from_the_account_as_it_is_at_the_take_over() {
+    let members = [("a", 50, None), ("b", 30, None), ("c", 20, None)];
+    let etl = QueueName::from("etl");
+    let mut leader = dispatcher(&members);
+    // It knows the queue as it was when it started.
+    let (mut standby, mut checkpoint) = (dispatcher(&members), Checkpoint::default());
+    let mut young = Vec::new();
+    for n in 0..47 {
+        let uid = JobUid::new(format!("job-{n}"));
+        let Answer::Place(decision) = place(&mut leader, uid.as_str()) else { panic!("there is room") };
+        commit(&mut leader, &uid);
+        match n {
+            // Their jobs are gone by now: only the account tells of them.
+            0..40 => leader.forget(&uid),
+            _ => young.push((uid, placement(&decision))),
+        }
+        if n == 42 {
+            checkpoint = leader.standing(&etl).1;
+        }
+    }
+    standby.resume(&etl, checkpoint);
+    for (uid, placement) in &young {
+        standby.restore(uid, &Namespace::from("team-a"), placement, false);
+    }
+    standby.replay();
+    assert_eq!(standby.standing(&etl).1, leader.standing(&etl).1);
+    for n in 47..70 {
+        let name = format!("job-{n}");
+        assert_eq!(place(&mut standby, &name), place(&mut leader, &name));
+    }
+}
+
+#[test]
 fn a_checkpoint_holds_no_decision_that_may_never_be_recorded() {
     let mut d = dispatcher(&[("a", 50, None), ("b", 30, None), ("c", 20, None)]);
     let etl = QueueName::from("etl");
