@@ -33,7 +33,7 @@ use crate::{
     calls::Calls,
     error::Error,
     fold,
-    link::{self, Limits},
+    link::{self, Limits, MaySend},
     member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder},
     render::{self, MemberParts, Rendered, Renderer},
     signals::{Line, Readers, WantedSignals},
@@ -109,6 +109,7 @@ pub struct Kubeflow {
     renderer: Renderer,
     config: Config,
     calls: Calls,
+    may_send: MaySend,
     work: ArcSwap<Client>,
     probe: ArcSwap<Client>,
     signal: ArcSwap<Client>,
@@ -130,9 +131,10 @@ impl Kubeflow {
         config: Config,
         hub: HubId,
         calls: Calls,
+        may_send: MaySend,
         revision: Arc<watch::Sender<u64>>,
     ) -> Result<Arc<Self>, Error> {
-        let Clients { work, probe, signal } = clients(&settings, &config, &calls)?;
+        let Clients { work, probe, signal } = clients(&settings, &config, &calls, &may_send)?;
         Ok(Arc::new(Self {
             work: ArcSwap::from_pointee(work),
             probe: ArcSwap::from_pointee(probe),
@@ -151,6 +153,7 @@ impl Kubeflow {
             hub,
             config,
             calls,
+            may_send,
         }))
     }
 
@@ -209,10 +212,15 @@ struct Clients {
     signal: Client,
 }
 
-fn clients(settings: &Settings, config: &Config, calls: &Calls) -> Result<Clients, Error> {
+fn clients(
+    settings: &Settings,
+    config: &Config,
+    calls: &Calls,
+    may_send: &MaySend,
+) -> Result<Clients, Error> {
     let name = settings.name.as_str();
     Ok(Clients {
-        work: link::work_client(config.clone(), name, settings.limits, calls)?,
+        work: link::work_client(config.clone(), name, settings.limits, calls, may_send)?,
         probe: link::probe_client(config.clone(), name, calls)?,
         signal: link::signal_client(config.clone(), name, calls)?,
     })

@@ -28,7 +28,7 @@ mod window;
 
 pub use error::Error;
 pub use kubeflow::{Settings, Tempo};
-pub use link::{Limits, hub_client};
+pub use link::{Limits, MaySend, hub_client};
 pub use member::{Confirmation, Created, Driver, Fence, Health, Member, Order, StopOrder};
 pub use registry::{Claim, Registry, Report, Which};
 pub use render::Rendered;

@@ -2,9 +2,11 @@
 //!
 //! Owns the limits of a member's connection. A member's clients never retry by themselves, give up on a connection or an
 //! answer in bounded time, and have a rate and a number of calls of their own: a dead or slow member holds nobody else.
-//! Probes and signals have clients apart, so that they never wait behind work.
+//! Probes and signals have clients apart, so that they never wait behind work. Whether anything may be changed on a member
+//! at all is asked as the request leaves, behind all queues.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::{
         Arc,
@@ -14,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, DynBody},
@@ -48,6 +50,33 @@ impl Default for Limits {
     }
 }
 
+/// Whether this process may change anything on members at this moment. Clones ask the same.
+#[derive(Clone)]
+pub struct MaySend(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl MaySend {
+    /// As `says`; asked for every such request, so it must not wait.
+    pub fn when(says: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(says))
+    }
+
+    /// Always: for a process that is alone.
+    pub fn always() -> Self {
+        Self::when(|| true)
+    }
+
+    /// Whether it may now.
+    pub fn now(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MaySend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MaySend").field(&self.now()).finish()
+    }
+}
+
 /// A client for the hub, whose calls are counted. It has no rate of its own: the hub is what the router works for.
 ///
 /// # Errors
@@ -63,11 +92,12 @@ pub(crate) fn work_client(
     cluster: &str,
     limits: Limits,
     calls: &Calls,
+    may_send: &MaySend,
 ) -> Result<Client, Error> {
     let concurrent = usize::try_from(limits.concurrent.max(1)).unwrap_or(usize::MAX);
     let rate = u64::from(limits.requests_per_second.max(1));
     Ok(builder(config, cluster)?
-        .with_layer(&GateLayer)
+        .with_layer(&GateLayer(may_send.clone()))
         .with_layer(&calls.layer(cluster))
         .with_layer(&TimeoutLayer::new(ANSWER))
         .with_layer(&RateLimitLayer::new(rate, Duration::from_secs(1)))
@@ -129,21 +159,35 @@ impl Departure {
 #[error("called back before it was sent")]
 pub(crate) struct Recalled;
 
-#[derive(Clone, Copy, Debug)]
-struct GateLayer;
+/// Another router leads, or may: nothing is changed on members.
+#[derive(Debug, thiserror::Error)]
+#[error("not sent: this router does not lead now")]
+struct NotLeading;
+
+#[derive(Clone, Debug)]
+struct GateLayer(MaySend);
 
 impl<S> Layer<S> for GateLayer {
     type Service = Gate<S>;
 
     fn layer(&self, inner: S) -> Gate<S> {
-        Gate { inner }
+        Gate { inner, may_send: self.0.clone() }
     }
 }
 
-/// Lets requests out, unless they were called back.
+/// Lets requests out, unless they were called back, or would change something while this process may not.
 #[derive(Debug)]
 struct Gate<S> {
     inner: S,
+    may_send: MaySend,
+}
+
+/// A question about the account's own rights is asked with POST and changes nothing.
+const ASKED_WITH_POST: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+fn changes_something(request: &Request<Body>) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.uri().path().ends_with(ASKED_WITH_POST)
 }
 
 impl<S> Service<Request<Body>> for Gate<S>
@@ -161,6 +205,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if changes_something(&request) && !self.may_send.now() {
+            return Box::pin(async { Err(NotLeading.into()) });
+        }
         if let Some(departure) = request.extensions().get::<Departure>()
             && !departure.leave()
         {
@@ -170,7 +217,7 @@ where
     }
 }
 
-/// Whether an error proves that nothing of the request was written: no connection, or called back.
+/// Whether an error proves that nothing of the request was written: no connection, called back, or held back.
 pub(crate) fn was_never_written(error: &kube::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -180,10 +227,87 @@ pub(crate) fn was_never_written(error: &kube::Error) -> bool {
         {
             return true;
         }
-        if error.is::<Recalled>() {
+        if error.is::<Recalled>() || error.is::<NotLeading>() {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicBool, AtomicU32},
+    };
+
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A gate in front of a server that counts what reaches it.
+    struct Bench {
+        leads: Arc<AtomicBool>,
+        reached: Arc<AtomicU32>,
+    }
+
+    impl Bench {
+        fn new(leads: bool) -> Self {
+            Self { leads: Arc::new(AtomicBool::new(leads)), reached: Arc::default() }
+        }
+
+        async fn send(
+            &self,
+            method: Method,
+            path: &str,
+            departure: Option<Departure>,
+        ) -> Result<(), kube::Error> {
+            let (leads, reached) = (self.leads.clone(), self.reached.clone());
+            let server = tower::service_fn(move |_: Request<Body>| {
+                reached.fetch_add(1, Ordering::AcqRel);
+                async { Ok::<_, Infallible>(Response::new(())) }
+            });
+            let may_send = MaySend::when(move || leads.load(Ordering::Acquire));
+            let gate = GateLayer(may_send).layer(server.map_err(BoxError::from));
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = path.parse().unwrap();
+            if let Some(departure) = departure {
+                request.extensions_mut().insert(departure);
+            }
+            gate.oneshot(request).await.map(drop).map_err(kube::Error::Service)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_reads_and_changes_nothing() {
+        let applications = "/apis/sparkoperator.k8s.io/v1beta2/namespaces/a/sparkapplications";
+        let bench = Bench::new(false);
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let departure = Departure::default();
+            let error = bench.send(method, applications, Some(departure.clone())).await.unwrap_err();
+            assert!(was_never_written(&error), "{error}");
+            assert!(!departure.has_left());
+        }
+        assert_eq!(bench.reached.load(Ordering::Acquire), 0);
+        bench.send(Method::GET, applications, None).await.unwrap();
+        bench.send(Method::POST, ASKED_WITH_POST, None).await.unwrap();
+        assert_eq!(bench.reached.load(Ordering::Acquire), 2);
+
+        bench.leads.store(true, Ordering::Release);
+        let departure = Departure::default();
+        bench.send(Method::POST, applications, Some(departure.clone())).await.unwrap();
+        assert!(departure.has_left());
+        assert_eq!(bench.reached.load(Ordering::Acquire), 3);
+    }
+
+    #[tokio::test]
+    async fn what_was_called_back_does_not_leave() {
+        let (bench, departure) = (Bench::new(true), Departure::default());
+        assert!(departure.recall());
+        let error = bench.send(Method::POST, "/", Some(departure)).await.unwrap_err();
+        assert!(was_never_written(&error), "{error}");
+        assert_eq!(bench.reached.load(Ordering::Acquire), 0);
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
     calls::Calls,
     error::Error,
     kubeflow::{Kubeflow, Settings},
+    link::MaySend,
     member::{Health, Member},
     standing::{Admission, Fault},
 };
@@ -34,6 +35,7 @@ struct Shared {
     hub: HubId,
     keys: mpsc::Sender<JobKey>,
     calls: Calls,
+    may_send: MaySend,
     stop: CancellationToken,
     tasks: TaskTracker,
     revision: Arc<watch::Sender<u64>>,
@@ -92,12 +94,20 @@ pub struct Report {
 }
 
 impl Registry {
-    /// No members yet. `keys` takes the keys of jobs whose application changed; everything ends with `stop`.
-    pub fn new(hub: HubId, keys: mpsc::Sender<JobKey>, calls: Calls, stop: CancellationToken) -> Self {
+    /// No members yet. `keys` takes the keys of jobs whose application changed; nothing is changed on members but while
+    /// `may_send` says so; everything ends with `stop`.
+    pub fn new(
+        hub: HubId,
+        keys: mpsc::Sender<JobKey>,
+        calls: Calls,
+        may_send: MaySend,
+        stop: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Shared {
             hub,
             keys,
             calls,
+            may_send,
             stop,
             tasks: TaskTracker::new(),
             revision: Arc::new(watch::channel(0).0),
@@ -253,6 +263,10 @@ impl Registry {
         &self.0.calls
     }
 
+    pub(crate) fn may_send(&self) -> &MaySend {
+        &self.0.may_send
+    }
+
     pub(crate) fn hub(&self) -> &HubId {
         &self.0.hub
     }
@@ -272,6 +286,7 @@ impl Registry {
             config,
             shared.hub.clone(),
             shared.calls.clone(),
+            shared.may_send.clone(),
             shared.revision.clone(),
         )?;
         link.start(&shared.keys, &stop, &shared.tasks);

@@ -2,7 +2,7 @@
 //!
 //! Owns no state but its pace. Only applications of this hub that are over, or already being deleted, for a while, and
 //! whose job is gone by a quorum read, are removed. One that still runs without a job is reported, and stopped only if
-//! its attempt was knowingly abandoned. Foreign objects are not even seen.
+//! its attempt was knowingly abandoned. Foreign objects are not even seen. A router that does not lead sweeps nothing.
 
 use std::{collections::HashSet, error::Error as StdError, sync::Arc, time::Duration};
 
@@ -58,6 +58,9 @@ pub fn start(registry: &Registry, jobs: Arc<dyn Jobs>, pace: Pace) {
     registry.spawn(async move {
         loop {
             tokio::time::sleep(pace.every).await;
+            if !sweeping.may_send().now() {
+                continue;
+            }
             for link in sweeping.links() {
                 sweep(&sweeping, &link, &*jobs, pace).await;
             }

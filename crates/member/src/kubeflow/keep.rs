@@ -50,7 +50,7 @@ impl Kubeflow {
 
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.
     fn renew(&self) {
-        match clients(&self.settings, &self.config, &self.calls) {
+        match clients(&self.settings, &self.config, &self.calls, &self.may_send) {
             Ok(Clients { work, probe, signal }) => {
                 self.work.store(Arc::new(work));
                 self.probe.store(Arc::new(probe));

@@ -29,7 +29,8 @@ use spark_router_core::{
     place::NamespaceRule,
 };
 use spark_router_member::{
-    Admission, Created, Limits, Member, Order, Registry, Settings, StopOrder, Tempo, calls::Calls, kubeconfig,
+    Admission, Created, Limits, MaySend, Member, Order, Registry, Settings, StopOrder, Tempo, calls::Calls,
+    kubeconfig,
 };
 use spark_router_testkit::{
     Fleet, MemberOptions, OperatorKind, chain, fault::FaultProxy, router::Installation,
@@ -103,7 +104,7 @@ impl Bench {
         namespaces.create(&PostParams::default(), &object).await.unwrap();
         let (sender, keys) = mpsc::channel(1024);
         let (calls, stop) = (Calls::default(), CancellationToken::new());
-        let registry = Registry::new(hub.clone(), sender, calls.clone(), stop.clone());
+        let registry = Registry::new(hub.clone(), sender, calls.clone(), MaySend::always(), stop.clone());
         Self { registry, hub, namespace, calls, admin, keys, stop }
     }
 
