@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
-use spark_router_api::MemberCluster;
+use spark_router_api::{MemberCluster, RoutedSparkJob};
 use spark_router_core::{
     id::{ClusterName, HubId},
     step::Timing,
@@ -15,7 +15,7 @@ use spark_router_member::{Member, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, dispatcher, events::Publisher, hub::Hub, members::Abandon, memory::Memory,
+    clock::Clock, dispatcher, events::Publisher, hub::Hub, lease::Lease, members::Abandon, memory::Memory,
     metrics::Metrics, queues::Queues,
 };
 
@@ -25,6 +25,8 @@ pub struct Context {
     pub hub_id: HubId,
     /// Writes to the hub.
     pub hub: Hub,
+    /// The jobs, as the watch shows them.
+    pub jobs: Store<RoutedSparkJob>,
     /// The members' links.
     pub registry: Registry,
     /// The members' objects.
@@ -47,15 +49,20 @@ pub struct Context {
     pub clock: Clock,
     /// The shortest time that finished applications stay on their member.
     pub retention_floor: Duration,
-    /// Since when this process leads.
-    pub leading_since: Timestamp,
+    /// Whether this process leads.
+    pub lease: Lease,
     /// Cancelled when the process is going down.
     pub stop: CancellationToken,
-    /// Cancelled as soon as everything that decisions rest on is loaded.
+    /// Cancelled as soon as everything that decisions rest on is loaded and this process leads.
     pub loaded: CancellationToken,
 }
 
 impl Context {
+    /// Since when this process leads.
+    pub fn leading_since(&self) -> Timestamp {
+        self.lease.since()
+    }
+
     /// The link of a member.
     pub fn member(&self, cluster: &ClusterName) -> Option<Arc<dyn Member>> {
         self.registry.get(cluster)

@@ -43,6 +43,28 @@ pub enum Error {
     /// The process is going down.
     #[error("the router is stopping")]
     Stopping,
+    /// Another router leads, or may.
+    #[error("this router does not lead now: nothing is written")]
+    NotLeading,
+    /// The lease cannot be had.
+    #[error(
+        "the hub refuses the lease {lease}; grant get, create and update on leases there as deploy/kustomize/hub/role.yaml does, or run a single router with --lease=false"
+    )]
+    Lease {
+        /// Namespace and name.
+        lease: String,
+        /// Boxed: the type is large.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The lease is over: what this process remembers may be out of date.
+    #[error("the lease {lease} is lost: {why}; this process ends, and stands by when it is started again")]
+    LeaseLost {
+        /// Namespace and name.
+        lease: String,
+        /// How.
+        why: String,
+    },
 }
 
 impl Error {
@@ -64,6 +86,9 @@ impl Error {
             Self::Incomplete(_) => "Incomplete",
             Self::Serialize(_) => "Serialize",
             Self::Stopping => "Stopping",
+            Self::NotLeading => "NotLeading",
+            Self::Lease { .. } => "LeaseRefused",
+            Self::LeaseLost { .. } => "LeaseLost",
         }
     }
 
@@ -77,7 +102,10 @@ impl Error {
             | Self::Member { .. }
             | Self::Incomplete(_)
             | Self::Serialize(_)
-            | Self::Stopping => {
+            | Self::Stopping
+            | Self::NotLeading
+            | Self::Lease { .. }
+            | Self::LeaseLost { .. } => {
                 const LONGEST: Duration = Duration::from_mins(5);
                 let doublings = failures.saturating_sub(1).min(9);
                 Duration::from_secs(1 << doublings).min(LONGEST)

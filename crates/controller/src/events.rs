@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::lease::Lease;
+
 /// Events that may wait.
 const BACKLOG: usize = 8192;
 /// Longest note the API takes, in bytes.
@@ -43,8 +45,15 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the task. `instance` names this process, `dropped` counts what found no place.
-    pub fn start(client: Client, instance: &str, dropped: Counter, stop: CancellationToken) -> Self {
+    /// Starts the task. `instance` names this process, `dropped` counts what found no place. What waits when the lease is
+    /// lost is nobody's word any more.
+    pub fn start(
+        client: Client,
+        instance: &str,
+        lease: Lease,
+        dropped: Counter,
+        stop: CancellationToken,
+    ) -> Self {
         let (queue, mut events) = mpsc::channel::<Event>(BACKLOG);
         tokio::spawn(async move {
             loop {
@@ -52,6 +61,9 @@ impl Publisher {
                     () = stop.cancelled() => return,
                     event = events.recv() => match event { Some(event) => event, None => return },
                 };
+                if !lease.holds() {
+                    continue;
+                }
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
                 if let Err(error) =
                     Api::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await

@@ -94,7 +94,7 @@ impl Gathered {
             driver: &self.driver,
             fenced: self.entry.fenced,
             elsewhere: &self.elsewhere,
-            leading_since: context.leading_since,
+            leading_since: context.leading_since(),
             mirrored_at: self.entry.mirrored_at,
             retention: self.retention,
             fleet_in_doubt: self.fleet_in_doubt,

@@ -1,8 +1,9 @@
 //! Writes to the hub's record of a job.
 //!
 //! Owns the client. Every write carries the resourceVersion that it was computed from: whoever loses the race drops its
-//! decision. A write that is not answered in time may have been acted on; the next pass finds out. Must never touch a
-//! user's spec, labels or annotations, nor delete a job in another version than the one that was decided on.
+//! decision. A write that is not answered in time may have been acted on; the next pass finds out. Must never write while
+//! another router leads, nor touch a user's spec, labels or annotations, nor delete a job in another version than the one
+//! that was decided on.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use kube::{
 use serde_json::json;
 use spark_router_api::{API_VERSION, RoutedSparkJob, RoutedSparkJobStatus, names};
 
-use crate::error::Error;
+use crate::{error::Error, lease::Lease};
 
 /// How long a write may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -22,12 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Hub {
     client: Client,
+    lease: Lease,
 }
 
 impl Hub {
-    /// Over a client whose calls are counted.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// Over a client whose calls are counted. Writes only while the lease is held.
+    pub fn new(client: Client, lease: Lease) -> Self {
+        Self { client, lease }
     }
 
     fn jobs(&self, object: &RoutedSparkJob) -> Api<RoutedSparkJob> {
@@ -37,12 +39,14 @@ impl Hub {
     /// Writes the whole status.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when somebody wrote the object since `object` was read.
+    /// [`Error::Conflict`] when somebody wrote the object since `object` was read, [`Error::NotLeading`] when this process
+    /// may not write.
     pub async fn write_status(
         &self,
         object: &RoutedSparkJob,
         status: &RoutedSparkJobStatus,
     ) -> Result<RoutedSparkJob, Error> {
+        self.lease.check()?;
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": "RoutedSparkJob",
@@ -86,6 +90,7 @@ impl Hub {
     /// # Errors
     /// As [`Self::write_status`].
     pub async fn delete(&self, object: &RoutedSparkJob) -> Result<Option<RoutedSparkJob>, Error> {
+        self.lease.check()?;
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: object.uid(),
@@ -108,6 +113,7 @@ impl Hub {
         object: &RoutedSparkJob,
         finalizers: &[String],
     ) -> Result<RoutedSparkJob, Error> {
+        self.lease.check()?;
         let body =
             json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
         let params =

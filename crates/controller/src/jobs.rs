@@ -131,7 +131,8 @@ pub async fn call(jobs: &Store<RoutedSparkJob>, changed: &Changed, called: &mpsc
     }
 }
 
-/// Takes every recorded placement into the dispatcher's account, in one command: nothing may come between.
+/// Takes every recorded placement into the dispatcher's account, in one command: nothing may come between. The queues'
+/// own accounts are taken as they are now: while this process stood by, another one wrote them.
 pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
     let mut placed = Vec::new();
     for job in jobs.state() {
@@ -143,7 +144,11 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
         let submitted = state.is_some_and(|state| !state.is_empty());
         placed.push((JobUid::new(uid), owner, convert::placement(record), finished, submitted));
     }
+    let checkpoints = context.queues.checkpoints();
     let restore = move |dispatcher: &mut Dispatcher| {
+        for (queue, checkpoint) in checkpoints {
+            dispatcher.resume(&queue, checkpoint);
+        }
         for (uid, owner, placement, finished, submitted) in &placed {
             dispatcher.restore(uid, owner, placement, *finished);
             if *submitted {

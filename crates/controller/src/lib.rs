@@ -9,6 +9,7 @@
 //! | `reconcile`, `gather`, `act` | one pass: gather, decide, act |
 //! | [`status`], [`links`] | what a status says |
 //! | [`hub`] | writes to the hub's record of a job |
+//! | [`lease`] | whether this process leads or stands by |
 //! | [`dispatcher`] | the one task that owns fleet, queues and ledger |
 //! | [`jobs`], [`queues`], [`fleet`], [`members`] | the hub's watches and what they tell |
 //! | [`explain`] | why a job is where it is, or what it waits for, for somebody who asks |
@@ -28,6 +29,7 @@ pub mod fleet;
 mod gather;
 pub mod hub;
 pub mod jobs;
+pub mod lease;
 pub mod links;
 pub mod members;
 pub mod memory;

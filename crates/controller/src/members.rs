@@ -2,7 +2,8 @@
 //!
 //! Owns the watches of MemberClusters and of the router's Secrets, and is the one writer of MemberCluster statuses. A
 //! pass looks at everything again: it makes links of what is written, says which of them may be used, and writes what
-//! shows. Must never wait for a member, and never log what a Secret holds.
+//! shows. While another router leads the links are made all the same, and nothing is written. Must never wait for a
+//! member, and never log what a Secret holds.
 
 mod judge;
 mod notes;
@@ -10,6 +11,7 @@ mod placements;
 mod report;
 mod secrets;
 mod settings;
+mod swept;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,7 +36,7 @@ use spark_router_api::{
 };
 use spark_router_core::{
     dispatch::{Dispatcher, QueueOnMember},
-    id::{Attempt, ClusterName, JobKey, JobUid},
+    id::ClusterName,
     resources::Resources,
 };
 use spark_router_member::{Admission, Claim, Fault, Registry, Which, sweep};
@@ -43,8 +45,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use self::notes::Abandon;
-use self::{notes::Note, secrets::Secrets, settings::Connections};
-use crate::{dispatcher, error::Error, hub::Hub};
+use self::{notes::Note, secrets::Secrets, settings::Connections, swept::SweptJobs};
+use crate::{dispatcher, error::Error, hub::Hub, lease::Lease};
 
 /// A pass comes at least this often: blocks and counters change without an event.
 const TICK: Duration = Duration::from_secs(2);
@@ -69,6 +71,10 @@ pub struct Parts {
     pub dispatcher: dispatcher::Handle,
     /// Knows which jobs exist.
     pub hub: Hub,
+    /// Says whether anything may be written.
+    pub lease: Lease,
+    /// Cancelled when the dispatcher's account is complete: what is placed on a member is not known before.
+    pub deciding: CancellationToken,
     /// The jobs, to ask the hub only for those that are not among them.
     pub jobs: Store<RoutedSparkJob>,
     /// How often members are swept.
@@ -103,6 +109,8 @@ pub fn start(parts: Parts) -> Members {
         client: parts.client.clone(),
         registry: parts.registry.clone(),
         dispatcher: parts.dispatcher,
+        lease: parts.lease,
+        deciding: parts.deciding,
         store: store.clone(),
         connections: Connections::new(parts.hub_config, secrets.clone()),
         notes: Vec::new(),
@@ -163,6 +171,8 @@ struct Keeper {
     client: Client,
     registry: Registry,
     dispatcher: dispatcher::Handle,
+    lease: Lease,
+    deciding: CancellationToken,
     store: Store<MemberCluster>,
     connections: Connections,
     notes: Vec<Note>,
@@ -187,9 +197,17 @@ impl Keeper {
         }
         let mut links = self.registry.subscribe();
         let mut secrets_changed = secrets.subscribe();
+        let (lease, deciding) = (self.lease.clone(), self.deciding.clone());
+        let (mut leads, mut decides) = (false, false);
         loop {
             self.pass().await;
             tokio::select! {
+                () = lease.taken(), if !leads => leads = true,
+                () = deciding.cancelled(), if !decides => {
+                    decides = true;
+                    // What was counted before was not worth a write.
+                    self.counted.clear();
+                }
                 // A closed channel means that its task ended; the stop follows.
                 _ = objects.changed() => {}
                 _ = links.changed() => {}
@@ -229,12 +247,14 @@ impl Keeper {
         }
         self.known = seen;
         self.admit(&objects, &faults).await;
-        for object in &objects {
+        let is_ours = self.lease.holds();
+        for object in objects.iter().filter(|_| is_ours) {
             if let Err(error) = self.keep(object, &faults).await {
                 match error {
-                    Error::Conflict => debug!(
+                    Error::Conflict | Error::NotLeading => debug!(
                         cluster.name = object.name_any(),
-                        "a member's status waits: its object changed"
+                        %error,
+                        "a member's status waits"
                     ),
                     error => warn!(
                         cluster.name = object.name_any(),
@@ -321,7 +341,8 @@ impl Keeper {
         // Decisions that are not on record yet count in the ledger, others' on the hub.
         let is_empty =
             async || Ok::<_, Error>(held.jobs == 0 && !placements::exist(&self.client, &cluster).await?);
-        if deleting && (object.spec.forget || is_empty().await?) {
+        let is_counted = self.deciding.is_cancelled();
+        if deleting && is_counted && (object.spec.forget || is_empty().await?) {
             info!(cluster.name = name, forgotten = object.spec.forget, "a deleted member is let go of");
             self.registry.remove(&cluster);
             return self.set_held(object, false).await;
@@ -337,8 +358,14 @@ impl Keeper {
             notes: self.notes.iter().filter(|note| note.cluster == cluster).collect(),
             now: Time(now),
         };
-        let next = report::status(object, &facts);
+        let mut next = report::status(object, &facts);
         let present = object.status.clone().unwrap_or_default();
+        if !is_counted {
+            // What another process counted last is closer to it than what is known here.
+            next.active_jobs = present.active_jobs;
+            next.ledger.clone_from(&present.ledger);
+            next.queues.clone_from(&present.queues);
+        }
         let due = self.counted.get(&name).is_none_or(|at| at.elapsed() >= COUNTERS);
         if !report::differs(&present, &next, due) {
             self.noted(&cluster, &present);
@@ -364,6 +391,7 @@ impl Keeper {
         object: &MemberCluster,
         status: &MemberClusterStatus,
     ) -> Result<MemberCluster, Error> {
+        self.lease.check()?;
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": "MemberCluster",
@@ -377,6 +405,7 @@ impl Keeper {
     }
 
     async fn set_held(&mut self, object: &MemberCluster, held: bool) -> Result<(), Error> {
+        self.lease.check()?;
         let mut finalizers = object.finalizers().to_vec();
         finalizers.retain(|finalizer| finalizer != names::PLACEMENTS_FINALIZER);
         if held {
@@ -401,36 +430,6 @@ fn is_held(object: &MemberCluster) -> bool {
 /// Let go of: only others may still hold the object.
 fn is_gone(object: &MemberCluster) -> bool {
     object.metadata.deletion_timestamp.is_some() && !is_held(object)
-}
-
-/// What the sweep asks.
-struct SweptJobs {
-    hub: Hub,
-    jobs: Store<RoutedSparkJob>,
-    store: Store<MemberCluster>,
-}
-
-#[async_trait::async_trait]
-impl sweep::Jobs for SweptJobs {
-    fn is_known(&self, key: &JobKey, uid: &JobUid) -> bool {
-        let job = self.jobs.get(&reflector::ObjectRef::new(&key.name).within(key.namespace.as_str()));
-        job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid.as_str()))
-    }
-
-    async fn exists(
-        &self,
-        key: &JobKey,
-        uid: &JobUid,
-    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.hub.exists(key.namespace.as_str(), &key.name, uid.as_str()).await?)
-    }
-
-    fn abandoned(&self, cluster: &ClusterName) -> Vec<(JobUid, Attempt)> {
-        let object = self.store.get(&reflector::ObjectRef::new(cluster.as_str()));
-        let status = object.as_ref().and_then(|object| object.status.as_ref());
-        let rows = status.map(|status| status.abandoned.as_slice()).unwrap_or_default();
-        rows.iter().map(|row| (JobUid::new(&row.job_uid), Attempt(row.attempt))).collect()
-    }
 }
 
 async fn in_time<T>(

@@ -7,6 +7,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
@@ -87,6 +88,8 @@ pub struct Metrics {
     pub finished: Family<EndLabels, Counter>,
     /// Events that found no place in the queue.
     pub events_dropped: Counter,
+    /// Whether this process leads: 0 or 1.
+    pub leading: Gauge,
 }
 
 /// From ten milliseconds to more than an hour.
@@ -112,7 +115,14 @@ impl Metrics {
             unclear: Family::default(),
             finished: Family::default(),
             events_dropped: Counter::default(),
+            leading: Gauge::default(),
         };
+        // Stock dashboards know who leads by this one.
+        registry.sub_registry_with_label(("name".into(), "spark-router".into())).register(
+            "leader_election_master_status",
+            "Whether this process leads (1) or stands by (0)",
+            metrics.leading.clone(),
+        );
         let stock = registry.sub_registry_with_prefix("controller_runtime");
         stock.register("reconcile", "Passes over jobs by result", metrics.reconciles.clone());
         stock.register_with_unit(
@@ -143,6 +153,7 @@ impl Metrics {
             "Events that found no place in the queue",
             metrics.events_dropped.clone(),
         );
+        ours.register("leading", "Whether this router leads (1) or stands by (0)", metrics.leading.clone());
         metrics
     }
 }

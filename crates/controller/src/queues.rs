@@ -2,6 +2,7 @@
 //!
 //! Owns the status of every `SparkQueue`. Counts and credits are written together at most every ten seconds: the account
 //! is a checkpoint, younger placements are replayed from the jobs. A queue that cannot be read takes nothing and says so.
+//! While another router leads the account is its own: nothing is written.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use crate::{
     convert::{self, KnownQueue},
     dispatcher,
     error::Error,
+    lease::Lease,
     watches::Seen,
 };
 
@@ -102,11 +104,22 @@ impl Queues {
         resized
     }
 
-    /// Writes the statuses until stopped, and once more then.
+    /// The accounts as the hub has them now.
+    pub fn checkpoints(&self) -> Vec<(QueueName, Checkpoint)> {
+        let queues: Vec<_> = self.objects.lock().values().cloned().collect();
+        let checkpoint = |queue: Arc<KnownQueue>| {
+            let (facts, _, checkpoint) = convert::queue(queue.object()).ok()?;
+            Some((facts.name, checkpoint))
+        };
+        queues.into_iter().filter_map(checkpoint).collect()
+    }
+
+    /// Writes the statuses until stopped, and once more then; not before `deciding`, when the account is complete.
     pub async fn keep_statuses(
         self,
         client: Client,
         dispatcher: dispatcher::Handle,
+        (lease, deciding): (Lease, CancellationToken),
         stop: CancellationToken,
     ) {
         loop {
@@ -114,10 +127,11 @@ impl Queues {
                 () = stop.cancelled() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            let queues: Vec<_> = self.objects.lock().values().cloned().collect();
+            let is_ours = deciding.is_cancelled() && lease.holds();
+            let queues: Vec<_> = self.objects.lock().values().filter(|_| is_ours).cloned().collect();
             for queue in queues {
                 let object = queue.object();
-                if let Err(error) = keep_status(&client, object, &dispatcher).await {
+                if let Err(error) = keep_status(&client, object, &dispatcher, &lease).await {
                     report(&object.name_any(), &error);
                 }
             }
@@ -130,7 +144,9 @@ impl Queues {
 
 fn report(queue: &str, error: &Error) {
     match error {
-        Error::Conflict | Error::Stopping => debug!(queue, %error, "a queue's status waits"),
+        Error::Conflict | Error::Stopping | Error::NotLeading => {
+            debug!(queue, %error, "a queue's status waits");
+        }
         error => warn!(error = error as &dyn std::error::Error, queue, "a queue's status was not written"),
     }
 }
@@ -139,6 +155,7 @@ async fn keep_status(
     client: &Client,
     object: &SparkQueue,
     dispatcher: &dispatcher::Handle,
+    lease: &Lease,
 ) -> Result<(), Error> {
     let name = QueueName::new(object.name_any());
     let (standing, oldest) = dispatcher.read(move |d| (d.standing(&name), d.oldest_waiting(&name))).await?;
@@ -154,6 +171,7 @@ async fn keep_status(
         "metadata": {"name": object.name_any(), "resourceVersion": object.resource_version()},
         "status": next,
     });
+    lease.check()?;
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let queues: Api<SparkQueue> = Api::all(client.clone());
     let (name, patch) = (object.name_any(), Patch::Apply(&body));

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
+use kube::runtime::{controller::Action, reflector::ObjectRef};
 use spark_router_api::RoutedSparkJob;
 use spark_router_core::step::{Confirmed, DriverSeen, step};
 use tracing::{Instrument, debug, info_span, warn};
@@ -31,11 +31,15 @@ const SAFETY: Duration = Duration::from_mins(10);
 /// # Errors
 /// What kept the pass from its end; [`on_error`] says when the next one comes.
 pub async fn reconcile(shown: Arc<RoutedSparkJob>, context: Arc<Context>) -> Result<Action, Error> {
+    let waits = !context.loaded.is_cancelled();
     tokio::select! {
         () = context.loaded.cancelled() => {}
-        // Before everything is loaded nothing is decided, at the end neither.
+        // Before everything is loaded and this process leads nothing is decided, at the end neither.
         () = context.stop.cancelled() => return Ok(Action::await_change()),
     }
+    // While it stood by, another router may have brought the job to its end: what was shown then is of no use.
+    let newest = if waits { context.jobs.get(&ObjectRef::from_obj(&*shown)) } else { Some(shown) };
+    let Some(shown) = newest else { return Ok(Action::await_change()) };
     let started = std::time::Instant::now();
     let span = info_span!(
         "job",
@@ -101,6 +105,8 @@ pub fn on_error(object: &RoutedSparkJob, error: &Error, context: &Context) -> Ac
     let after = error.retry_after(failures);
     match error {
         Error::Conflict => debug!("the pass was dropped: the job changed"),
+        // The lease says so itself, once.
+        Error::NotLeading => debug!("the pass was dropped: this router does not lead any more"),
         other => warn!(
             error = other as &dyn std::error::Error,
             reason = other.reason(),

@@ -1,12 +1,13 @@
 //! Starts the parts of the hub loop in order, and stops them in order.
 //!
 //! Owns the tasks. No decision is made before everything that it rests on is loaded: the jobs' recorded placements, the
-//! queues, the members' facts and, within a bounded time, the members' own views.
+//! queues, the members' facts and, within a bounded time, the members' own views; and none before this process leads.
+//! A process that stands by has all of it loaded and kept, so that it decides as soon as it leads. One that leads no more
+//! ends at once: its turn is over, and so is what it remembers.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace as HubNamespace;
 use kube::{
     Api, Client,
@@ -21,7 +22,7 @@ use spark_router_core::{
     id::{HubId, JobKey, Namespace},
     step::Timing,
 };
-use spark_router_member::{Registry, calls::Calls};
+use spark_router_member::{MaySend, Registry, calls::Calls};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -34,7 +35,9 @@ use crate::{
     events::Publisher,
     fleet::{Fleet, Told},
     hub::Hub,
-    jobs, members,
+    jobs,
+    lease::Lease,
+    members,
     memory::Memory,
     metrics::Metrics,
     queues::Queues,
@@ -59,8 +62,10 @@ pub struct Settings {
     pub hub_id: HubId,
     /// The router's own namespace: Secrets with member kubeconfigs are read only from here.
     pub namespace: String,
-    /// Names this process in events.
+    /// Names this process in events and in the lease.
     pub instance: String,
+    /// Whether it takes turns with others by a lease, or is alone.
+    pub lease: bool,
     /// Passes at once.
     pub concurrency: u16,
     /// Shortest retention of finished applications.
@@ -80,7 +85,8 @@ pub struct Settings {
 /// Runs until stopped.
 ///
 /// # Errors
-/// [`Error::Stopping`] when a part ended although nobody asked it to.
+/// [`Error::Stopping`] when a part ended although nobody asked it to, [`Error::LeaseLost`] when another router may lead,
+/// [`Error::Lease`] when the hub does not let this one.
 pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let tasks = TaskTracker::new();
     let (called, calls) = mpsc::channel::<JobKey>(CALLS);
@@ -88,9 +94,22 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let dispatching_stop = CancellationToken::new();
     let (dispatcher, dispatching) = dispatcher::Handle::start(called.clone(), dispatching_stop.clone());
     let (job_store, writer) = jobs::store();
-    let registry =
-        Registry::new(settings.hub_id.clone(), called.clone(), settings.calls.clone(), stop.child_token());
-    let hub = Hub::new(client.clone());
+    let leading = settings.metrics.leading.clone();
+    let (lease, mut keeping) = if settings.lease {
+        Lease::start(client.clone(), &settings.namespace, &settings.instance, leading)
+    } else {
+        Lease::unneeded(leading)
+    };
+    let asked = lease.clone();
+    let registry = Registry::new(
+        settings.hub_id.clone(),
+        called.clone(),
+        settings.calls.clone(),
+        MaySend::when(move || asked.holds()),
+        stop.child_token(),
+    );
+    let hub = Hub::new(client.clone(), lease.clone());
+    let loaded = CancellationToken::new();
 
     let members = members::start(members::Parts {
         client: client.clone(),
@@ -99,6 +118,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         registry: registry.clone(),
         dispatcher: dispatcher.clone(),
         hub: hub.clone(),
+        lease: lease.clone(),
+        deciding: loaded.clone(),
         jobs: job_store.clone(),
         sweep_every: settings.sweep_every,
         stop: stop.child_token(),
@@ -106,6 +127,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let events = Publisher::start(
         client.clone(),
         &settings.instance,
+        lease.clone(),
         settings.metrics.events_dropped.clone(),
         stop.child_token(),
     );
@@ -114,6 +136,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let context = Arc::new(Context {
         hub_id: settings.hub_id.clone(),
         hub,
+        jobs: job_store.clone(),
         registry: registry.clone(),
         members: members.store.clone(),
         queues: queues.clone(),
@@ -125,9 +148,9 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         timing: Timing::default(),
         clock: Clock::default(),
         retention_floor: settings.retention_floor,
-        leading_since: Timestamp::now(),
+        lease: lease.clone(),
         stop: stop.child_token(),
-        loaded: CancellationToken::new(),
+        loaded: loaded.clone(),
     });
 
     let listed = Arc::new(Listed::default());
@@ -140,7 +163,12 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         stop.child_token(),
     ));
     tasks.spawn(watch_namespaces(client.clone(), dispatcher.clone(), listed.clone(), stop.child_token()));
-    tasks.spawn(queues.keep_statuses(client.clone(), dispatcher.clone(), stop.child_token()));
+    tasks.spawn(queues.keep_statuses(
+        client.clone(),
+        dispatcher.clone(),
+        (lease, loaded),
+        stop.child_token(),
+    ));
 
     let triggers = jobs::triggers(client, writer, job_store.clone(), &context);
     let config = controller::Config::default().concurrency(settings.concurrency);
@@ -168,6 +196,14 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         tokio::select! {
             () = &mut loop_ => break,
             () = &mut load, if loading => loading = false,
+            ended = &mut keeping.task => {
+                stop.cancel();
+                // Nobody is waited for: whatever is under way may not be finished by this process any more.
+                return Err(match ended {
+                    Ok(Err(error)) => error,
+                    Ok(Ok(())) | Err(_) => Error::Stopping,
+                });
+            }
         }
     }
     let asked = stop.is_cancelled();
@@ -185,6 +221,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     dispatching_stop.cancel();
     // It never waits: it ends with its next turn.
     let _ = dispatching.await;
+    // Last of all: from here on another router leads.
+    keeping.release().await;
     if asked { Ok(()) } else { Err(Error::Stopping) }
 }
 
@@ -241,7 +279,7 @@ async fn watch_namespaces(
     .await;
 }
 
-/// Loads everything that decisions rest on, then opens the gate.
+/// Loads everything that decisions rest on, keeps it fresh, and opens the gate as soon as this process leads.
 #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
 async fn load(
     fleet: Fleet,
@@ -270,11 +308,13 @@ async fn load(
     if waited.await.is_err() {
         warn!("not every member is connected yet; deciding among the others");
     }
-    readiness.done("member connections");
     let mut told = Told::default();
     fleet.tell(&mut told).await;
-    jobs::restore(&job_store, context).await;
     info!(jobs = job_store.state().len(), members = told.len(), "loaded");
-    context.loaded.cancel();
     tasks.spawn(fleet.run(told, changed, queues, stop.child_token()));
+    readiness.done("member connections");
+    context.lease.taken().await;
+    jobs::restore(&job_store, context).await;
+    info!(jobs = job_store.state().len(), "deciding");
+    context.loaded.cancel();
 }

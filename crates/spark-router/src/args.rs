@@ -164,6 +164,19 @@ pub(crate) struct Run {
     #[arg(long, env = "SPARK_ROUTER_HUB_ID", value_name = "ID")]
     pub hub_id: Option<String>,
 
+    /// Name of this process, as events and the lease show it. No two that run at once may have the same; one that is
+    /// started again under its name takes its lease back at once. Default: POD_NAME, else HOSTNAME.
+    #[arg(long, env = "SPARK_ROUTER_INSTANCE", value_name = "NAME",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub instance: Option<String>,
+
+    /// Whether routers of this hub take turns by the Lease spark-router in --namespace: one leads, the others stand by
+    /// with everything loaded. With false this one leads without asking: for a single process, where it may have no
+    /// rights on Leases.
+    #[arg(long, env = "SPARK_ROUTER_LEASE", value_name = "BOOL", default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub lease: bool,
+
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "SPARK_ROUTER_ADMIN_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     pub admin_address: SocketAddr,
@@ -199,6 +212,14 @@ pub(crate) enum LogFormat {
     Text,
 }
 
+impl Run {
+    /// The name of this process. `variable` reads the environment.
+    pub(crate) fn instance(&self, variable: impl Fn(&str) -> Option<String>) -> String {
+        let named = ["POD_NAME", "HOSTNAME"].into_iter().filter_map(variable).find(|name| !name.is_empty());
+        self.instance.clone().or(named).unwrap_or_else(|| "spark-router".to_owned())
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     spark_router_api::DurationText::new(text).get().map_err(|error| error.to_string())
 }
@@ -212,6 +233,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_process_has_the_name_it_is_given_or_that_of_its_pod_or_host() {
+        let run = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["spark-router", "run"], arguments].concat()).unwrap();
+            let Command::Run(run) = cli.command else { panic!("it is run") };
+            run
+        };
+        let host = |name: &str| (name == "HOSTNAME").then(|| "host".to_owned());
+        let pod = |name: &str| Some(if name == "POD_NAME" { "pod" } else { "host" }.to_owned());
+        let empty = |name: &str| Some(if name == "POD_NAME" { "" } else { "host" }.to_owned());
+        assert_eq!(run(&["--instance=own"]).instance(pod), "own");
+        assert_eq!(run(&[]).instance(pod), "pod");
+        assert_eq!(
+            (run(&[]).instance(host), run(&[]).instance(empty)),
+            ("host".to_owned(), "host".to_owned())
+        );
+        assert_eq!(run(&[]).instance(|_| None), "spark-router");
+        assert!(run(&[]).lease && !run(&["--lease=false"]).lease);
     }
 
     #[test]

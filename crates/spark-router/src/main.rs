@@ -80,7 +80,8 @@ async fn serve(run: Run) -> Result<(), Error> {
     let mut settings = Settings {
         hub_id: HubId::new(String::new()),
         namespace: own_namespace,
-        instance: std::env::var("HOSTNAME").unwrap_or_else(|_| "spark-router".to_owned()),
+        instance: run.instance(|name| std::env::var(name).ok()),
+        lease: run.lease,
         concurrency: run.concurrency,
         retention_floor: run.retention_floor,
         sweep_every: run.sweep_every,
