@@ -128,12 +128,14 @@ async fn end_live(fleet: &Fleet) {
     }
 }
 
-/// What the router asked of every cluster since the marks, watches left out: they are how it does nothing.
+/// What the router asked of every cluster since the marks, watches left out: they are how it does nothing. So does the
+/// lease, which is renewed by the clock.
 fn asked(marks: &[(&Cluster, Mark)]) -> Vec<String> {
     let mut asked = Vec::new();
     for (cluster, mark) in marks {
         let calls = sure(cluster.audit().since(*mark));
-        let ours = calls.iter().filter(|call| call.user == USER && call.verb != "watch");
+        let is_quiet = |call: &&Call| call.verb == "watch" || call.resource == "leases";
+        let ours = calls.iter().filter(|call| call.user == USER && !is_quiet(call));
         asked.extend(
             ours.map(|call| format!("{} {} {}/{}", cluster.name(), call.kind(), call.namespace, call.name)),
         );
@@ -162,11 +164,19 @@ async fn wait_until_quiet(fleet: &Fleet, started: Instant) {
         let before = marks(fleet);
         tokio::time::sleep(QUIET).await;
         let asked = asked(&before);
+        let calls = RouterCalls::read(before).unwrap();
         if asked.is_empty() {
-            eprintln!("{:.1?}: {LIVE} live jobs cost no call in {QUIET:?}", started.elapsed());
+            let renewals = calls.total(Purpose::Lease);
+            eprintln!(
+                "{:.1?}: {LIVE} live jobs cost no call in {QUIET:?}, the lease {renewals}",
+                started.elapsed()
+            );
+            assert!(
+                u64::try_from(renewals).unwrap() <= QUIET.as_secs() + 1,
+                "{renewals} calls about the lease"
+            );
             return;
         }
-        let calls = RouterCalls::read(before).unwrap();
         print(&calls);
         for purpose in [Purpose::Job, Purpose::ExecutorCounts] {
             assert_eq!(calls.total(purpose), 0, "{purpose:?}, with nothing new: {asked:#?}");

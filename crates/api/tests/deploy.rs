@@ -33,6 +33,11 @@ const ON_THE_HUB: &[Grant] = &[
     ("/secrets", "spark-router", "", &["get", "list", "watch"]),
     ("/secrets", "team", "", &[]),
     ("/secrets", "", "", &[]),
+    ("coordination.k8s.io/leases", "spark-router", "spark-router", &["get", "create", "update"]),
+    // A create of any name: the name is not known yet when rights are checked.
+    ("coordination.k8s.io/leases", "spark-router", "other", &["create"]),
+    ("coordination.k8s.io/leases", "team", "spark-router", &[]),
+    ("coordination.k8s.io/leases", "", "", &[]),
     ("/configmaps", "spark-router", "", &[]),
     ("/pods", "team", "", &[]),
     ("/serviceaccounts/token", "spark-router", "", &[]),

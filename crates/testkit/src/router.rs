@@ -88,6 +88,8 @@ impl Router {
         command.env("SPARK_ROUTER_NAMESPACE", NAMESPACE);
         command.env("SPARK_ROUTER_ADMIN_ADDRESS", address.to_string());
         command.env("SPARK_ROUTER_LOG_FORMAT", "text");
+        // As in a pod: two routers of one fleet differ, one that is started again is the same.
+        command.env("POD_NAME", &name);
         // What whoever runs the tests has set is inherited.
         if std::env::var_os("SPARK_ROUTER_LOG").is_none() {
             command.env("SPARK_ROUTER_LOG", "info");

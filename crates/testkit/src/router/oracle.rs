@@ -94,6 +94,8 @@ pub enum Purpose {
     ExecutorCounts,
     /// An event.
     Event,
+    /// A look at the lease, or its renewal: by the clock, whatever else goes on.
+    Lease,
     /// Everything that goes on without jobs too: lists, watches, probes, status of members and queues.
     Standing,
 }
@@ -141,6 +143,7 @@ impl RouterCalls {
 fn purpose(call: &Call, statuses: &mut BTreeMap<String, Value>) -> Purpose {
     match (call.resource.as_str(), call.verb.as_str()) {
         ("events", _) => Purpose::Event,
+        ("leases", _) => Purpose::Lease,
         ("routedsparkjobs" | "sparkapplications", "list" | "watch") | ("pods", "watch") => Purpose::Standing,
         ("routedsparkjobs", "patch") if call.subresource == "status" => {
             let job = format!("{}/{}", call.namespace, call.name);

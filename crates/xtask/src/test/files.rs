@@ -20,6 +20,7 @@ const ALONE: [(&str, &str, &str); 15] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "crash", "cuts at stated moments"),
+    ("spark-router", "leader", "measures how soon another router takes over"),
     ("spark-router", "routing", "compares shares, which a member that answers late changes"),
     ("spark-router", "suspect", "is about members that answer late"),
     ("spark-router", "yunikorn", "YuniKorn has one port"),
