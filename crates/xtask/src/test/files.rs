@@ -16,7 +16,7 @@ use super::THREADS;
 use crate::cargo;
 
 /// Files with the machine to themselves, by package and name, and why.
-const ALONE: [(&str, &str, &str); 15] = [
+const ALONE: [(&str, &str, &str); 16] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "crash", "cuts at stated moments"),
