@@ -167,8 +167,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
     }
 
     // Retries: the second attempt goes elsewhere, the third where there is room; then it is over.
-    let retry =
-        json!({"maxAttempts": 3, "on": ["SubmissionFailed"], "backoff": {"initial": "1s", "max": "2s"}});
+    let retry = json!({"maxAttempts": 3, "failures": ["SubmissionFailed"], "backoff": {"initial": "1s", "max": "2s"}});
     submit(scripted("again", "submission-failed", &json!({"retry": retry}))).await;
     let first = has(hub, "again", "the first failure", |job| jobs::reason(job) == "SubmissionFailed").await;
     assert!(
@@ -199,7 +198,7 @@ async fn what_its_owner_says_of_a_job_is_done() {
     has(hub, "again", "nothing left of it", |job| history(job).iter().all(|row| row.left.is_none())).await;
 
     // Not on the list: not tried again.
-    let retry = json!({"maxAttempts": 3, "on": ["Unschedulable"]});
+    let retry = json!({"maxAttempts": 3, "failures": ["Unschedulable"]});
     submit(scripted("once", "submission-failed", &json!({"retry": retry}))).await;
     assert_eq!(history(&finished(hub, TEAM, "once").await).len(), 1);
 

@@ -43,7 +43,7 @@ pub struct RetryPolicy {
     /// work.
     #[serde(default = "every_class")]
     #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
-    pub on: Vec<RetryOn>,
+    pub failures: Vec<RetryOn>,
     /// How long to wait before the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,

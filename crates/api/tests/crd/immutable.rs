@@ -221,8 +221,8 @@ fn course() -> [(&'static str, Value, Value); 3] {
         ("failover", json!({ "onMemberLost": "AllowDuplicate" }), json!({ "onMemberLost": "FenceThenMove" })),
         (
             "retry",
-            json!({ "maxAttempts": 2, "on": ["DriverLost"] }),
-            json!({ "maxAttempts": 3, "on": ["DriverLost"] }),
+            json!({ "maxAttempts": 2, "failures": ["DriverLost"] }),
+            json!({ "maxAttempts": 3, "failures": ["DriverLost"] }),
         ),
         ("deadlines", json!({ "run": "1h" }), json!({ "queued": "1h" })),
     ]

@@ -63,7 +63,7 @@ fn what_a_job_may_say() {
         (
             json!({
                 "failover": { "onMemberLost": "FenceThenMove" }, "suspend": true, "cancel": true,
-                "retry": { "maxAttempts": 5, "on": ["DriverLost", "Unschedulable"], "backoff": { "initial": "30s", "max": "10m" } },
+                "retry": { "maxAttempts": 5, "failures": ["DriverLost", "Unschedulable"], "backoff": { "initial": "30s", "max": "10m" } },
                 "deadlines": { "queued": "2h", "start": "10m", "run": "12h" },
             }),
             None,
@@ -75,12 +75,15 @@ fn what_a_job_may_say() {
         ),
         (json!({ "retry": { "maxAttempts": 0 } }), Some("spec.retry.maxAttempts: Invalid value")),
         (json!({ "retry": { "maxAttempts": 101 } }), Some("spec.retry.maxAttempts: Invalid value")),
-        (json!({ "retry": { "on": [] } }), Some("spec.retry.on: Invalid value")),
+        (json!({ "retry": { "failures": [] } }), Some("spec.retry.failures: Invalid value")),
         (
-            json!({ "retry": { "on": ["DriverLost", "DriverLost"] } }),
-            Some("spec.retry.on[1]: Duplicate value"),
+            json!({ "retry": { "failures": ["DriverLost", "DriverLost"] } }),
+            Some("spec.retry.failures[1]: Duplicate value"),
         ),
-        (json!({ "retry": { "on": ["Everything"] } }), Some("spec.retry.on[0]: Unsupported value")),
+        (
+            json!({ "retry": { "failures": ["Everything"] } }),
+            Some("spec.retry.failures[0]: Unsupported value"),
+        ),
         (
             json!({ "retry": { "backoff": { "initial": "a while" } } }),
             Some("spec.retry.backoff.initial: Invalid value"),

@@ -58,7 +58,7 @@ fn retry(written: &RetryPolicy) -> Retry {
     let get = |written: Option<DurationText>| written.and_then(|written| written.get().ok());
     Retry {
         max_attempts: written.max_attempts,
-        on: written.on.iter().map(|class| failure(*class)).collect(),
+        on: written.failures.iter().map(|class| failure(*class)).collect(),
         initial: get(initial).unwrap_or(default.initial),
         longest: get(max).unwrap_or(default.longest),
     }
@@ -103,7 +103,7 @@ mod tests {
     fn every_field_is_read() {
         let read = policy(&job(&json!({
             "failover": {"onMemberLost": "FenceThenMove"}, "suspend": true, "cancel": true,
-            "retry": {"maxAttempts": 4, "on": ["DriverLost"], "backoff": {"initial": "1s", "max": "1m"}},
+            "retry": {"maxAttempts": 4, "failures": ["DriverLost"], "backoff": {"initial": "1s", "max": "1m"}},
             "deadlines": {"queued": "2h", "start": "10m", "run": "1h30m"},
         })));
         let expected = Policy {
