@@ -1,0 +1,66 @@
+//! What is known after a run, as plain data: what was asked for, and what every API server says became of it.
+//!
+//! Purpose: the one thing that passes from the run to the oracle. Owns the data. It must hold nothing that the router
+//! said about itself beyond its objects on the hub.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// All that the oracle is given.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// Every job that the hub took in, in the order of submission.
+    pub jobs: Vec<Submitted>,
+    /// The hub.
+    pub hub: Side,
+    /// The members, by their names on the hub.
+    pub members: Vec<Side>,
+}
+
+/// One job as the one who submitted it knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The namespace on the hub.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The uid that the hub gave it.
+    pub uid: String,
+    /// How it must end if nothing happens to it, and nothing else is asked of it.
+    pub meant: Meant,
+    /// Whether it was deleted on the hub during the run.
+    pub deleted: bool,
+    /// Whether it was cancelled during the run.
+    pub cancelled: bool,
+    /// Whether its failover allows that two of its attempts run at once (`AllowDuplicate`).
+    pub duplicates_allowed: bool,
+}
+
+/// What a job's script makes of it where nothing disturbs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Meant {
+    /// It succeeds.
+    Succeed,
+    /// Its application fails.
+    Fail,
+    /// It runs until somebody stops it.
+    RunOn,
+    /// No member can take it: it waits, and says what for.
+    Wait,
+}
+
+/// One control plane at the end of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Side {
+    /// `hub`, or the member's name.
+    pub name: String,
+    /// Its audit log over the whole run, all of its API server's lives: one JSON event a line (`audit.k8s.io/v1`).
+    pub audit: PathBuf,
+    /// All its objects of the kinds that matter, read with quorum at the end: on the hub `RoutedSparkJob`,
+    /// `MemberCluster`, `SparkQueue`, `Event`; on a member `SparkApplication` and `Pod`.
+    pub objects: Vec<Value>,
+    /// The uids of applications whose drivers the operator itself doubled, by the fault that makes it do so.
+    pub operator_doubled: BTreeSet<String>,
+}

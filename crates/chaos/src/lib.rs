@@ -1,0 +1,7 @@
+//! Breaks a running router in every way and proves from outside what became of the jobs.
+//!
+//! Purpose: a seed makes a schedule of jobs and faults; real control planes carry it out; an oracle that shares no code
+//! with the router then reads audit logs and objects and counts jobs that were lost, run twice or left unexplained. Owns
+//! the control planes of one run. It must never ask the router what it did, nor forgive what a seed brings up.
+
+pub mod evidence;
