@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Deserializer, de};
 
-use crate::job::ExecutorCounts;
+use crate::executors::ExecutorCounts;
 
 /// Group and version of the SparkApplications that are routed.
 pub const SPARK_APPLICATION_API_VERSION: &str = "sparkoperator.k8s.io/v1beta2";

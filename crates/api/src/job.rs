@@ -21,8 +21,8 @@ use crate::{
 
 pub use course::{Backoff, Failover, JobDeadlines, OnMemberLost, RetryOn, RetryPolicy};
 pub use status::{
-    ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, Left, MOST_REFUSALS, MemberRefusal,
-    PastAttempt, PlacementRecord, RoutedSparkJobStatus, StoppingRecord,
+    ApplicationLinks, ApplicationStatus, LONGEST_HISTORY, Left, MOST_REFUSALS, MemberRefusal, PastAttempt,
+    PlacementRecord, RoutedSparkJobStatus, StoppingRecord,
 };
 
 /// The longest job name: leaves room for what events append.

@@ -11,6 +11,7 @@ mod schema;
 
 pub mod application;
 pub mod condition;
+pub mod executors;
 pub mod job;
 pub mod member;
 pub mod names;

@@ -9,9 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{
     RoutedSparkJob, RoutedSparkJobStatus,
     condition::{self, Finding, Truth, reason},
+    executors::ExecutorCounts,
     job::{
-        ApplicationLinks, ApplicationStatus, ExecutorCounts, LONGEST_HISTORY, Left as Remains, MOST_REFUSALS,
-        MemberRefusal, PastAttempt, PlacementRecord, StoppingRecord,
+        ApplicationLinks, ApplicationStatus, LONGEST_HISTORY, Left as Remains, MOST_REFUSALS, MemberRefusal,
+        PastAttempt, PlacementRecord, StoppingRecord,
     },
 };
 use spark_router_core::{

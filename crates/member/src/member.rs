@@ -8,41 +8,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use spark_router_core::{
     health::LinkState,
-    id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
+    id::{Attempt, ClusterName, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{Observation, Remote},
     refusal::Refusal,
     signal::Signals,
 };
 
 use crate::{
-    render::{QueueParts, Rendered},
+    render::{Order, Rendered},
     signals::WantedSignals,
 };
-
-/// What the controller asks a member to run: one attempt, placed and recorded on the hub.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    /// The job.
-    pub job: JobUid,
-    /// Its place on the hub.
-    pub key: JobKey,
-    /// The attempt.
-    pub attempt: Attempt,
-    /// The queue that placed it, and the placement's number there.
-    pub queue: QueueName,
-    /// See `queue`.
-    pub seq: u64,
-    /// Where it goes on the member.
-    pub namespace: Namespace,
-    /// Its name there, as stored in the placement.
-    pub name: RemoteName,
-    /// The job's template as the user wrote it: `{apiVersion, kind, metadata, spec}`.
-    pub template: Arc<serde_json::Value>,
-    /// The queue of the member's batch scheduler that it is handed to. `None`: the template's own, if any.
-    pub remote_queue: Option<Arc<str>>,
-    /// What the queue adds to the template. `None`: nothing is known of it, and nothing is added.
-    pub parts: Option<Arc<QueueParts>>,
-}
 
 /// How a create ended.
 #[derive(Clone, Debug, PartialEq)]

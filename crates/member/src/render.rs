@@ -3,11 +3,14 @@
 //! Owns no state. Pure, so that the hash in a placement and the object in the create cannot differ. Carries everything
 //! that the router needs later inside the create, because an object whose state is still empty must never be patched;
 //! and fills what the operator's webhook would fill, because members may run without it. What queue and member decide is
-//! decided by the tables of `table`, and must hold without that webhook too.
+//! decided by the tables of `table`, `keys` and `bans`, and must hold without that webhook too.
 
 pub mod aliases;
+mod bans;
 mod batch;
 mod decide;
+mod keys;
+mod order;
 mod parts;
 mod place;
 mod refuse;
@@ -23,11 +26,12 @@ use spark_router_api::{
 };
 use spark_router_core::id::HubId;
 
+pub use order::Order;
 pub use parts::{MemberParts, QueueParts, effective};
 pub use refuse::{Refusal, check_member_parts, check_queue_parts, template as refused};
 pub use rendered::{Rendered, Renderer};
 
-use crate::{canonical, member::Order};
+use crate::canonical;
 use table::Fact;
 
 /// Marks of the tools that own the object on the hub. On a member they would make such a tool there prune or adopt the

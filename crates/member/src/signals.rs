@@ -9,14 +9,16 @@ mod board;
 mod follow;
 mod keep;
 mod kueue;
+mod line;
 mod quota;
 mod rooms;
 mod yunikorn;
 
 use std::time::Duration;
 
-pub(crate) use self::keep::{Line, Readers};
 pub use self::yunikorn::{Endpoint as YuniKornEndpoint, NoEndpoint};
+pub(crate) use self::{keep::Readers, line::Line};
+
 /// Which sources of a member are to be read; the default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedSignals {

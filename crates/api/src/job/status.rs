@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Demand;
+use crate::{Demand, executors::ExecutorCounts};
 
 /// The most rows that `status.history` keeps; the oldest go first.
 pub const LONGEST_HISTORY: usize = 20;
@@ -183,24 +183,6 @@ pub struct ApplicationStatus {
     /// What went wrong, in the application's or the operator's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// Executors by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ExecutorCounts {
-    /// Asked for, not running yet.
-    #[serde(default)]
-    pub pending: u32,
-    /// Running.
-    #[serde(default)]
-    pub running: u32,
-    /// Ended well.
-    #[serde(default)]
-    pub completed: u32,
-    /// Ended badly or in an unknown way.
-    #[serde(default)]
-    pub failed: u32,
 }
 
 /// Where to look further, built from the member's link templates.

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::{
+    bans::REFUSED,
+    keys::{KEYED, QUEUE_KEYS, WRITTEN_OUT},
     place::{Path, Role, filled, is_per_role},
-    table::{FACTS, Fact, KEYED, QUEUE_KEYS, REFUSED, TWINS, WRITTEN_OUT},
+    table::{FACTS, Fact, TWINS},
 };
 
 /// One place in which a template can set a fact.

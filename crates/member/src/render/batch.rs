@@ -8,8 +8,9 @@ use spark_router_api::member::BatchScheduler;
 
 use super::{
     decide::{self, Whose},
+    keys::{KUEUE_QUEUE, QUEUE_KEYS, VOLCANO_QUEUE, YUNIKORN_OLD_QUEUE, YUNIKORN_QUEUE},
     place::{Place, Role},
-    table::{Fact, KUEUE_QUEUE, QUEUE_KEYS, VOLCANO_QUEUE, YUNIKORN_OLD_QUEUE, YUNIKORN_QUEUE},
+    table::Fact,
 };
 
 /// Hands the application to `queue` of `scheduler`.

@@ -6,8 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    keys::{KUEUE_PREFIX, MUTATED_LABEL},
     place::{Place, Role, is_per_role, parsed},
-    table::{FACTS, Fact, KUEUE_PREFIX, MUTATED_LABEL, TWINS, Typed, Way},
+    table::{FACTS, Fact, TWINS, Typed, Way},
 };
 
 /// Whose pods a fact is decided for.

@@ -13,8 +13,9 @@ use spark_router_api::{ApplicationParts, MemberClusterSpec, RoleParts, SparkQueu
 use spark_router_core::resources::{cpu_milli, spark_size_bytes};
 
 use super::{
+    bans::{Ban, REFUSED, Refused, SIZES},
+    keys::{KEYED, KEYED_CONF, OURS, THEIRS, WRITTEN_OUT},
     place::{Path, Pattern, Place, Role, is_per_role, is_set, parsed},
-    table::{Ban, KEYED, KEYED_CONF, OURS, REFUSED, Refused, SIZES, THEIRS, WRITTEN_OUT},
 };
 
 // Every pass over a job judges its template: the tables are spelled out once.

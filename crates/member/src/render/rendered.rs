@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::member::Order;
+use super::order::Order;
 
 /// Somebody who renders orders, always the same way. Two are never equal, whatever they are made of.
 #[derive(Clone, Debug)]

@@ -12,14 +12,16 @@ use spark_router_api::{
 use spark_router_core::id::{Attempt, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName};
 
 use super::{
-    MemberParts, QueueParts, application, check_member_parts, check_queue_parts,
+    MemberParts, Order, QueueParts, application,
+    bans::{Ban, REFUSED, SIZES},
+    check_member_parts, check_queue_parts,
     decide::fact_of,
     effective,
+    keys::{KEYED, QUEUE_KEYS, THEIRS, WRITTEN_OUT},
     place::{Path, Place, Role, is_per_role, parsed},
     refused,
-    table::{Alias, Ban, FACTS, Fact, KEYED, QUEUE_KEYS, REFUSED, SIZES, THEIRS, TWINS, WRITTEN_OUT},
+    table::{Alias, FACTS, Fact, TWINS},
 };
-use crate::member::Order;
 
 /// What a template tries, recognisable in every text.
 const EVIL: &str = "evil";

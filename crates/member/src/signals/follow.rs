@@ -19,7 +19,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::MissedTickBehavior;
 
-use super::{Kind, board::Board, keep::Line, rooms::Rooms};
+use super::{Kind, board::Board, line::Line, rooms::Rooms};
 use crate::error::Error;
 
 /// The server ends each watch after this many seconds, and a stream that is silent for five more is given up: for half a

@@ -5,17 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use kube::Client;
-use spark_router_core::{
-    id::{ClusterName, Namespace},
-    signal::Signals,
-};
+use spark_router_core::signal::Signals;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Kind, WantedSignals, board::Board, kueue, quota, yunikorn};
+use super::{Kind, WantedSignals, board::Board, kueue, line::Line, quota, yunikorn};
 use crate::error::{Error, chain};
 
 /// Between two tries of a source that fails, at first and at most.
@@ -24,28 +19,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const TELL: Duration = Duration::from_millis(250);
 /// A failure is said in so many characters at most.
 const LONGEST: usize = 400;
-
-/// A member as its readers see it.
-#[async_trait]
-pub(crate) trait Line: Send + Sync {
-    /// Its name.
-    fn cluster(&self) -> &ClusterName;
-
-    /// The present client for signals.
-    fn client(&self) -> Client;
-
-    /// The namespace that all its jobs run in, if there is only one.
-    fn only_namespace(&self) -> Option<&Namespace>;
-
-    /// Whether it may be asked: the link is ready and leads to the right cluster.
-    fn is_ready(&self) -> bool;
-
-    /// Returns once [`Line::is_ready`].
-    async fn ready(&self);
-
-    /// Tells the rest of the router that something changed.
-    fn tell(&self);
-}
 
 /// The readers of one member. See the module.
 pub(crate) struct Readers {

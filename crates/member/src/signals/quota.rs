@@ -16,7 +16,7 @@ use super::{
     Kind,
     board::Board,
     follow::{self, Source},
-    keep::Line,
+    line::Line,
     rooms::{Counted, Rooms, both, lower},
 };
 use crate::error::Error;

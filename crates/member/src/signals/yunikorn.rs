@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::ask::{Endpoint, NoEndpoint};
-use super::{YuniKornSettings, board::Board, keep::Line, rooms::Rooms};
+use super::{YuniKornSettings, board::Board, line::Line, rooms::Rooms};
 use crate::error::Error;
 
 /// Polls never follow each other faster than this.

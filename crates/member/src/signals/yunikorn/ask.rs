@@ -11,7 +11,7 @@ use spark_router_core::id::Namespace;
 
 use crate::{
     error::Error,
-    signals::{YuniKornSettings, keep::Line},
+    signals::{YuniKornSettings, line::Line},
 };
 
 /// YuniKorn answers within milliseconds; whoever takes this long is not there.
