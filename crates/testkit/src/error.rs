@@ -149,6 +149,9 @@ pub enum Error {
     /// Spark could not be installed.
     #[error("can't install Spark from PyPI: {0}")]
     PySpark(String),
+    /// A kubelet was asked for a pod that it never started.
+    #[error("the kubelet has started no pod {0}")]
+    NoSuchPod(String),
 }
 
 impl Error {

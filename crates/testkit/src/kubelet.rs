@@ -65,9 +65,14 @@ impl KubeletOptions {
 }
 
 /// A running kubelet. Dropped, it takes no more notice of its pods; processes end with the [`Supervisor`].
-#[derive(Debug)]
 pub struct Kubelet {
-    end: CancellationToken,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Kubelet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubelet").field("options", &self.shared.options).finish_non_exhaustive()
+    }
 }
 
 /// What all pods of a kubelet share.
@@ -109,20 +114,27 @@ impl Kubelet {
         });
         let port = logs::serve(Arc::clone(&shared)).await?;
         node::register(&shared, port).await.map_err(Error::api("registering a node", cluster.name()))?;
-        let watching = node::watch(shared);
-        let ended = end.clone();
+        let watching = node::watch(Arc::clone(&shared));
         tokio::spawn(async move {
             tokio::select! {
-                () = ended.cancelled() => {}
+                () = end.cancelled() => {}
                 () = watching => {}
             }
         });
-        Ok(Self { end })
+        Ok(Self { shared })
+    }
+
+    /// Kills the process of a pod's container (SIGKILL), as a node that is out of memory does; the pod's status says so
+    /// as soon as it has ended. An error where no pod of that name was ever started.
+    pub fn kill(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        let log = self.shared.logs.lock().get(&format!("{namespace}/{pod}")).map(Arc::clone);
+        let log = log.ok_or_else(|| Error::NoSuchPod(format!("{namespace}/{pod}")))?;
+        log.process().kill().map(drop)
     }
 }
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
-        self.end.cancel();
+        self.shared.end.cancel();
     }
 }
