@@ -2,7 +2,7 @@
 //!
 //! Needs Java 17 and Python; without them it says so and is skipped, unless `SPARK_ROUTER_REQUIRE_SPARK=1`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod scene;
 
@@ -18,7 +18,7 @@ use spark_router_api::{RoutedSparkJob, names};
 use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
 use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, jobs, objects};
-use spark_router_testkit::{Cluster, Fleet, KubeflowOptions, MemberOptions, OperatorKind, chain, pyspark};
+use spark_router_testkit::{Cluster, Fleet, pyspark};
 
 use scene::{Watched, sure, time, uid};
 
@@ -27,25 +27,6 @@ const QUEUE: &str = "etl";
 
 /// Spark takes half a minute alone on two cores, and minutes beside a compiler.
 const PATIENCE: Duration = Duration::from_mins(8);
-
-/// What drivers need on the member, to make their executors.
-const RIGHTS: &str = r#"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: spark, namespace: team}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: spark, namespace: team}
-rules:
-- {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: spark, namespace: team}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
-subjects: [{kind: ServiceAccount, name: spark, namespace: team}]
-"#;
 
 /// Pi in so many parts, with an executor of its own.
 fn pi(name: &str, parts: &str, spec: &serde_json::Value) -> serde_json::Value {
@@ -109,23 +90,13 @@ async fn ended(hub: &Cluster, name: &str) -> RoutedSparkJob {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_executors_are_spark_s_matter_and_killed_drivers_the_router_s() {
-    if !pyspark::wanted().unwrap_or_else(|error| panic!("{}", chain(&error))) {
-        return;
-    }
-    let installed = tokio::task::spawn_blocking(|| pyspark::ensure(&|line| eprintln!("{line}")));
-    let spark = sure(installed.await.unwrap());
-    let operator = KubeflowOptions { submit: spark.submit(), ..KubeflowOptions::default() };
-    let options = MemberOptions {
-        scheduler: true,
-        operator: OperatorKind::Kubeflow(operator),
-        ..MemberOptions::default()
-    };
-    let fleet = sure(Fleet::builder().hub().member_with("m1", options).start().await);
+    let Some(spark) = sure(pyspark::installed().await) else { return };
+    let fleet = sure(Fleet::builder().hub().member_with("m1", spark.member()).start().await);
     let (hub, m1) = (fleet.hub(), fleet.member("m1"));
     let installation = sure(Installation::new(&fleet).await);
     sure(installation.member("m1", json!({})).await);
     sure(installation.namespace(TEAM).await);
-    sure(m1.apply_manifest(RIGHTS).await);
+    sure(m1.apply_manifest(&pyspark::account(TEAM)).await);
     sure(hub.apply_manifest(&objects::queue(QUEUE, &objects::weights(&[("m1", 1)])).to_string()).await);
     let kubelet =
         sure(Kubelet::start(m1, fleet.supervisor(), KubeletOptions::of(m1, spark, &fleet, 0)).await);

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Error, tools};
+use crate::{Error, KubeflowOptions, MemberOptions, OperatorKind, tools};
 
 /// The version that is installed.
 pub const VERSION: &str = "4.0.1";
@@ -51,7 +51,37 @@ impl PySpark {
         ];
         crate::Submit::Spark { home: self.home.clone(), environment: environment.into() }
     }
+
+    /// A member whose operator submits with it. It needs a [`crate::kubelet::Kubelet`] to run what is submitted.
+    pub fn member(&self) -> MemberOptions {
+        let operator = KubeflowOptions { submit: self.submit(), ..KubeflowOptions::default() };
+        let operator = OperatorKind::Kubeflow(operator);
+        MemberOptions { scheduler: true, operator, ..MemberOptions::default() }
+    }
 }
+
+/// The manifest of what drivers need in a namespace to make their executors: the service account `spark`.
+pub fn account(namespace: &str) -> String {
+    ACCOUNT.replace("NAMESPACE", namespace)
+}
+
+const ACCOUNT: &str = r#"
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: spark, namespace: NAMESPACE}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: spark, namespace: NAMESPACE}
+rules:
+- {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: spark, namespace: NAMESPACE}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
+subjects: [{kind: ServiceAccount, name: spark, namespace: NAMESPACE}]
+"#;
 
 /// Says what is missing to run Spark (Java 17, Python 3.9 with venv), if anything is; starts nothing.
 pub fn check() -> Result<(), Error> {
@@ -70,6 +100,15 @@ pub fn wanted() -> Result<bool, Error> {
             Ok(false)
         }
     }
+}
+
+/// For tests: the installation, as of [`wanted`] and [`ensure`]; `None` where the test has to end.
+pub async fn installed() -> Result<Option<PySpark>, Error> {
+    if !wanted()? {
+        return Ok(None);
+    }
+    let installing = tokio::task::spawn_blocking(|| ensure(&|line| eprintln!("{line}")));
+    installing.await.map_err(|error| Error::PySpark(error.to_string()))?.map(Some)
 }
 
 /// The installation; makes it first if it is missing (a download of 434 MB, about a minute) and says so through

@@ -9,32 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
-use spark_router_testkit::{Cluster, Fleet, KubeflowOptions, MemberOptions, OperatorKind, chain, pyspark};
+use spark_router_testkit::{Cluster, Fleet, chain, pyspark};
 
 /// Spark takes half a minute alone on two cores, and minutes beside a compiler.
 const PATIENCE: Duration = Duration::from_mins(10);
-
-const RIGHTS: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: jobs}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: spark, namespace: jobs}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: spark, namespace: jobs}
-rules:
-  - {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: spark, namespace: jobs}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
-subjects: [{kind: ServiceAccount, name: spark, namespace: jobs}]
-"#;
 
 /// Pi in so many parts.
 fn application(name: &str, parts: u32) -> String {
@@ -88,22 +66,14 @@ async fn driver_log(cluster: &Cluster, name: &str, more: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_spark_runs_as_processes() {
-    if !pyspark::wanted().unwrap_or_else(|error| panic!("{}", chain(&error))) {
-        return;
-    }
-    let installed =
-        tokio::task::spawn_blocking(|| pyspark::ensure(&|line| eprintln!("{line}"))).await.unwrap();
-    let spark = installed.unwrap_or_else(|error| panic!("{}", chain(&error)));
-    let operator = KubeflowOptions { submit: spark.submit(), ..KubeflowOptions::default() };
-    let options = MemberOptions {
-        scheduler: true,
-        operator: OperatorKind::Kubeflow(operator),
-        ..MemberOptions::default()
-    };
-    let fleet = Fleet::builder().member_with("m1", options).start().await;
+    let installed = pyspark::installed().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let Some(spark) = installed else { return };
+    let fleet = Fleet::builder().member_with("m1", spark.member()).start().await;
     let fleet = fleet.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let m1 = fleet.member("m1");
-    m1.apply_manifest(RIGHTS).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: jobs}\n---\n";
+    let prepared = format!("{namespace}{}", pyspark::account("jobs"));
+    m1.apply_manifest(&prepared).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let kubelet = Kubelet::start(m1, fleet.supervisor(), KubeletOptions::of(m1, spark, &fleet, 0)).await;
     let _kubelet = kubelet.unwrap_or_else(|error| panic!("{}", chain(&error)));
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
-use spark_router_testkit::{Cluster, Fleet, KubeflowOptions, MemberOptions, OperatorKind, chain, pyspark};
+use spark_router_testkit::{Cluster, Fleet, MemberOptions, chain, pyspark};
 
 /// Spark takes 20 s alone on two cores, and minutes beside a compiler.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -77,30 +77,12 @@ const PRESENT: [(&str, &str, &str); 30] = [
     ("executor", "spec/containers/spark-kubernetes-executor/ports/blockmanager/containerPort", "7079"),
 ];
 
+const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: jobs}\n";
+
 const APPLICATION: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: jobs}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: spark, namespace: jobs}
----
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: by-template, namespace: jobs}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: spark, namespace: jobs}
-rules:
-  - {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: spark, namespace: jobs}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
-subjects: [{kind: ServiceAccount, name: spark, namespace: jobs}]
 ---
 apiVersion: sparkoperator.k8s.io/v1beta2
 kind: SparkApplication
@@ -312,27 +294,19 @@ fn patterns_and_identifiers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stand_in_makes_the_pods_of_spark() {
-    if !pyspark::wanted().unwrap_or_else(|error| panic!("{}", chain(&error))) {
-        return;
-    }
-    let installed =
-        tokio::task::spawn_blocking(|| pyspark::ensure(&|line| eprintln!("{line}"))).await.unwrap();
-    let spark = installed.unwrap_or_else(|error| panic!("{}", chain(&error)));
-    let operator = KubeflowOptions { submit: spark.submit(), ..KubeflowOptions::default() };
-    let real = MemberOptions {
-        scheduler: true,
-        operator: OperatorKind::Kubeflow(operator),
-        ..MemberOptions::default()
-    };
+    let installed = pyspark::installed().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let Some(spark) = installed else { return };
     let started = Instant::now();
-    let builder = Fleet::builder().member_with("real", real).member_with("standin", MemberOptions::spark());
+    let builder =
+        Fleet::builder().member_with("real", spark.member()).member_with("standin", MemberOptions::spark());
     let fleet = builder.start().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let (real, standin) = (fleet.member("real"), fleet.member("standin"));
     // Executors come only once the driver runs.
     let kubelet = Kubelet::start(real, fleet.supervisor(), KubeletOptions::of(real, spark, &fleet, 0)).await;
     let _kubelet = kubelet.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/spark/waits.py");
-    let manifest = APPLICATION.replace("CODE", &code.to_string_lossy());
+    let application = APPLICATION.replace("CODE", &code.to_string_lossy());
+    let manifest = format!("{NAMESPACE}---\n{}---\n{application}", pyspark::account("jobs"));
     for cluster in [real, standin] {
         cluster.create_manifest(&manifest).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }

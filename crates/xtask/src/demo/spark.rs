@@ -10,10 +10,10 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use spark_router_api::RoutedSparkJob;
+use spark_router_testkit::Fleet;
 use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
 use spark_router_testkit::pyspark::{self, PySpark};
 use spark_router_testkit::router::jobs;
-use spark_router_testkit::{Fleet, KubeflowOptions, MemberOptions, OperatorKind};
 
 use super::cast::{self, End, Player};
 use super::report::{Findings, Report};
@@ -72,15 +72,8 @@ pub(super) fn check() -> Result<(), Error> {
 pub(super) async fn show(format: Format, progress: Progress) -> Result<(Stage, Result<(), Error>), Error> {
     let installed = tokio::task::spawn_blocking(move || pyspark::ensure(&|line| progress.say(line))).await;
     let spark = installed.map_err(|error| Error::System("install Spark", std::io::Error::other(error)))??;
-    let member = || MemberOptions {
-        scheduler: true,
-        operator: OperatorKind::Kubeflow(KubeflowOptions {
-            submit: spark.submit(),
-            ..KubeflowOptions::default()
-        }),
-        ..MemberOptions::default()
-    };
-    let fleet = MEMBERS.iter().fold(Fleet::builder().hub(), |fleet, name| fleet.member_with(name, member()));
+    let fleet =
+        MEMBERS.iter().fold(Fleet::builder().hub(), |fleet, name| fleet.member_with(name, spark.member()));
     let manifests = [("members", cast::MEMBERS), ("queue", cast::QUEUE)];
     let mut stage = Stage::set(progress, fleet, &MEMBERS, &manifests).await?;
     for (name, index) in MEMBERS.iter().zip(0u8..) {
