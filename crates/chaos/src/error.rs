@@ -46,12 +46,33 @@ pub enum Error {
         /// The cause.
         source: serde_json::Error,
     },
+    /// Control planes, routers or operators could not be started.
+    #[error(transparent)]
+    Testkit(#[from] spark_router_testkit::Error),
+    /// An API server refused what the run has to do.
+    #[error("{what} was refused")]
+    Call {
+        /// What was to be done.
+        what: String,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
+    /// An API server did not answer for longer than any fault lasts.
+    #[error("{0} was not answered")]
+    NoAnswer(String),
+    /// The sizes of the run do not go together.
+    #[error(transparent)]
+    TooShort(#[from] crate::schedule::TooShort),
     /// A control plane's name that cannot be a folder's.
     #[error("{0:?} cannot be the name of a folder: use a DNS label")]
     FolderName(String),
 }
 
 impl Error {
+    pub(crate) fn call(what: &str, source: kube::Error) -> Self {
+        Self::Call { what: what.to_owned(), source: Box::new(source) }
+    }
+
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }

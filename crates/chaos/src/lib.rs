@@ -4,7 +4,17 @@
 //! with the router then reads audit logs and objects and counts jobs that were lost, run twice or left unexplained. Owns
 //! the control planes of one run. It must never ask the router what it did, nor forgive what a seed brings up.
 
+mod collect;
+mod dice;
 pub mod error;
 pub mod evidence;
+pub mod fault;
+mod hand;
+mod inject;
 pub mod oracle;
+pub mod report;
+pub mod run;
+pub mod schedule;
 mod shelf;
+mod stage;
+mod submit;

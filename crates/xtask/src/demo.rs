@@ -4,7 +4,6 @@
 //! everything it starts, for as long as it runs. It must never call a run good on the router's word: the verdict is read
 //! from the API servers and their audit logs.
 
-mod binary;
 mod cast;
 mod play;
 mod report;
@@ -61,9 +60,9 @@ pub(crate) enum Error {
     /// Something of this process failed.
     #[error("can't {0}")]
     System(&'static str, #[source] std::io::Error),
-    /// The router does not build.
-    #[error("`cargo build --bin spark-router` failed; its messages are above")]
-    Build,
+    /// There is no router to show.
+    #[error(transparent)]
+    Binary(#[from] crate::binary::Error),
     /// The report could not be written.
     #[error("can't write the report as JSON")]
     Json(#[from] serde_json::Error),

@@ -3,7 +3,9 @@
 //! Purpose: parse the command line and hand over to one module per command. Owns no state. It must never hold logic
 //! that tests need too: that belongs in `spark-router-testkit`.
 
+mod binary;
 mod cargo;
+mod chaos;
 mod crds;
 mod demo;
 mod test;
@@ -28,6 +30,8 @@ enum Command {
     Crds(crds::Arguments),
     /// Show the router at work: a hub, three members and twenty jobs on this machine (about a minute once all is built)
     Demo(demo::Arguments),
+    /// Break a running router in every way for some minutes, and count lost and doubled jobs by the audit logs
+    Chaos(chaos::Arguments),
     /// Run the whole test suite, as CI does
     Test(test::Arguments),
 }
@@ -44,6 +48,9 @@ enum Error {
     /// The demo could not be shown or did not end as it should.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The chaos could not be had, or jobs did not survive it.
+    #[error(transparent)]
+    Chaos(#[from] chaos::Error),
     /// A check of the suite failed.
     #[error(transparent)]
     Test(#[from] test::Error),
@@ -54,6 +61,7 @@ fn main() -> std::process::ExitCode {
         Command::Tools(arguments) => tools::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments).map_err(Error::from),
         Command::Demo(arguments) => demo::run(&arguments).map_err(Error::from),
+        Command::Chaos(arguments) => chaos::run(&arguments).map_err(Error::from),
         Command::Test(arguments) => test::run(&arguments).map_err(Error::from),
     };
     match result {

@@ -12,7 +12,8 @@ use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, Router, RouterOptions};
 use spark_router_testkit::{Cluster, Fleet, spark_submit, tools};
 
-use super::{Error, Progress, binary};
+use super::{Error, Progress};
+use crate::binary;
 
 /// How long the members may take to become Ready, on a machine that is busy.
 const MEMBERS: Duration = Duration::from_mins(2);

@@ -7,11 +7,21 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 
-use super::Error;
 use crate::cargo;
 
+/// Why there is no binary.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Cargo could not be run.
+    #[error("can't run cargo")]
+    Run(#[source] std::io::Error),
+    /// The router does not build.
+    #[error("`cargo build --bin spark-router` failed; its messages are above")]
+    Build,
+}
+
 /// Builds `spark-router` if it is not up to date and returns its path. Cargo's own progress goes to stderr.
-pub(super) async fn build() -> Result<PathBuf, Error> {
+pub(crate) async fn build() -> Result<PathBuf, Error> {
     let mut command = tokio::process::Command::from(cargo::command());
     // With the workspace's features, as `cargo test --workspace` builds it too: otherwise half of the dependencies would be
     // built once more.
@@ -24,8 +34,7 @@ pub(super) async fn build() -> Result<PathBuf, Error> {
     ]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     // `output()` would swallow stderr.
-    let failed = |source| Error::System("run cargo", source);
-    let output = command.spawn().map_err(failed)?.wait_with_output().await.map_err(failed)?;
+    let output = command.spawn().map_err(Error::Run)?.wait_with_output().await.map_err(Error::Run)?;
     if !output.status.success() {
         return Err(Error::Build);
     }

@@ -1,0 +1,134 @@
+//! What every API server has at the end, and whether anything still moves.
+//!
+//! Owns no state. Reads are quorum reads: nothing comes from a cache of an API server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use spark_router_api::{MemberCluster, RoutedSparkJob, SparkQueue};
+use spark_router_testkit::Cluster;
+use spark_router_testkit::router::jobs;
+use tokio::time::{Instant, sleep};
+
+use crate::error::Error;
+use crate::evidence::{Evidence, Meant, Side, Submitted};
+use crate::hand::insist;
+use crate::stage::{Site, Stage};
+
+/// How long everything may take to come to rest after the last fault: a member that was lost, a router that starts and
+/// then waits until no former create can take effect, a fence that waits as long twice, and retries.
+const REST: Duration = Duration::from_mins(4);
+/// Nothing changes for so long: it rests.
+const STILL: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(500);
+/// A line of an audit log is written after its answer.
+const LOGS: Duration = Duration::from_secs(1);
+
+/// Waits until every job has come to where it stays, or for as long as that may take. Returns how many have not.
+pub(crate) async fn rest(
+    stage: &Stage<'_>,
+    submitted: &[Submitted],
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<usize, Error> {
+    let started = Instant::now();
+    let (mut still_since, mut before, mut said) = (Instant::now(), String::new(), Instant::now());
+    loop {
+        let all = all::<RoutedSparkJob>(stage.hub()).await?;
+        let by_uid: BTreeMap<_, _> = all.iter().filter_map(|job| Some((job.uid()?, job))).collect();
+        let moving: Vec<_> =
+            submitted.iter().filter(|job| !is_at_rest(job, by_uid.get(&job.uid).copied())).collect();
+        let versions: Vec<_> = all.iter().filter_map(ResourceExt::resource_version).collect();
+        let now = versions.join(" ");
+        if now != before {
+            (before, still_since) = (now, Instant::now());
+        }
+        if moving.is_empty() && still_since.elapsed() > STILL {
+            return Ok(0);
+        }
+        if started.elapsed() > REST {
+            return Ok(moving.len());
+        }
+        if said.elapsed() > Duration::from_secs(10) {
+            said = Instant::now();
+            let names: Vec<_> =
+                moving.iter().take(4).map(|job| phase(job, by_uid.get(&job.uid).copied())).collect();
+            say(&format!("{} jobs are still on their way: {} ...", moving.len(), names.join(", ")));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn phase(submitted: &Submitted, job: Option<&RoutedSparkJob>) -> String {
+    let said =
+        job.map_or_else(|| "gone".to_owned(), |job| format!("{} {}", jobs::phase(job), jobs::reason(job)));
+    format!("{} ({said})", submitted.name)
+}
+
+fn is_at_rest(submitted: &Submitted, job: Option<&RoutedSparkJob>) -> bool {
+    let Some(job) = job else { return true };
+    if submitted.deleted {
+        return false;
+    }
+    let waits = submitted.meant == Meant::Wait && jobs::phase(job) == "Queued";
+    let runs = submitted.meant == Meant::RunOn && !submitted.cancelled && jobs::phase(job) == "Running";
+    jobs::is_finished(job) || waits || runs
+}
+
+/// Everything that the oracle is given.
+pub(crate) async fn evidence(stage: &Stage<'_>, jobs: Vec<Submitted>) -> Result<Evidence, Error> {
+    sleep(LOGS).await;
+    let mut members = Vec::new();
+    for site in &stage.sites {
+        members.push(member(site).await?);
+    }
+    let hub = stage.hub();
+    let mut objects = Vec::new();
+    objects.extend(values("RoutedSparkJob", &all::<RoutedSparkJob>(hub).await?)?);
+    objects.extend(values("MemberCluster", &all::<MemberCluster>(hub).await?)?);
+    objects.extend(values("SparkQueue", &all::<SparkQueue>(hub).await?)?);
+    let hub =
+        Side { name: "hub".to_owned(), audit: hub.audit().path().to_owned(), objects, ..Side::default() };
+    Ok(Evidence { jobs, hub, members, sweep_within: Duration::from_hours(1) })
+}
+
+async fn member(site: &Site<'_>) -> Result<Side, Error> {
+    let cluster = site.cluster;
+    let mut objects = values("SparkApplication", &jobs::applications(cluster).await?)?;
+    objects.extend(values("Pod", &all::<Pod>(cluster).await?)?);
+    Ok(Side {
+        name: cluster.name().to_owned(),
+        audit: cluster.audit().path().to_owned(),
+        objects,
+        operator_doubled: site.operator_doubled().await,
+    })
+}
+
+async fn all<K>(cluster: &Cluster) -> Result<Vec<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::all(cluster.client());
+    let what = format!("listing {} of {}", K::plural(&()), cluster.name());
+    Ok(insist(&what, async || api.list(&ListParams::default()).await).await?.items)
+}
+
+fn values<K: Serialize>(kind: &str, objects: &[K]) -> Result<Vec<Value>, Error> {
+    let value = |object: &K| {
+        let mut value = serde_json::to_value(object).map_err(|source| Error::Object {
+            side: "an API server".to_owned(),
+            what: kind.to_owned(),
+            source,
+        })?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("kind".to_owned(), kind.into());
+        }
+        Ok(value)
+    };
+    objects.iter().map(value).collect()
+}

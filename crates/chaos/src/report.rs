@@ -1,0 +1,84 @@
+//! What a run came to, for people and for programs.
+//!
+//! Owns no state.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::oracle::Verdict;
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Jobs that were submitted.
+    pub jobs: usize,
+    /// How many faults of each kind met somebody.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What became of the jobs.
+    pub verdict: Verdict,
+    /// How often a router ended by itself, as one does that lost its lease.
+    pub routers_ended: u64,
+    /// From the first job until all rested.
+    pub seconds: u64,
+    /// Where the evidence is, if anything was found.
+    pub evidence: Option<PathBuf>,
+}
+
+/// The object that programs get.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts<'a> {
+    jobs: usize,
+    finished: usize,
+    lost: usize,
+    doubled: usize,
+    unexplained: usize,
+    operator_doubled: usize,
+    faults: &'a BTreeMap<&'static str, u64>,
+    seed: u64,
+    seconds: u64,
+}
+
+impl Report {
+    /// Whether no job was lost, doubled or left unexplained.
+    pub fn is_clean(&self) -> bool {
+        self.verdict.is_clean()
+    }
+
+    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, seed, seconds}`.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Counts {
+            jobs: self.jobs,
+            finished: self.verdict.finished,
+            lost: self.verdict.lost.len(),
+            doubled: self.verdict.doubled.len(),
+            unexplained: self.verdict.unexplained.len(),
+            operator_doubled: self.verdict.operator_doubled,
+            faults: &self.faults,
+            seed: self.seed,
+            seconds: self.seconds,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<22} INJECTED", "FAULT")?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "{kind:<22} {count:>8}")?;
+        }
+        let all: u64 = self.faults.values().sum();
+        writeln!(f, "{:<22} {all:>8}\n", "all")?;
+        writeln!(f, "seed {}: {} jobs in {} s; {}", self.seed, self.jobs, self.seconds, self.verdict)?;
+        write!(f, "routers that ended by themselves and were started again: {}", self.routers_ended)?;
+        if let Some(folder) = &self.evidence {
+            write!(f, "\nthe evidence is in {}", folder.display())?;
+        }
+        Ok(())
+    }
+}

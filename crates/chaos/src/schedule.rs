@@ -1,0 +1,309 @@
+//! What happens in a run, and when: from a seed and a few sizes alone.
+//!
+//! Owns no state. The same seed and sizes give the same schedule. Each lane's faults come one after the other in an
+//! arbitrary order, with arbitrary pauses; jobs come all the time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::dice::Dice;
+use crate::evidence::Meant;
+use crate::fault::{Kind, Lane};
+
+/// Faults of each kind for so many jobs, or a part of it: ten for three hundred are asked for, and some find nobody.
+const FAULTS: (u64, u64) = (12, 300);
+
+/// The least pause between two faults of a lane, in milliseconds: what was broken is to be seen working again.
+const PAUSE: u64 = 400;
+
+/// How much of a run a lane may be broken, in percent.
+const MOST: u64 = 85;
+
+/// How large a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Jobs.
+    pub jobs: u32,
+    /// The time in which all of them are submitted and all faults begin.
+    pub length: Duration,
+    /// Members.
+    pub members: usize,
+}
+
+/// What becomes of a job whose member is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMemberLost {
+    /// It stays.
+    Wait,
+    /// It moves once it is proven not to run.
+    FenceThenMove,
+    /// It moves at once.
+    AllowDuplicate,
+}
+
+/// What its owner does to a job some time after it was submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deed {
+    /// Deletes it.
+    Delete,
+    /// Cancels it.
+    Cancel,
+    /// Changes its priority.
+    Edit,
+    /// Holds it back, and lets it go again two seconds later.
+    Suspend,
+}
+
+impl Deed {
+    /// Every deed.
+    pub const ALL: [Self; 4] = [Self::Delete, Self::Cancel, Self::Edit, Self::Suspend];
+
+    /// What it is called in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "jobDeleted",
+            Self::Cancel => "jobCancelled",
+            Self::Edit => "jobEdited",
+            Self::Suspend => "jobSuspended",
+        }
+    }
+}
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPlan {
+    /// When it is submitted.
+    pub at: Duration,
+    /// Its name.
+    pub name: String,
+    /// Which of the two namespaces it is in.
+    pub namespace: usize,
+    /// Which of the two queues it is for.
+    pub queue: usize,
+    /// The script that its application follows.
+    pub script: &'static str,
+    /// What that comes to.
+    pub meant: Meant,
+    /// How long it runs.
+    pub run: Duration,
+    /// How long its submission takes on the member.
+    pub submit: Duration,
+    /// Executors.
+    pub executors: u64,
+    /// Priority.
+    pub priority: i32,
+    /// Attempts that it is given.
+    pub attempts: u32,
+    /// What becomes of it when its member is lost.
+    pub on_member_lost: OnMemberLost,
+    /// What its owner does to it, and how long after the submission.
+    pub deed: Option<(Duration, Deed)>,
+}
+
+/// One fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins.
+    pub at: Duration,
+    /// When it ends, counted from its beginning.
+    pub lasts: Duration,
+    /// What it is.
+    pub kind: Kind,
+    /// What it breaks.
+    pub lane: Lane,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The seed.
+    pub seed: u64,
+    /// Jobs, earliest first.
+    pub jobs: Vec<JobPlan>,
+    /// Faults, earliest first.
+    pub faults: Vec<Planned>,
+}
+
+/// A run into which its own faults do not go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{faults} faults of each kind for {jobs} jobs do not go into {} s one after the other: give it at least {needed} minutes, or fewer jobs",
+    length.as_secs()
+)]
+pub struct TooShort {
+    /// Faults of each kind.
+    pub faults: u64,
+    /// Jobs.
+    pub jobs: u32,
+    /// The time given.
+    pub length: Duration,
+    /// The least time in minutes.
+    pub needed: u64,
+}
+
+impl Schedule {
+    /// How many faults of each kind are planned for so many jobs.
+    pub fn faults_of_each_kind(jobs: u32) -> u64 {
+        (u64::from(jobs) * FAULTS.0).div_ceil(FAULTS.1).max(1)
+    }
+
+    /// The schedule of a seed.
+    pub fn new(seed: u64, sizes: Sizes) -> Result<Self, TooShort> {
+        let mut dice = Dice::new(seed);
+        let jobs = jobs(&mut dice, sizes);
+        let faults = faults(&mut dice, sizes)?;
+        Ok(Self { seed, jobs, faults })
+    }
+}
+
+fn faults(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> {
+    let each = Schedule::faults_of_each_kind(sizes.jobs);
+    let mut lanes: BTreeMap<Lane, Vec<(Kind, u64)>> = BTreeMap::new();
+    for (kind, first) in Kind::ALL.into_iter().zip(0_usize..) {
+        for nth in 0..each {
+            // Not every kind begins with the same member.
+            let nth = first.saturating_add(usize::try_from(nth).unwrap_or_default());
+            let length = kind.length(dice);
+            lanes.entry(kind.lane(nth, sizes.members)).or_default().push((kind, length));
+        }
+    }
+    let length = u64::try_from(sizes.length.as_millis()).unwrap_or(u64::MAX);
+    let longest = lanes.values().map(|faults| busy(faults)).max().unwrap_or_default();
+    if longest * 100 > length.saturating_mul(MOST) {
+        let needed = (longest * 100).div_ceil(MOST).div_ceil(60_000);
+        return Err(TooShort { faults: each, jobs: sizes.jobs, length: sizes.length, needed });
+    }
+    let mut planned = Vec::new();
+    for (lane, mut faults) in lanes {
+        dice.shuffle(&mut faults);
+        let mut cuts: Vec<u64> = faults.iter().map(|_| dice.roll(length - busy(&faults) + 1)).collect();
+        cuts.sort_unstable();
+        let mut before = 0;
+        for ((kind, lasts), cut) in faults.into_iter().zip(cuts) {
+            planned.push(Planned {
+                at: Duration::from_millis(cut + before),
+                lasts: Duration::from_millis(lasts),
+                kind,
+                lane,
+            });
+            before += lasts + PAUSE;
+        }
+    }
+    planned.sort_by_key(|fault| (fault.at, fault.lane));
+    Ok(planned)
+}
+
+/// How long a lane is broken or has just been, in milliseconds.
+fn busy(faults: &[(Kind, u64)]) -> u64 {
+    faults.iter().map(|(_, lasts)| lasts + PAUSE).sum()
+}
+
+fn jobs(dice: &mut Dice, sizes: Sizes) -> Vec<JobPlan> {
+    let length = u64::try_from(sizes.length.as_millis()).unwrap_or(u64::MAX);
+    let mut jobs: Vec<_> = (0..sizes.jobs).map(|number| job(dice, number, length)).collect();
+    jobs.sort_by_key(|job| job.at);
+    jobs
+}
+
+fn job(dice: &mut Dice, number: u32, length: u64) -> JobPlan {
+    let (script, meant) = match dice.roll(100) {
+        0..72 => ("succeed", Meant::Succeed),
+        72..80 => ("fail", Meant::Fail),
+        80..84 => ("submission-failed", Meant::Fail),
+        84..87 => ("driver-lost", Meant::Fail),
+        87..89 => ("node-lost", Meant::Succeed),
+        89..91 => ("unknown-state", Meant::Succeed),
+        91..98 => ("hang-running", Meant::RunOn),
+        _ => ("succeed", Meant::Wait),
+    };
+    let deed = match meant {
+        // Somebody has to stop it.
+        Meant::RunOn => Some(if dice.percent(50) { Deed::Delete } else { Deed::Cancel }),
+        _ if dice.percent(16) => Some(Deed::ALL[usize::try_from(dice.roll(4)).unwrap_or_default()]),
+        _ => None,
+    };
+    JobPlan {
+        at: Duration::from_millis(dice.roll(length)),
+        name: format!("job-{number:04}"),
+        namespace: usize::from(dice.percent(40)),
+        queue: usize::from(dice.percent(30)),
+        script,
+        meant,
+        run: Duration::from_millis(dice.between(200, 9000)),
+        submit: Duration::from_millis(if dice.percent(40) { dice.between(800, 2500) } else { 100 }),
+        executors: dice.between(1, 4),
+        priority: if dice.percent(15) { 10 } else { 0 },
+        attempts: if dice.percent(40) { 3 } else { 1 },
+        on_member_lost: match dice.roll(10) {
+            0..5 => OnMemberLost::Wait,
+            5..8 => OnMemberLost::FenceThenMove,
+            _ => OnMemberLost::AllowDuplicate,
+        },
+        deed: deed.map(|deed| (Duration::from_millis(dice.between(50, 8000)), deed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(jobs: u32, minutes: u64) -> Sizes {
+        Sizes { jobs, length: Duration::from_secs(minutes * 60), members: 3 }
+    }
+
+    #[test]
+    fn a_seed_says_it_all() {
+        let schedule = Schedule::new(7, sizes(300, 10)).unwrap();
+        assert_eq!(schedule, Schedule::new(7, sizes(300, 10)).unwrap());
+        assert_ne!(schedule.faults, Schedule::new(8, sizes(300, 10)).unwrap().faults);
+    }
+
+    #[test]
+    fn there_are_more_than_ten_faults_of_each_kind_for_three_hundred_jobs() {
+        for (jobs, minutes, least) in [(300, 5, 12), (1000, 10, 40), (60, 2, 3)] {
+            let schedule = Schedule::new(1, sizes(jobs, minutes)).unwrap();
+            for kind in Kind::ALL {
+                let count = schedule.faults.iter().filter(|fault| fault.kind == kind).count();
+                assert_eq!(count, least, "{kind:?} for {jobs} jobs");
+            }
+            assert_eq!(schedule.jobs.len(), usize::try_from(jobs).unwrap());
+        }
+    }
+
+    #[test]
+    fn faults_of_one_lane_never_overlap_and_all_begin_in_time() {
+        for seed in 0..50 {
+            let schedule = Schedule::new(seed, sizes(300, 5)).unwrap();
+            let mut ends: BTreeMap<Lane, Duration> = BTreeMap::new();
+            for fault in &schedule.faults {
+                let end = ends.entry(fault.lane).or_default();
+                assert!(fault.at >= *end, "{fault:?} begins before {end:?}");
+                *end = fault.at + fault.lasts;
+                assert!(*end <= Duration::from_mins(5), "{fault:?}");
+            }
+            assert_eq!(ends.len(), 6);
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_too_short_says_how_long_it_has_to_be() {
+        let error = Schedule::new(1, sizes(1000, 2)).unwrap_err();
+        assert!(error.to_string().contains("40 faults of each kind for 1000 jobs"), "{error}");
+        assert!(Schedule::new(1, sizes(1000, error.needed)).is_ok(), "{error}");
+    }
+
+    #[test]
+    fn jobs_that_run_on_are_stopped_by_somebody_and_all_scripts_are_there() {
+        let schedule = Schedule::new(3, sizes(1000, 10)).unwrap();
+        let jobs = &schedule.jobs;
+        assert!(jobs.iter().filter(|job| job.meant == Meant::RunOn).all(|job| job.deed.is_some()));
+        for meant in [Meant::Succeed, Meant::Fail, Meant::RunOn, Meant::Wait] {
+            assert!(jobs.iter().filter(|job| job.meant == meant).count() >= 10, "{meant:?}");
+        }
+        for deed in Deed::ALL {
+            let count = jobs.iter().filter(|job| job.deed.is_some_and(|(_, it)| it == deed)).count();
+            assert!(count * 30 >= jobs.len(), "{deed:?}: {count}");
+        }
+        assert!(jobs.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+}

@@ -1,0 +1,211 @@
+//! What a run breaks: a hub and members with scripted operators behind fault proxies, and two routers.
+//!
+//! Owns routers, proxies and operators. A router that ends is started again, as a Deployment does. It must never take a
+//! short cut around what an administrator does: manifests, Secrets and objects of the hub.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use parking_lot::Mutex;
+use serde_json::json;
+use spark_router_testkit::fault::FaultProxy;
+use spark_router_testkit::operator::{Options, ScriptedOperator};
+use spark_router_testkit::router::{ACCOUNT, Installation, NAMESPACE, Router, RouterOptions, objects};
+use spark_router_testkit::{Cluster, Fleet, MemberOptions, OperatorKind};
+
+use crate::error::Error;
+
+/// The namespaces of the jobs, on the hub and on members.
+pub(crate) const NAMESPACES: [&str; 2] = ["team-a", "team-b"];
+
+/// The queues; the second one shares fairly.
+pub(crate) const QUEUES: [&str; 2] = ["etl", "adhoc"];
+
+/// Where the routers' admin pages are, which is also their names.
+const HOSTS: [u8; 2] = [250, 251];
+
+/// How long members may take to become Ready at first.
+const MEMBERS_READY: Duration = Duration::from_mins(2);
+
+/// How often it is looked whether a router has ended, and how long it stays so, as with a kubelet in a good mood.
+const LOOK: Duration = Duration::from_millis(250);
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// The names of so many members.
+pub(crate) fn names(members: usize) -> Vec<String> {
+    (1..=members).map(|number| format!("m{number}")).collect()
+}
+
+/// The control planes of a run.
+pub(crate) async fn fleet(members: usize) -> Result<Fleet, Error> {
+    let options = || MemberOptions { operator: OperatorKind::CrdsOnly, ..MemberOptions::default() };
+    let builder = names(members)
+        .iter()
+        .fold(Fleet::builder().hub(), |builder, name| builder.member_with(name, options()));
+    Ok(builder.start().await?)
+}
+
+/// One member with what is around it.
+pub(crate) struct Site<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) proxy: FaultProxy,
+    operator: tokio::sync::Mutex<Option<ScriptedOperator>>,
+    /// Applications whose drivers operators of earlier lives doubled.
+    doubled: Mutex<BTreeSet<String>>,
+}
+
+impl Site<'_> {
+    fn operator(&self) -> ScriptedOperator {
+        ScriptedOperator::start(self.cluster.client(), Options { driver_pods: true, ..Options::default() })
+    }
+
+    /// Stops the operator in whatever it is doing, and starts it again after this time.
+    pub(crate) async fn crash_operator(&self, down: Duration) {
+        let mut operator = self.operator.lock().await;
+        if let Some(running) = operator.take() {
+            self.doubled.lock().extend(doubled_by(&running));
+            running.stop().await;
+        }
+        tokio::time::sleep(down).await;
+        *operator = Some(self.operator());
+    }
+
+    /// The applications whose drivers the operator doubled.
+    pub(crate) async fn operator_doubled(&self) -> BTreeSet<String> {
+        let mut doubled = self.doubled.lock().clone();
+        doubled.extend(self.operator.lock().await.iter().flat_map(doubled_by));
+        doubled
+    }
+}
+
+fn doubled_by(operator: &ScriptedOperator) -> BTreeSet<String> {
+    operator.seen().into_iter().filter(|(_, seen)| seen.submits > 1).map(|(uid, _)| uid).collect()
+}
+
+/// A router and its own way to the hub.
+pub(crate) struct Seat {
+    pub(crate) router: tokio::sync::Mutex<Chair>,
+    pub(crate) way: FaultProxy,
+    name: String,
+}
+
+/// The router's process.
+pub(crate) struct Chair {
+    pub(crate) router: Router,
+    /// It is meant to be down.
+    pub(crate) held: bool,
+}
+
+/// See the module.
+pub(crate) struct Stage<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) installation: Installation<'a>,
+    pub(crate) sites: Vec<Site<'a>>,
+    pub(crate) seats: Vec<Seat>,
+    /// Who led when it was last seen.
+    led: AtomicUsize,
+    /// How often a router ended by itself.
+    pub(crate) ended: AtomicU64,
+}
+
+impl<'a> Stage<'a> {
+    /// Sets everything up and returns when the members are Ready.
+    pub(crate) async fn set(fleet: &'a Fleet, members: usize, binary: &Path) -> Result<Self, Error> {
+        let installation = Installation::new(fleet).await?;
+        let mut sites = Vec::new();
+        let names = names(members);
+        for name in &names {
+            let cluster = fleet.find(name)?;
+            let proxy = FaultProxy::start(cluster.server(), cluster.authority().certificate()).await?;
+            // Lost soon, so that it comes to that in a short run; back at once, or it would hardly take anything.
+            let settings = json!({
+                "retention": "1s",
+                "health": {"lostAfterSeconds": 3, "readyAfterSeconds": 1},
+                "capacity": {"cpu": "60"},
+            });
+            installation.member_through(name, &proxy, settings).await?;
+            let site =
+                Site { cluster, proxy, operator: tokio::sync::Mutex::default(), doubled: Mutex::default() };
+            *site.operator.lock().await = Some(site.operator());
+            sites.push(site);
+        }
+        for namespace in NAMESPACES {
+            installation.namespace(namespace).await?;
+        }
+        for (queue, order) in QUEUES.iter().zip(["Fifo", "FairShare"]) {
+            let weights: Vec<_> =
+                names.iter().map(String::as_str).zip([50, 30, 20].into_iter().cycle()).collect();
+            let mut object = objects::queue(queue, &objects::weights(&weights));
+            objects::merge(&mut object, json!({"spec": {"order": order}}));
+            fleet.hub().apply_manifest(&object.to_string()).await?;
+        }
+        let mut seats = Vec::new();
+        for host in HOSTS {
+            seats.push(seat(fleet, host, binary).await?);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        installation.wait_members(&names, MEMBERS_READY).await?;
+        Ok(Self { fleet, installation, sites, seats, led: AtomicUsize::new(0), ended: AtomicU64::new(0) })
+    }
+
+    /// The hub.
+    pub(crate) fn hub(&self) -> &'a Cluster {
+        self.fleet.hub()
+    }
+
+    /// The place of the router that leads, or of the one that did when the hub could last be asked.
+    pub(crate) async fn leader(&self) -> usize {
+        let leases: Api<Lease> = Api::namespaced(self.hub().client(), NAMESPACE);
+        let asked = tokio::time::timeout(Duration::from_secs(1), leases.get_opt("spark-router")).await;
+        let holder = asked.ok().and_then(Result::ok).flatten();
+        let holder = holder.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
+        if let Some(place) = self.seats.iter().position(|seat| Some(&seat.name) == holder.as_ref()) {
+            self.led.store(place, Ordering::Relaxed);
+        }
+        self.led.load(Ordering::Relaxed)
+    }
+
+    /// Starts routers again that ended by themselves. Never returns.
+    pub(crate) async fn keep_running(&self) -> Result<(), Error> {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for seat in &self.seats {
+                let has_ended = {
+                    let chair = seat.router.lock().await;
+                    !chair.held && chair.router.process().ended().is_some()
+                };
+                if !has_ended {
+                    continue;
+                }
+                tokio::time::sleep(BACK_OFF).await;
+                let mut chair = seat.router.lock().await;
+                if !chair.held && chair.router.process().ended().is_some() {
+                    self.ended.fetch_add(1, Ordering::Relaxed);
+                    chair.router.restart()?;
+                }
+            }
+        }
+    }
+}
+
+async fn seat(fleet: &Fleet, host: u8, binary: &Path) -> Result<Seat, Error> {
+    let hub = fleet.hub();
+    let way = FaultProxy::start(hub.server(), hub.authority().certificate()).await?;
+    let token = hub.token_for(NAMESPACE, ACCOUNT).await?;
+    let kubeconfig = way.kubeconfig(&hub.kubeconfig_with_token(hub.server(), &token))?;
+    let path = hub.folder().join(format!("way-of-{host}.kubeconfig"));
+    std::fs::write(&path, kubeconfig).map_err(Error::file("write", &path))?;
+    let options = RouterOptions {
+        arguments: vec!["--retention-floor=1s".to_owned()],
+        environment: vec![("KUBECONFIG".to_owned(), path.to_string_lossy().into_owned())],
+        host,
+    };
+    let router = Router::start(fleet, binary, options).await?;
+    router.wait_ready().await?;
+    let router = tokio::sync::Mutex::new(Chair { router, held: false });
+    Ok(Seat { router, way, name: format!("router-{host}") })
+}
