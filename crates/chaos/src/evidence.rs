@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// All that the oracle is given.
@@ -17,10 +19,13 @@ pub struct Evidence {
     pub hub: Side,
     /// The members, by their names on the hub.
     pub members: Vec<Side>,
+    /// How long a finished application may outlive its job before the sweep must have taken it. Nothing: not at all.
+    pub sweep_within: Duration,
 }
 
 /// One job as the one who submitted it knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Submitted {
     /// The namespace on the hub.
     pub namespace: String,
@@ -39,7 +44,7 @@ pub struct Submitted {
 }
 
 /// What a job's script makes of it where nothing disturbs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Meant {
     /// It succeeds.
     Succeed,
@@ -58,7 +63,7 @@ pub struct Side {
     pub name: String,
     /// Its audit log over the whole run, all of its API server's lives: one JSON event a line (`audit.k8s.io/v1`).
     pub audit: PathBuf,
-    /// All its objects of the kinds that matter, read with quorum at the end: on the hub `RoutedSparkJob`,
+    /// All its objects of the kinds that matter, each with its `kind`, read with quorum at the end: on the hub `RoutedSparkJob`,
     /// `MemberCluster`, `SparkQueue`, `Event`; on a member `SparkApplication` and `Pod`.
     pub objects: Vec<Value>,
     /// The uids of applications whose drivers the operator itself doubled, by the fault that makes it do so.

@@ -4,4 +4,7 @@
 //! with the router then reads audit logs and objects and counts jobs that were lost, run twice or left unexplained. Owns
 //! the control planes of one run. It must never ask the router what it did, nor forgive what a seed brings up.
 
+pub mod error;
 pub mod evidence;
+pub mod oracle;
+mod shelf;
