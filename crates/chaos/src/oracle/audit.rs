@@ -84,6 +84,8 @@ pub(crate) struct Reader<'a> {
     input: BufReader<File>,
     words: &'a [&'a str],
     buffer: Vec<u8>,
+    /// The last line that was passed over.
+    passed: Vec<u8>,
     pub(crate) tally: Tally,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Reader<'a> {
             input: BufReader::with_capacity(256 * 1024, file),
             words,
             buffer: Vec::new(),
+            passed: Vec::new(),
             tally: Tally::default(),
         })
     }
@@ -107,6 +110,9 @@ impl<'a> Reader<'a> {
             let text = String::from_utf8_lossy(&self.buffer);
             let text = text.trim_end();
             if !self.words.iter().any(|word| text.contains(word)) {
+                if is_whole {
+                    std::mem::swap(&mut self.buffer, &mut self.passed);
+                }
                 continue;
             }
             match serde_json::from_str::<Wire>(text) {
@@ -125,6 +131,11 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// When the last line was written that was passed over: the run went on until then.
+    pub(crate) fn passed_at(&self) -> Option<Timestamp> {
+        serde_json::from_slice::<Wire>(&self.passed).ok().map(|wire| wire.done)
     }
 
     /// Fetches a line; false at the end.
@@ -228,6 +239,16 @@ mod tests {
              \"requestReceivedTimestamp\":\"2026-01-01T00:00:00.000001Z\",\
              \"stageTimestamp\":\"2026-01-01T00:00:00.000002Z\"}}"
         )
+    }
+
+    #[test]
+    fn the_time_of_lines_that_are_passed_over_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, format!("{}\n{}\nhalf", event("a"), event("b"))).unwrap();
+        let mut reader = Reader::open(&path, &["nothing"]).unwrap();
+        assert!(reader.next_line().unwrap().is_none());
+        assert_eq!(reader.passed_at(), Some("2026-01-01T00:00:00.000002Z".parse().unwrap()));
     }
 
     fn read(text: &str) -> Result<(Vec<String>, Tally), Error> {

@@ -94,7 +94,7 @@ fn drivers_at_once(job: &JobFacts, twice: &mut Twice) {
 }
 
 /// Whether the record says that the attempt was left behind although it may still run.
-fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
+pub(crate) fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
     life.attempt
         .and_then(|attempt| job.course.past.get(&attempt))
         .is_some_and(|row| row.outcome == "Abandoned")
@@ -102,7 +102,8 @@ fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
 
 fn after_the_end(job: &JobFacts, twice: &mut Twice) {
     let Some((ended, phase)) = &job.course.finished else { return };
-    for life in job.applications.iter().chain(&job.drivers).filter(|life| life.begin > *ended) {
+    // A driver that is late belongs to an application that was there before.
+    for life in job.applications.iter().filter(|life| life.begin > *ended) {
         twice.findings.push(format!(
             "{} was created at {} ({}), after the job had ended as {phase} at {ended}",
             life.title(),

@@ -3,6 +3,7 @@
 //! Owns no state. One table says what each reason of a failure claims and what it excuses; a reason that is not in it is
 //! itself unexplained.
 
+use super::doubled::is_left_behind;
 use super::facts::{Facts, JobFacts};
 use super::life::Life;
 use super::view::{Job, Placement};
@@ -68,6 +69,7 @@ pub(crate) fn of(job: &JobFacts, facts: &Facts) -> Vec<String> {
     });
     odd.extend(on_record(job, at_end));
     odd.extend(too_early(job, at_end));
+    odd.extend(unfenced(job, at_end));
     odd.extend(as_meant(job, at_end));
     odd
 }
@@ -226,6 +228,23 @@ fn too_early(job: &JobFacts, at_end: &Job) -> Option<String> {
     let ended = life.ended().into_iter().chain(drivers).min()?;
     (*written < ended)
         .then(|| format!("its end was written at {written}, and {} ended only at {ended}", life.title()))
+}
+
+/// A job that was stopped, or whose driver is lost, ran nowhere any more when that was written.
+fn unfenced(job: &JobFacts, at_end: &Job) -> Vec<String> {
+    let (status, course) = (&at_end.status, &job.course);
+    let reason = status.reason();
+    let claims_fence = status.phase() == "Cancelled"
+        || matches!(reason, "DriverLost" | "RunDeadlineExceeded" | "StartDeadlineExceeded" | "RanTooLong");
+    let Some((written, _)) = course.finished.as_ref().filter(|_| claims_fence) else { return Vec::new() };
+    let lives = job.applications.iter().chain(&job.drivers).filter(|life| !is_left_behind(job, life));
+    lives
+        .filter(|life| life.was_alive(*written))
+        .map(|life| {
+            let until = life.ended().map_or("the end".to_owned(), |ended| ended.to_string());
+            format!("{reason} was written at {written}, and {} was alive until {until}", life.title())
+        })
+        .collect()
 }
 
 /// Where nothing disturbed it, it ended as it was meant to.

@@ -240,6 +240,26 @@ fn an_end_is_not_written_before_it_came_about() {
 }
 
 #[test]
+fn what_was_stopped_runs_nowhere_when_that_is_written() {
+    let with = |written: i64| {
+        let mut story = Story::new();
+        story.submit(0, "pi", json!({})).cancelled = true;
+        story.dispatches(0, "pi", 1, "m1");
+        story.pod_goes(7, "m1", "pi-1-driver");
+        story.goes(8, "m1", "pi-1");
+        story.status(written, "pi", "Cancelled", "Cancelled", json!({"placement": placement("pi", 1, "m1")}));
+        story
+    };
+    with(9).clean();
+    assert_eq!(with(6).unexplained().len(), 2, "the application and its driver");
+    // An operator that lost track of its driver is not believed.
+    let mut story = ends("FAILED", "Failed", "DriverLost");
+    story.driver(8, "m1", "pi", 1, "pi-1-second");
+    story.phase(10, "m1", "pi-1-second", "Succeeded");
+    one(&story.unexplained(), &["DriverLost was written", "pi-1-second"]);
+}
+
+#[test]
 fn an_end_that_was_taken_back_is_found() {
     let mut story = ends("COMPLETED", "Succeeded", "JobSucceeded");
     story.status(10, "pi", "Failed", "DriverLost", json!({"placement": placement("pi", 1, "m1")}));

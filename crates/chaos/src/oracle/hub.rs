@@ -28,7 +28,11 @@ pub(crate) struct Course {
     pub(crate) past: BTreeMap<u32, Past>,
     /// Who asked for its deletion, and when.
     pub(crate) deletion: Option<(Timestamp, String)>,
-    /// Its spec had a `ttlAfterFinished` at its creation.
+    /// When our finalizer was taken from it for good.
+    pub(crate) let_go: Option<Timestamp>,
+    /// Its owner let go of it knowingly.
+    pub(crate) is_abandoned: bool,
+    /// Its spec was given a `ttlAfterFinished`.
     pub(crate) has_ttl: bool,
     /// Writes that no job's course has: what was wrong with them.
     pub(crate) oddities: Vec<String>,
@@ -50,7 +54,8 @@ pub(crate) fn of(side: &Side, jobs: &[Submitted]) -> Result<Courses, Error> {
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
-    Ok(Courses { by_uid: watch.by_uid, tally: reader.tally, last: watch.last })
+    let last = watch.last.max(reader.passed_at());
+    Ok(Courses { by_uid: watch.by_uid, tally: reader.tally, last })
 }
 
 struct Watch {
@@ -89,6 +94,11 @@ impl Watch {
                     course.written(status, line.received);
                 }
             }
+            ("patch", "") if line.is_ok() => {
+                if let (Some(body), Some(course)) = (&line.request, self.course(line)) {
+                    course.edited(body, line.received);
+                }
+            }
             ("patch" | "update", "status") if line.is_unclear() => {
                 if let Some(course) = self.course(line) {
                     course.conditions.clear();
@@ -113,6 +123,17 @@ impl Watch {
 }
 
 impl Course {
+    /// Somebody changed something beside the status.
+    fn edited(&mut self, body: &Value, at: Timestamp) {
+        let filled = |path: &str| body.pointer(path).filter(|value| !value.is_null());
+        self.has_ttl |= filled("/spec/ttlAfterFinished").is_some();
+        self.is_abandoned |= filled("/metadata/annotations/sparkrouter.dev~1abandon").is_some();
+        let finalizers = filled("/metadata/finalizers").and_then(Value::as_array);
+        if finalizers.is_some_and(|left| self.deletion.is_some() && !left.iter().any(|it| it == names::JOB)) {
+            self.let_go.get_or_insert(at);
+        }
+    }
+
     fn written(&mut self, status: &Value, at: Timestamp) {
         let Some(view) = JobView::of_status(status) else {
             self.oddities.push(format!("at {at} a status was written that cannot be read"));

@@ -105,6 +105,11 @@ impl Life {
         spans
     }
 
+    /// Whether it was alive at that time.
+    pub(crate) fn was_alive(&self, at: Timestamp) -> bool {
+        self.spans().iter().any(|span| span.from < at && span.to.is_none_or(|to| to > at))
+    }
+
     /// Whether it is alive at the end.
     pub(crate) fn is_alive(&self) -> bool {
         self.spans().last().is_some_and(|span| span.to.is_none())

@@ -36,6 +36,7 @@ pub(crate) fn of(side: &Side) -> Result<Lives, Error> {
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
+    watch.last = watch.last.max(reader.passed_at());
     Ok(watch.end(&side.objects, reader.tally))
 }
 

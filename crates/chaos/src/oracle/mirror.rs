@@ -58,8 +58,9 @@ fn unfinished(job: &JobFacts, at_end: &Job, facts: &Facts) -> Vec<String> {
     let status = &at_end.status;
     let placement = status.placement.as_ref();
     if let Some(cluster) = placement.map(|it| &it.cluster).filter(|_| status.is("MemberReachable", "False")) {
-        let is_ready = facts.members.get(cluster).is_some_and(|member| member.is_ready);
-        let odd = is_ready.then(|| format!("MemberReachable is False, and {cluster} is Ready"));
+        let since = facts.members.get(cluster).and_then(|member| member.ready_since);
+        let since = since.filter(|since| facts.end.duration_since(*since) > MIRRORED);
+        let odd = since.map(|at| format!("MemberReachable is False, and {cluster} is Ready since {at}"));
         return odd.into_iter().collect();
     }
     let has_place = status.is_true("Placed");

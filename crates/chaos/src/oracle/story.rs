@@ -298,6 +298,15 @@ impl Story {
         self.log(member, second, ("delete", "pods", name), 200, json!({"responseObject": object}));
     }
 
+    /// A job is deleted, and the router lets it go.
+    pub(crate) fn lets_go(&mut self, asked: i64, second: i64, name: &str) {
+        let admin = json!({"user": {"username": "admin"}});
+        self.log("hub", asked, ("delete", "routedsparkjobs", name), 200, admin);
+        let body = json!({"requestObject": {"metadata": {"finalizers": []}}});
+        self.log("hub", second, ("patch", "routedsparkjobs", name), 200, body);
+        self.take("hub", "RoutedSparkJob", name);
+    }
+
     /// An application that nothing holds is deleted.
     pub(crate) fn goes(&mut self, second: i64, member: &str, name: &str) {
         let object = self.take(member, "SparkApplication", name);
