@@ -5,7 +5,7 @@
 
 use super::doubled::is_left_behind;
 use super::facts::{Facts, JobFacts};
-use super::life::Life;
+use super::life::{DRIVER_EXISTS, Life};
 use super::view::{Job, Placement};
 use crate::evidence::Meant;
 
@@ -89,9 +89,10 @@ fn words_agree(at_end: &Job) -> Option<String> {
         .then(|| format!("phase {phase} with Succeeded={is_succeeded} and Finished={is_finished}"))
 }
 
-/// Whether the application ended well: by its own word, or by its driver's where its operator lost track of it.
+/// Whether the application ended well: by its own word, or by its driver's where its operator submitted twice and gave up.
 fn ended_well(job: &JobFacts, application: &Life) -> bool {
-    application.completed() || job.drivers_of(application).any(Life::completed)
+    let gave_up = application.error().contains(DRIVER_EXISTS);
+    application.completed() || gave_up && job.drivers_of(application).any(Life::completed)
 }
 
 fn succeeded(job: &JobFacts, at_end: &Job) -> Option<String> {
@@ -193,18 +194,10 @@ fn on_record(job: &JobFacts, at_end: &Job) -> Option<String> {
     let uid = placement.remote_uid.as_ref()?;
     let Some(life) = job.recorded() else {
         let elsewhere = job.applications.iter().find(|life| life.uid.as_ref() == Some(uid));
-        // A create that was never logged, of an object that is gone, leaves its name and no uid.
-        let unseen =
-            job.applications.iter().any(|life| life.uid.is_none() && life.name == placement.remote_name);
-        return match elsewhere {
-            Some(life) => {
-                Some(format!("on record is {}, and that uid is {}", recorded_as(at_end), life.title()))
-            }
-            None if unseen => None,
-            None => {
-                Some(format!("on record is {}, and there never was such an application", recorded_as(at_end)))
-            }
-        };
+        return Some(match elsewhere {
+            Some(life) => format!("on record is {}, and that uid is {}", recorded_as(at_end), life.title()),
+            None => format!("on record is {}, and there never was such an application", recorded_as(at_end)),
+        });
     };
     let is_same = (&life.namespace, &life.name, life.attempt)
         == (&placement.namespace, &placement.remote_name, Some(placement.attempt));

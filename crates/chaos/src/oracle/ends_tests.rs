@@ -62,14 +62,31 @@ fn a_success_by_another_application_than_the_one_on_record_is_found() {
 }
 
 #[test]
-fn a_driver_that_completed_counts_where_its_operator_lost_track() {
+fn a_driver_that_completed_counts_only_where_its_operator_submitted_twice() {
+    let with = |error: &str| {
+        let mut story = Story::new();
+        story.submit(0, "pi", json!({}));
+        story.dispatches(0, "pi", 1, "m1");
+        story.state_because(6, "m1", "pi-1", "FAILED", error);
+        story.phase(7, "m1", "pi-1-driver", "Succeeded");
+        ended(&mut story, "Succeeded", "JobSucceeded");
+        story
+    };
+    with("driver pod already exist").clean();
+    one(&with("exit code 1").unexplained(), &["none of its applications ever completed"]);
+}
+
+#[test]
+fn an_application_whose_uid_nobody_saw_is_the_one_on_record_by_its_name() {
     let mut story = Story::new();
     story.submit(0, "pi", json!({}));
-    story.dispatches(0, "pi", 1, "m1");
-    story.state(6, "m1", "pi-1", "FAILED");
-    story.phase(7, "m1", "pi-1-driver", "Succeeded");
-    ended(&mut story, "Succeeded", "JobSucceeded");
-    story.clean();
+    let placed = json!({"placement": placement("pi", 1, "m1")});
+    story.status(1, "pi", "Dispatched", "Placed", placed.clone());
+    story.creates_unheard(2, "m1", "pi", 1);
+    story.state(8, "m1", "pi-1", "COMPLETED");
+    story.take("m1", "SparkApplication", "pi-1");
+    story.status(9, "pi", "Succeeded", "JobSucceeded", placed);
+    assert_eq!(story.clean().seen.inferred, 1);
 }
 
 #[test]

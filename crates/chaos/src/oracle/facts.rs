@@ -40,16 +40,19 @@ impl JobFacts {
         format!("{}/{}", self.submitted.namespace, self.submitted.name)
     }
 
-    /// The application on record: by its uid, else by its name.
+    /// The application on record: by its uid, else by its name where the uid of either is not known.
     pub(crate) fn recorded(&self) -> Option<&Life> {
         let placement = self.at_end.as_ref()?.status.placement.as_ref()?;
-        let mut here = self.applications.iter().filter(|life| life.member == placement.cluster);
-        match &placement.remote_uid {
-            Some(uid) => here.find(|life| life.uid.as_ref() == Some(uid)),
-            None => {
-                here.rfind(|life| life.namespace == placement.namespace && life.name == placement.remote_name)
-            }
-        }
+        let here = || self.applications.iter().filter(|life| life.member == placement.cluster);
+        let uid = placement.remote_uid.as_ref();
+        let by_uid = uid.and_then(|uid| here().find(|life| life.uid.as_ref() == Some(uid)));
+        by_uid.or_else(|| {
+            here().rfind(|life| {
+                (uid.is_none() || life.uid.is_none())
+                    && life.namespace == placement.namespace
+                    && life.name == placement.remote_name
+            })
+        })
     }
 
     /// The driver pods of an application.

@@ -5,6 +5,9 @@
 
 use jiff::Timestamp;
 
+/// What an operator says that found a driver which it had itself started: the driver may run.
+pub(crate) const DRIVER_EXISTS: &str = "driver pod already exist";
+
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {

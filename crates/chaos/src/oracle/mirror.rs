@@ -6,7 +6,7 @@
 use jiff::SignedDuration;
 
 use super::facts::{Facts, JobFacts};
-use super::life::Life;
+use super::life::{DRIVER_EXISTS, Life};
 use super::view::{Job, Placement};
 
 /// A state that is older than this is on the hub.
@@ -147,7 +147,7 @@ fn phases_of(life: &Life) -> &'static [&'static str] {
         "SUSPENDING" | "SUSPENDED" => &["Suspended"],
         "COMPLETED" => &[],
         // Its driver may be running: an operator says so of a driver that it started itself.
-        "FAILED" if !life.error().contains("driver pod already exist") => &[],
+        "FAILED" if !life.error().contains(DRIVER_EXISTS) => &[],
         _ => &["Dispatched", "Submitted", "Running", "Retrying"],
     }
 }

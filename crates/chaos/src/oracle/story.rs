@@ -258,7 +258,12 @@ impl Story {
 
     /// The operator writes a state.
     pub(crate) fn state(&mut self, second: i64, member: &str, name: &str, state: &str) {
-        let status = json!({"applicationState": {"state": state}});
+        self.state_because(second, member, name, state, "");
+    }
+
+    /// The operator writes a state and what went wrong.
+    pub(crate) fn state_because(&mut self, second: i64, member: &str, name: &str, state: &str, error: &str) {
+        let status = json!({"applicationState": {"state": state, "errorMessage": error}});
         let body = json!({"requestObject": {"metadata": {"name": name}, "status": status.clone()}, "user": {"username": "admin"}});
         self.log(member, second, ("update", "sparkapplications/status", name), 200, body);
         self.change(member, "SparkApplication", name, json!({"status": status}));
