@@ -13,6 +13,7 @@ mod hub;
 mod leftovers;
 mod life;
 mod lives;
+mod look;
 mod lost;
 mod mirror;
 mod names;

@@ -19,7 +19,6 @@ pub(crate) struct Twice {
 pub(crate) fn of(job: &JobFacts) -> Twice {
     let mut twice = Twice::default();
     at_once(job, &mut twice);
-    drivers_at_once(job, &mut twice);
     after_the_end(job, &mut twice);
     one_after_the_other(job, &mut twice);
     twice
@@ -58,8 +57,10 @@ fn overlap(first: &Life, second: &Life) -> Option<String> {
 }
 
 fn at_once(job: &JobFacts, twice: &mut Twice) {
-    for (first, second) in pairs(&job.applications) {
-        let Some(what) = overlap(first, second) else { continue };
+    for (first, second) in pairs(&job.applications).chain(pairs(&job.drivers)) {
+        let Some(what) = overlap(first, second).filter(|_| !is_operators(job, first, second)) else {
+            continue;
+        };
         if !job.submitted.duplicates_allowed {
             twice.findings.push(what);
         } else if is_left_behind(job, first) || is_left_behind(job, second) {
@@ -72,25 +73,11 @@ fn at_once(job: &JobFacts, twice: &mut Twice) {
     }
 }
 
-fn drivers_at_once(job: &JobFacts, twice: &mut Twice) {
-    for (first, second) in pairs(&job.drivers) {
-        let Some(what) = overlap(first, second) else { continue };
-        let is_operators = first.member == second.member
-            && first.owner == second.owner
-            && first.owner.as_ref().is_some_and(|owner| job.operator_doubled.contains(owner));
-        if is_operators {
-            continue;
-        }
-        if !job.submitted.duplicates_allowed {
-            twice.findings.push(what);
-        } else if is_left_behind(job, first) || is_left_behind(job, second) {
-            twice.by_leave = true;
-        } else {
-            twice
-                .findings
-                .push(format!("{what}; duplicates are allowed, but no row of its history says Abandoned"));
-        }
-    }
+/// Whether both are drivers of one application that its operator doubled.
+fn is_operators(job: &JobFacts, first: &Life, second: &Life) -> bool {
+    first.member == second.member
+        && first.owner == second.owner
+        && first.owner.as_ref().is_some_and(|owner| job.operator_doubled.contains(owner))
 }
 
 /// Whether the record says that the attempt was left behind although it may still run.

@@ -209,12 +209,10 @@ fn only_a_fault_excuses_another_end_than_the_one_that_was_meant() {
 
 #[test]
 fn nobody_is_cancelled_who_was_not_to_be() {
-    let mut story = unplaced("x", json!({}));
-    story.evidence.jobs.clear();
-    story.take("hub", "RoutedSparkJob", "pi");
-    story.submit(20, "rho", json!({}));
-    story.status(29, "rho", "Cancelled", "Cancelled", json!({}));
-    one(&story.unexplained(), &["team/rho", "ended as Cancelled"]);
+    let mut story = Story::new();
+    story.submit(0, "pi", json!({}));
+    story.status(9, "pi", "Cancelled", "Cancelled", json!({}));
+    one(&story.unexplained(), &["team/pi", "ended as Cancelled"]);
     story.evidence.jobs[0].cancelled = true;
     story.clean();
 }

@@ -69,8 +69,8 @@ pub(crate) struct Facts {
     pub(crate) jobs: Vec<JobFacts>,
     /// Applications and driver pods of jobs that nobody submitted.
     pub(crate) strangers: Vec<Life>,
-    /// Jobs on the hub that nobody submitted, as `namespace/name`.
-    pub(crate) unknown_jobs: Vec<String>,
+    /// Jobs that the hub took in or has and that nobody submitted, as `namespace/name`.
+    pub(crate) unknown_jobs: BTreeSet<String>,
     /// All applications without our label, by member, namespace and name.
     pub(crate) foreign: BTreeSet<(String, String, String)>,
     /// By name.
@@ -151,9 +151,10 @@ impl Facts {
             let uids = job.applications.iter().filter_map(|life| life.uid.as_ref());
             job.operator_doubled = uids.filter(|uid| doubled.contains(uid)).cloned().collect();
         }
-        let unknown = at_end.jobs.values().map(|job| format!("{}/{}", job.namespace, job.name));
+        let left = at_end.jobs.values().map(|job| format!("{}/{}", job.namespace, job.name));
+        let taken_in = courses.by_uid.into_values().filter_map(|course| course.title);
         Ok(Self {
-            unknown_jobs: unknown.collect(),
+            unknown_jobs: left.chain(taken_in).collect(),
             jobs,
             strangers,
             foreign,

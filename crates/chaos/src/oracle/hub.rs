@@ -20,6 +20,8 @@ const WORDS: [&str; 2] = ["\"resource\":\"routedsparkjobs\"", "\"username\":\"sy
 /// The course of one job.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Course {
+    /// `namespace/name`, where its create is in the log.
+    pub(crate) title: Option<String>,
     /// The first end that was written, and when it came in.
     pub(crate) finished: Option<(Timestamp, String)>,
     /// Every placement, by attempt.
@@ -112,8 +114,9 @@ impl Watch {
         let Some(object) = line.object() else { return };
         let (Some(uid), Some(name)) = (names::uid(object), names::name(object)) else { return };
         let ttl = object.pointer("/spec/ttlAfterFinished").is_some_and(|ttl| !ttl.is_null());
+        let title = Some(format!("{}/{name}", line.namespace));
         self.named.insert((line.namespace.clone(), name), uid.clone());
-        self.by_uid.insert(uid, Course { has_ttl: ttl, ..Course::default() });
+        self.by_uid.insert(uid, Course { title, has_ttl: ttl, ..Course::default() });
     }
 
     fn course(&mut self, line: &Line) -> Option<&mut Course> {

@@ -86,7 +86,7 @@ pub(crate) fn strangers(facts: &Facts) -> Vec<Finding> {
     });
     let unknown = facts.unknown_jobs.iter().map(|job| Finding {
         job: job.clone(),
-        what: "it is on the hub, and nobody submitted it".to_owned(),
+        what: "the hub took it in, and nobody submitted it".to_owned(),
     });
     of_nobody.chain(unknown).collect()
 }
