@@ -10,10 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// All that the oracle is given.
+/// All that the oracle is given. Objects are read when nothing changes any more, and logs after them: an object that is
+/// made between the two would seem to have gone without a trace.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// Every job that the hub took in, in the order of submission.
+    /// Every job that the hub took in, in the order of submission, also those whose submitter got no answer.
     pub jobs: Vec<Submitted>,
     /// The hub.
     pub hub: Side,
@@ -66,6 +67,7 @@ pub struct Side {
     /// All its objects of the kinds that matter, each with its `kind`, read with quorum at the end: on the hub `RoutedSparkJob`,
     /// `MemberCluster`, `SparkQueue`, `Event`; on a member `SparkApplication` and `Pod`.
     pub objects: Vec<Value>,
-    /// The uids of applications whose drivers the operator itself doubled, by the fault that makes it do so.
+    /// The uids of applications that the operator itself submitted twice, by the fault that makes it do so: it doubled
+    /// their drivers or lost track of them.
     pub operator_doubled: BTreeSet<String>,
 }

@@ -13,6 +13,10 @@ mod hub;
 mod leftovers;
 mod life;
 mod lives;
+<<<<<<< HEAD
+=======
+mod look;
+>>>>>>> oracle
 mod lost;
 mod mirror;
 mod names;

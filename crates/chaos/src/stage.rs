@@ -60,7 +60,8 @@ pub(crate) struct Site<'a> {
 
 impl Site<'_> {
     fn operator(&self) -> ScriptedOperator {
-        ScriptedOperator::start(self.cluster.client(), Options { driver_pods: true, ..Options::default() })
+        let options = Options { driver_pods: true, drivers_end: true, ..Options::default() };
+        ScriptedOperator::start(self.cluster.client(), options)
     }
 
     /// Stops the operator in whatever it is doing, and starts it again after this time.

@@ -64,6 +64,9 @@ pub struct Options {
     /// Whether a write to the object between its create and SUBMITTED makes the operator submit twice, as the real one
     /// does: the second submit finds the driver and the application fails while the driver runs.
     pub double_submit: bool,
+    /// Whether drivers that a double submit leaves behind come to their end by themselves, after their time in RUNNING,
+    /// as real ones do. Otherwise they run until somebody deletes them.
+    pub drivers_end: bool,
 }
 
 impl Default for Options {
@@ -75,6 +78,7 @@ impl Default for Options {
             detail: Detail::Full,
             driver_pods: false,
             double_submit: true,
+            drivers_end: false,
         }
     }
 }

@@ -38,6 +38,23 @@ fn rows_that_left_the_history_and_deletions_are_kept() {
 }
 
 #[test]
+<<<<<<< HEAD
+=======
+fn edits_beside_the_status_are_noted() {
+    let mut story = Story::new();
+    story.submit(0, "pi", json!({}));
+    let held = json!({"requestObject": {"metadata": {"finalizers": ["sparkrouter.dev/job"]}}});
+    story.log("hub", 1, ("patch", "routedsparkjobs", "pi"), 200, held);
+    let ttl = json!({"requestObject": {"spec": {"ttlAfterFinished": "1m"}}});
+    story.log("hub", 2, ("patch", "routedsparkjobs", "pi"), 200, ttl);
+    let before = course(&mut story);
+    assert_eq!((before.has_ttl, before.is_abandoned, before.let_go), (true, false, None));
+    story.lets_go(3, 4, "pi");
+    assert_eq!(course(&mut story).let_go, Some(at(4)));
+}
+
+#[test]
+>>>>>>> oracle
 fn a_job_whose_create_was_not_logged_is_found_by_its_name() {
     let mut story = Story::new();
     story.succeeds(0, "pi");

@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use super::audit::{Line, Tally};
 use super::life::{Kind, Life};
+<<<<<<< HEAD
+=======
+use super::look::{is_being_deleted, is_last_look, is_of, state_in};
+>>>>>>> oracle
 use super::names;
 use crate::error::Error;
 use crate::evidence::Side;
@@ -36,6 +40,10 @@ pub(crate) fn of(side: &Side) -> Result<Lives, Error> {
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
+<<<<<<< HEAD
+=======
+    watch.last = watch.last.max(reader.passed_at());
+>>>>>>> oracle
     Ok(watch.end(&side.objects, reader.tally))
 }
 
@@ -366,6 +374,7 @@ fn precondition(line: &Line) -> Option<String> {
     Some(uid.to_owned())
 }
 
+<<<<<<< HEAD
 fn is_of(kind: Kind, object: &Value) -> bool {
     kind == Kind::Application || names::label(object, names::ROLE).is_some_and(|role| role == "driver")
 }
@@ -397,6 +406,8 @@ fn is_last_look(kind: Kind, object: &Value) -> bool {
     finalizers.is_none_or(Vec::is_empty) && (kind == Kind::Application || grace == Some(0))
 }
 
+=======
+>>>>>>> oracle
 /// An object's own time has whole seconds: it was created before the next one.
 fn end_of_second(time: Timestamp) -> Timestamp {
     time.checked_add(SignedDuration::from_millis(999)).unwrap_or(time)

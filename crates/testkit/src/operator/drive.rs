@@ -213,6 +213,7 @@ impl Drive {
         if failure.as_deref() == Some(ALREADY_EXISTS) {
             // Whoever started it, it runs.
             self.set_driver(None).await;
+            self.leave_driver_to_itself();
         }
         let mut status = self.view.status.clone();
         status.submission_attempts = attempts;
@@ -274,6 +275,22 @@ impl Drive {
                 tracing::warn!(%error, "the phase of a driver pod was not set");
             }
         }
+    }
+
+    /// The driver runs on, whatever becomes of this operator, and ends in its time.
+    fn leave_driver_to_itself(&self) {
+        let options = &self.shared.options;
+        if !options.drivers_end || !options.driver_pods || self.view.script.wish == Wish::HangRunning {
+            return;
+        }
+        let (client, view) = (self.shared.client.clone(), self.view.clone());
+        tokio::spawn(async move {
+            sleep(view.script.run).await;
+            while let Err(error) = DriverPod::of(client.clone(), &view).set(Some(0)).await {
+                tracing::debug!(%error, "the end of a driver pod is tried again");
+                sleep(BACKOFF).await;
+            }
+        });
     }
 
     async fn remove_driver(&mut self) {
