@@ -114,11 +114,7 @@ async fn nothing_is_found_in_a_healthy_run_and_what_is_doubled_or_lost_by_hand_i
     sure(installation.namespace(TEAM).await);
     let routes = objects::weights(&[("m1", 1), ("m2", 1)]);
     sure(hub.apply_manifest(&objects::queue(QUEUE, &routes).to_string()).await);
-<<<<<<< HEAD
-    let mut router = Watched::start(&installation, &fleet, &[], &MEMBERS).await;
-=======
     let router = Watched::start(&installation, &fleet, &[], &MEMBERS).await;
->>>>>>> oracle
 
     // Twenty jobs that are left alone, or asked to stop.
     let mut all: Vec<(Value, Meant)> = Vec::new();

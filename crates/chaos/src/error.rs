@@ -46,7 +46,6 @@ pub enum Error {
         /// The cause.
         source: serde_json::Error,
     },
-<<<<<<< HEAD
     /// Control planes, routers or operators could not be started.
     #[error(transparent)]
     Testkit(#[from] spark_router_testkit::Error),
@@ -64,21 +63,16 @@ pub enum Error {
     /// The sizes of the run do not go together.
     #[error(transparent)]
     TooShort(#[from] crate::schedule::TooShort),
-=======
->>>>>>> oracle
     /// A control plane's name that cannot be a folder's.
     #[error("{0:?} cannot be the name of a folder: use a DNS label")]
     FolderName(String),
 }
 
 impl Error {
-<<<<<<< HEAD
     pub(crate) fn call(what: &str, source: kube::Error) -> Self {
         Self::Call { what: what.to_owned(), source: Box::new(source) }
     }
 
-=======
->>>>>>> oracle
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }

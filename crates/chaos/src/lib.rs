@@ -4,7 +4,6 @@
 //! with the router then reads audit logs and objects and counts jobs that were lost, run twice or left unexplained. Owns
 //! the control planes of one run. It must never ask the router what it did, nor forgive what a seed brings up.
 
-<<<<<<< HEAD
 mod collect;
 mod dice;
 pub mod error;
@@ -19,9 +18,3 @@ pub mod schedule;
 mod shelf;
 mod stage;
 mod submit;
-=======
-pub mod error;
-pub mod evidence;
-pub mod oracle;
-mod shelf;
->>>>>>> oracle

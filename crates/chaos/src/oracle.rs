@@ -13,10 +13,7 @@ mod hub;
 mod leftovers;
 mod life;
 mod lives;
-<<<<<<< HEAD
-=======
 mod look;
->>>>>>> oracle
 mod lost;
 mod mirror;
 mod names;

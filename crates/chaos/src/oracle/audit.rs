@@ -84,11 +84,8 @@ pub(crate) struct Reader<'a> {
     input: BufReader<File>,
     words: &'a [&'a str],
     buffer: Vec<u8>,
-<<<<<<< HEAD
-=======
     /// The last line that was passed over.
     passed: Vec<u8>,
->>>>>>> oracle
     pub(crate) tally: Tally,
 }
 
@@ -101,10 +98,7 @@ impl<'a> Reader<'a> {
             input: BufReader::with_capacity(256 * 1024, file),
             words,
             buffer: Vec::new(),
-<<<<<<< HEAD
-=======
             passed: Vec::new(),
->>>>>>> oracle
             tally: Tally::default(),
         })
     }
@@ -116,12 +110,9 @@ impl<'a> Reader<'a> {
             let text = String::from_utf8_lossy(&self.buffer);
             let text = text.trim_end();
             if !self.words.iter().any(|word| text.contains(word)) {
-<<<<<<< HEAD
-=======
                 if is_whole {
                     std::mem::swap(&mut self.buffer, &mut self.passed);
                 }
->>>>>>> oracle
                 continue;
             }
             match serde_json::from_str::<Wire>(text) {
@@ -142,14 +133,11 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-<<<<<<< HEAD
-=======
     /// When the last line was written that was passed over: the run went on until then.
     pub(crate) fn passed_at(&self) -> Option<Timestamp> {
         serde_json::from_slice::<Wire>(&self.passed).ok().map(|wire| wire.done)
     }
 
->>>>>>> oracle
     /// Fetches a line; false at the end.
     fn fill(&mut self) -> Result<bool, Error> {
         loop {
@@ -253,8 +241,6 @@ mod tests {
         )
     }
 
-<<<<<<< HEAD
-=======
     #[test]
     fn the_time_of_lines_that_are_passed_over_is_known() {
         let folder = tempfile::tempdir().unwrap();
@@ -265,7 +251,6 @@ mod tests {
         assert_eq!(reader.passed_at(), Some("2026-01-01T00:00:00.000002Z".parse().unwrap()));
     }
 
->>>>>>> oracle
     fn read(text: &str) -> Result<(Vec<String>, Tally), Error> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");

@@ -19,10 +19,6 @@ pub(crate) struct Twice {
 pub(crate) fn of(job: &JobFacts) -> Twice {
     let mut twice = Twice::default();
     at_once(job, &mut twice);
-<<<<<<< HEAD
-    drivers_at_once(job, &mut twice);
-=======
->>>>>>> oracle
     after_the_end(job, &mut twice);
     one_after_the_other(job, &mut twice);
     twice
@@ -61,15 +57,10 @@ fn overlap(first: &Life, second: &Life) -> Option<String> {
 }
 
 fn at_once(job: &JobFacts, twice: &mut Twice) {
-<<<<<<< HEAD
-    for (first, second) in pairs(&job.applications) {
-        let Some(what) = overlap(first, second) else { continue };
-=======
     for (first, second) in pairs(&job.applications).chain(pairs(&job.drivers)) {
         let Some(what) = overlap(first, second).filter(|_| !is_operators(job, first, second)) else {
             continue;
         };
->>>>>>> oracle
         if !job.submitted.duplicates_allowed {
             twice.findings.push(what);
         } else if is_left_behind(job, first) || is_left_behind(job, second) {
@@ -82,31 +73,6 @@ fn at_once(job: &JobFacts, twice: &mut Twice) {
     }
 }
 
-<<<<<<< HEAD
-fn drivers_at_once(job: &JobFacts, twice: &mut Twice) {
-    for (first, second) in pairs(&job.drivers) {
-        let Some(what) = overlap(first, second) else { continue };
-        let is_operators = first.member == second.member
-            && first.owner == second.owner
-            && first.owner.as_ref().is_some_and(|owner| job.operator_doubled.contains(owner));
-        if is_operators {
-            continue;
-        }
-        if !job.submitted.duplicates_allowed {
-            twice.findings.push(what);
-        } else if is_left_behind(job, first) || is_left_behind(job, second) {
-            twice.by_leave = true;
-        } else {
-            twice
-                .findings
-                .push(format!("{what}; duplicates are allowed, but no row of its history says Abandoned"));
-        }
-    }
-}
-
-/// Whether the record says that the attempt was left behind although it may still run.
-fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
-=======
 /// Whether both are drivers of one application that its operator doubled.
 fn is_operators(job: &JobFacts, first: &Life, second: &Life) -> bool {
     first.member == second.member
@@ -116,7 +82,6 @@ fn is_operators(job: &JobFacts, first: &Life, second: &Life) -> bool {
 
 /// Whether the record says that the attempt was left behind although it may still run.
 pub(crate) fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
->>>>>>> oracle
     life.attempt
         .and_then(|attempt| job.course.past.get(&attempt))
         .is_some_and(|row| row.outcome == "Abandoned")
@@ -124,12 +89,8 @@ pub(crate) fn is_left_behind(job: &JobFacts, life: &Life) -> bool {
 
 fn after_the_end(job: &JobFacts, twice: &mut Twice) {
     let Some((ended, phase)) = &job.course.finished else { return };
-<<<<<<< HEAD
-    for life in job.applications.iter().chain(&job.drivers).filter(|life| life.begin > *ended) {
-=======
     // A driver that is late belongs to an application that was there before.
     for life in job.applications.iter().filter(|life| life.begin > *ended) {
->>>>>>> oracle
         twice.findings.push(format!(
             "{} was created at {} ({}), after the job had ended as {phase} at {ended}",
             life.title(),

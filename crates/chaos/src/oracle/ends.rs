@@ -3,14 +3,9 @@
 //! Owns no state. One table says what each reason of a failure claims and what it excuses; a reason that is not in it is
 //! itself unexplained.
 
-<<<<<<< HEAD
-use super::facts::{Facts, JobFacts};
-use super::life::Life;
-=======
 use super::doubled::is_left_behind;
 use super::facts::{Facts, JobFacts};
 use super::life::{DRIVER_EXISTS, Life};
->>>>>>> oracle
 use super::view::{Job, Placement};
 use crate::evidence::Meant;
 
@@ -74,10 +69,7 @@ pub(crate) fn of(job: &JobFacts, facts: &Facts) -> Vec<String> {
     });
     odd.extend(on_record(job, at_end));
     odd.extend(too_early(job, at_end));
-<<<<<<< HEAD
-=======
     odd.extend(unfenced(job, at_end));
->>>>>>> oracle
     odd.extend(as_meant(job, at_end));
     odd
 }
@@ -97,16 +89,10 @@ fn words_agree(at_end: &Job) -> Option<String> {
         .then(|| format!("phase {phase} with Succeeded={is_succeeded} and Finished={is_finished}"))
 }
 
-<<<<<<< HEAD
-/// Whether the application ended well: by its own word, or by its driver's where its operator lost track of it.
-fn ended_well(job: &JobFacts, application: &Life) -> bool {
-    application.completed() || job.drivers_of(application).any(Life::completed)
-=======
 /// Whether the application ended well: by its own word, or by its driver's where its operator submitted twice and gave up.
 fn ended_well(job: &JobFacts, application: &Life) -> bool {
     let gave_up = application.error().contains(DRIVER_EXISTS);
     application.completed() || gave_up && job.drivers_of(application).any(Life::completed)
->>>>>>> oracle
 }
 
 fn succeeded(job: &JobFacts, at_end: &Job) -> Option<String> {
@@ -208,25 +194,10 @@ fn on_record(job: &JobFacts, at_end: &Job) -> Option<String> {
     let uid = placement.remote_uid.as_ref()?;
     let Some(life) = job.recorded() else {
         let elsewhere = job.applications.iter().find(|life| life.uid.as_ref() == Some(uid));
-<<<<<<< HEAD
-        // A create that was never logged, of an object that is gone, leaves its name and no uid.
-        let unseen =
-            job.applications.iter().any(|life| life.uid.is_none() && life.name == placement.remote_name);
-        return match elsewhere {
-            Some(life) => {
-                Some(format!("on record is {}, and that uid is {}", recorded_as(at_end), life.title()))
-            }
-            None if unseen => None,
-            None => {
-                Some(format!("on record is {}, and there never was such an application", recorded_as(at_end)))
-            }
-        };
-=======
         return Some(match elsewhere {
             Some(life) => format!("on record is {}, and that uid is {}", recorded_as(at_end), life.title()),
             None => format!("on record is {}, and there never was such an application", recorded_as(at_end)),
         });
->>>>>>> oracle
     };
     let is_same = (&life.namespace, &life.name, life.attempt)
         == (&placement.namespace, &placement.remote_name, Some(placement.attempt));
@@ -252,8 +223,6 @@ fn too_early(job: &JobFacts, at_end: &Job) -> Option<String> {
         .then(|| format!("its end was written at {written}, and {} ended only at {ended}", life.title()))
 }
 
-<<<<<<< HEAD
-=======
 /// A job that was stopped, or whose driver is lost, ran nowhere any more when that was written.
 fn unfenced(job: &JobFacts, at_end: &Job) -> Vec<String> {
     let (status, course) = (&at_end.status, &job.course);
@@ -271,7 +240,6 @@ fn unfenced(job: &JobFacts, at_end: &Job) -> Vec<String> {
         .collect()
 }
 
->>>>>>> oracle
 /// Where nothing disturbed it, it ended as it was meant to.
 fn as_meant(job: &JobFacts, at_end: &Job) -> Option<String> {
     let (meant, status) = (job.submitted.meant, &at_end.status);

@@ -62,16 +62,6 @@ fn a_success_by_another_application_than_the_one_on_record_is_found() {
 }
 
 #[test]
-<<<<<<< HEAD
-fn a_driver_that_completed_counts_where_its_operator_lost_track() {
-    let mut story = Story::new();
-    story.submit(0, "pi", json!({}));
-    story.dispatches(0, "pi", 1, "m1");
-    story.state(6, "m1", "pi-1", "FAILED");
-    story.phase(7, "m1", "pi-1-driver", "Succeeded");
-    ended(&mut story, "Succeeded", "JobSucceeded");
-    story.clean();
-=======
 fn a_driver_that_completed_counts_only_where_its_operator_submitted_twice() {
     let with = |error: &str| {
         let mut story = Story::new();
@@ -97,7 +87,6 @@ fn an_application_whose_uid_nobody_saw_is_the_one_on_record_by_its_name() {
     story.take("m1", "SparkApplication", "pi-1");
     story.status(9, "pi", "Succeeded", "JobSucceeded", placed);
     assert_eq!(story.clean().seen.inferred, 1);
->>>>>>> oracle
 }
 
 #[test]
@@ -220,19 +209,10 @@ fn only_a_fault_excuses_another_end_than_the_one_that_was_meant() {
 
 #[test]
 fn nobody_is_cancelled_who_was_not_to_be() {
-<<<<<<< HEAD
-    let mut story = unplaced("x", json!({}));
-    story.evidence.jobs.clear();
-    story.take("hub", "RoutedSparkJob", "pi");
-    story.submit(20, "rho", json!({}));
-    story.status(29, "rho", "Cancelled", "Cancelled", json!({}));
-    one(&story.unexplained(), &["team/rho", "ended as Cancelled"]);
-=======
     let mut story = Story::new();
     story.submit(0, "pi", json!({}));
     story.status(9, "pi", "Cancelled", "Cancelled", json!({}));
     one(&story.unexplained(), &["team/pi", "ended as Cancelled"]);
->>>>>>> oracle
     story.evidence.jobs[0].cancelled = true;
     story.clean();
 }
@@ -275,8 +255,6 @@ fn an_end_is_not_written_before_it_came_about() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn what_was_stopped_runs_nowhere_when_that_is_written() {
     let with = |written: i64| {
         let mut story = Story::new();
@@ -297,7 +275,6 @@ fn what_was_stopped_runs_nowhere_when_that_is_written() {
 }
 
 #[test]
->>>>>>> oracle
 fn an_end_that_was_taken_back_is_found() {
     let mut story = ends("COMPLETED", "Succeeded", "JobSucceeded");
     story.status(10, "pi", "Failed", "DriverLost", json!({"placement": placement("pi", 1, "m1")}));

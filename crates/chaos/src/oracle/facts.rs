@@ -40,18 +40,6 @@ impl JobFacts {
         format!("{}/{}", self.submitted.namespace, self.submitted.name)
     }
 
-<<<<<<< HEAD
-    /// The application on record: by its uid, else by its name.
-    pub(crate) fn recorded(&self) -> Option<&Life> {
-        let placement = self.at_end.as_ref()?.status.placement.as_ref()?;
-        let mut here = self.applications.iter().filter(|life| life.member == placement.cluster);
-        match &placement.remote_uid {
-            Some(uid) => here.find(|life| life.uid.as_ref() == Some(uid)),
-            None => {
-                here.rfind(|life| life.namespace == placement.namespace && life.name == placement.remote_name)
-            }
-        }
-=======
     /// The application on record: by its uid, else by its name where the uid of either is not known.
     pub(crate) fn recorded(&self) -> Option<&Life> {
         let placement = self.at_end.as_ref()?.status.placement.as_ref()?;
@@ -65,7 +53,6 @@ impl JobFacts {
                     && life.name == placement.remote_name
             })
         })
->>>>>>> oracle
     }
 
     /// The driver pods of an application.
@@ -82,13 +69,8 @@ pub(crate) struct Facts {
     pub(crate) jobs: Vec<JobFacts>,
     /// Applications and driver pods of jobs that nobody submitted.
     pub(crate) strangers: Vec<Life>,
-<<<<<<< HEAD
-    /// Jobs on the hub that nobody submitted, as `namespace/name`.
-    pub(crate) unknown_jobs: Vec<String>,
-=======
     /// Jobs that the hub took in or has and that nobody submitted, as `namespace/name`.
     pub(crate) unknown_jobs: BTreeSet<String>,
->>>>>>> oracle
     /// All applications without our label, by member, namespace and name.
     pub(crate) foreign: BTreeSet<(String, String, String)>,
     /// By name.
@@ -169,16 +151,10 @@ impl Facts {
             let uids = job.applications.iter().filter_map(|life| life.uid.as_ref());
             job.operator_doubled = uids.filter(|uid| doubled.contains(uid)).cloned().collect();
         }
-<<<<<<< HEAD
-        let unknown = at_end.jobs.values().map(|job| format!("{}/{}", job.namespace, job.name));
-        Ok(Self {
-            unknown_jobs: unknown.collect(),
-=======
         let left = at_end.jobs.values().map(|job| format!("{}/{}", job.namespace, job.name));
         let taken_in = courses.by_uid.into_values().filter_map(|course| course.title);
         Ok(Self {
             unknown_jobs: left.chain(taken_in).collect(),
->>>>>>> oracle
             jobs,
             strangers,
             foreign,

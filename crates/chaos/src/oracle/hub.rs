@@ -20,11 +20,8 @@ const WORDS: [&str; 2] = ["\"resource\":\"routedsparkjobs\"", "\"username\":\"sy
 /// The course of one job.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Course {
-<<<<<<< HEAD
-=======
     /// `namespace/name`, where its create is in the log.
     pub(crate) title: Option<String>,
->>>>>>> oracle
     /// The first end that was written, and when it came in.
     pub(crate) finished: Option<(Timestamp, String)>,
     /// Every placement, by attempt.
@@ -33,15 +30,11 @@ pub(crate) struct Course {
     pub(crate) past: BTreeMap<u32, Past>,
     /// Who asked for its deletion, and when.
     pub(crate) deletion: Option<(Timestamp, String)>,
-<<<<<<< HEAD
-    /// Its spec had a `ttlAfterFinished` at its creation.
-=======
     /// When our finalizer was taken from it for good.
     pub(crate) let_go: Option<Timestamp>,
     /// Its owner let go of it knowingly.
     pub(crate) is_abandoned: bool,
     /// Its spec was given a `ttlAfterFinished`.
->>>>>>> oracle
     pub(crate) has_ttl: bool,
     /// Writes that no job's course has: what was wrong with them.
     pub(crate) oddities: Vec<String>,
@@ -63,12 +56,8 @@ pub(crate) fn of(side: &Side, jobs: &[Submitted]) -> Result<Courses, Error> {
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
-<<<<<<< HEAD
-    Ok(Courses { by_uid: watch.by_uid, tally: reader.tally, last: watch.last })
-=======
     let last = watch.last.max(reader.passed_at());
     Ok(Courses { by_uid: watch.by_uid, tally: reader.tally, last })
->>>>>>> oracle
 }
 
 struct Watch {
@@ -107,14 +96,11 @@ impl Watch {
                     course.written(status, line.received);
                 }
             }
-<<<<<<< HEAD
-=======
             ("patch", "") if line.is_ok() => {
                 if let (Some(body), Some(course)) = (&line.request, self.course(line)) {
                     course.edited(body, line.received);
                 }
             }
->>>>>>> oracle
             ("patch" | "update", "status") if line.is_unclear() => {
                 if let Some(course) = self.course(line) {
                     course.conditions.clear();
@@ -128,14 +114,9 @@ impl Watch {
         let Some(object) = line.object() else { return };
         let (Some(uid), Some(name)) = (names::uid(object), names::name(object)) else { return };
         let ttl = object.pointer("/spec/ttlAfterFinished").is_some_and(|ttl| !ttl.is_null());
-<<<<<<< HEAD
-        self.named.insert((line.namespace.clone(), name), uid.clone());
-        self.by_uid.insert(uid, Course { has_ttl: ttl, ..Course::default() });
-=======
         let title = Some(format!("{}/{name}", line.namespace));
         self.named.insert((line.namespace.clone(), name), uid.clone());
         self.by_uid.insert(uid, Course { title, has_ttl: ttl, ..Course::default() });
->>>>>>> oracle
     }
 
     fn course(&mut self, line: &Line) -> Option<&mut Course> {
@@ -145,8 +126,6 @@ impl Watch {
 }
 
 impl Course {
-<<<<<<< HEAD
-=======
     /// Somebody changed something beside the status.
     fn edited(&mut self, body: &Value, at: Timestamp) {
         let filled = |path: &str| body.pointer(path).filter(|value| !value.is_null());
@@ -158,7 +137,6 @@ impl Course {
         }
     }
 
->>>>>>> oracle
     fn written(&mut self, status: &Value, at: Timestamp) {
         let Some(view) = JobView::of_status(status) else {
             self.oddities.push(format!("at {at} a status was written that cannot be read"));

@@ -38,8 +38,6 @@ fn rows_that_left_the_history_and_deletions_are_kept() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn edits_beside_the_status_are_noted() {
     let mut story = Story::new();
     story.submit(0, "pi", json!({}));
@@ -54,7 +52,6 @@ fn edits_beside_the_status_are_noted() {
 }
 
 #[test]
->>>>>>> oracle
 fn a_job_whose_create_was_not_logged_is_found_by_its_name() {
     let mut story = Story::new();
     story.succeeds(0, "pi");

@@ -1,30 +1,15 @@
 //! Finds what runs or is left on members and should not be.
 //!
-<<<<<<< HEAD
-//! Owns no state. Nothing of a job may run when it has ended or is gone, and nothing but what is on record while it has
-//! not, unless the record itself says that something was let go of: a row of the history, or the member's own list.
-
-use super::Finding;
-=======
 //! Owns no state. Nothing of a job may run when it has ended, is let go of or is gone, and nothing but what is on record
 //! while it has not, unless the record itself says that something was let go of: a row of the history, or the member's own list.
 
 use super::Finding;
 use super::doubled::is_left_behind;
->>>>>>> oracle
 use super::facts::{Facts, JobFacts};
 use super::life::{Kind, Life};
 
 /// What is left of one job.
 pub(crate) fn of(job: &JobFacts, facts: &Facts) -> Vec<String> {
-<<<<<<< HEAD
-    let lives = job.applications.iter().chain(&job.drivers).filter(|life| life.is_left);
-    lives.filter_map(|life| left(job, life, facts)).collect()
-}
-
-fn left(job: &JobFacts, life: &Life, facts: &Facts) -> Option<String> {
-    if is_let_go(job, life, facts) {
-=======
     let lives = job.applications.iter().chain(&job.drivers);
     lives.filter_map(|life| left(job, life, facts).or_else(|| outlived(job, life, facts))).collect()
 }
@@ -43,7 +28,6 @@ fn outlived(job: &JobFacts, life: &Life, facts: &Facts) -> Option<String> {
 
 fn left(job: &JobFacts, life: &Life, facts: &Facts) -> Option<String> {
     if !life.is_left || is_let_go(job, life, facts) {
->>>>>>> oracle
         return None;
     }
     let state = if life.state().is_empty() { "not submitted" } else { life.state() };
@@ -102,11 +86,7 @@ pub(crate) fn strangers(facts: &Facts) -> Vec<Finding> {
     });
     let unknown = facts.unknown_jobs.iter().map(|job| Finding {
         job: job.clone(),
-<<<<<<< HEAD
-        what: "it is on the hub, and nobody submitted it".to_owned(),
-=======
         what: "the hub took it in, and nobody submitted it".to_owned(),
->>>>>>> oracle
     });
     of_nobody.chain(unknown).collect()
 }

@@ -42,8 +42,6 @@ fn a_driver_of_a_job_that_is_gone_is_found() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn a_job_is_let_go_of_when_nothing_of_it_runs() {
     let with = |let_go: i64| {
         let mut story = Story::new();
@@ -70,7 +68,6 @@ fn a_job_is_let_go_of_when_nothing_of_it_runs() {
 }
 
 #[test]
->>>>>>> oracle
 fn what_is_over_of_a_job_that_is_gone_is_swept_in_time() {
     let mut story = orphaned();
     story.state(12, "m1", "pi-1", "FAILED");
@@ -138,13 +135,6 @@ fn what_nobody_submitted_is_found() {
     let mut story = Story::new();
     story.succeeds(0, "pi");
     story.evidence.jobs.clear();
-<<<<<<< HEAD
-    let found = story.unexplained();
-    assert!(
-        found.iter().any(|it| it.contains("team/pi: it is on the hub, and nobody submitted it")),
-        "{found:?}"
-    );
-=======
     let taken_in = "team/pi: the hub took it in, and nobody submitted it";
     let found = story.unexplained();
     assert!(found.iter().any(|it| it == taken_in), "{found:?}");
@@ -154,5 +144,4 @@ fn what_nobody_submitted_is_found() {
     story.job_goes(5, "pi");
     story.evidence.jobs.clear();
     one(&story.unexplained(), &[taken_in]);
->>>>>>> oracle
 }

@@ -5,12 +5,9 @@
 
 use jiff::Timestamp;
 
-<<<<<<< HEAD
-=======
 /// What an operator says that found a driver which it had itself started: the driver may run.
 pub(crate) const DRIVER_EXISTS: &str = "driver pod already exist";
 
->>>>>>> oracle
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -111,14 +108,11 @@ impl Life {
         spans
     }
 
-<<<<<<< HEAD
-=======
     /// Whether it was alive at that time.
     pub(crate) fn was_alive(&self, at: Timestamp) -> bool {
         self.spans().iter().any(|span| span.from < at && span.to.is_none_or(|to| to > at))
     }
 
->>>>>>> oracle
     /// Whether it is alive at the end.
     pub(crate) fn is_alive(&self) -> bool {
         self.spans().last().is_some_and(|span| span.to.is_none())

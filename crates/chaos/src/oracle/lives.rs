@@ -11,10 +11,7 @@ use serde_json::Value;
 
 use super::audit::{Line, Tally};
 use super::life::{Kind, Life};
-<<<<<<< HEAD
-=======
 use super::look::{is_being_deleted, is_last_look, is_of, state_in};
->>>>>>> oracle
 use super::names;
 use crate::error::Error;
 use crate::evidence::Side;
@@ -40,10 +37,7 @@ pub(crate) fn of(side: &Side) -> Result<Lives, Error> {
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
-<<<<<<< HEAD
-=======
     watch.last = watch.last.max(reader.passed_at());
->>>>>>> oracle
     Ok(watch.end(&side.objects, reader.tally))
 }
 
@@ -374,40 +368,6 @@ fn precondition(line: &Line) -> Option<String> {
     Some(uid.to_owned())
 }
 
-<<<<<<< HEAD
-fn is_of(kind: Kind, object: &Value) -> bool {
-    kind == Kind::Application || names::label(object, names::ROLE).is_some_and(|role| role == "driver")
-}
-
-/// State and error that an object or a write of its status shows.
-fn state_in(kind: Kind, object: &Value) -> Option<(&str, &str)> {
-    match kind {
-        Kind::Application => {
-            let state = object.pointer("/status/applicationState/state")?.as_str()?;
-            let error = object.pointer("/status/applicationState/errorMessage").and_then(Value::as_str);
-            Some((state, error.unwrap_or_default()))
-        }
-        Kind::Driver => {
-            let phase = object.pointer("/status/phase")?.as_str()?;
-            let reason = object.pointer("/status/reason").and_then(Value::as_str);
-            Some((phase, reason.unwrap_or_default()))
-        }
-    }
-}
-
-fn is_being_deleted(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some_and(Value::is_string)
-}
-
-/// Whether nothing keeps an object that is being deleted: this is how it looked when it went.
-fn is_last_look(kind: Kind, object: &Value) -> bool {
-    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-    let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
-    finalizers.is_none_or(Vec::is_empty) && (kind == Kind::Application || grace == Some(0))
-}
-
-=======
->>>>>>> oracle
 /// An object's own time has whole seconds: it was created before the next one.
 fn end_of_second(time: Timestamp) -> Timestamp {
     time.checked_add(SignedDuration::from_millis(999)).unwrap_or(time)

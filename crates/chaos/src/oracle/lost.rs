@@ -65,10 +65,6 @@ fn vanished(job: &JobFacts, facts: &Facts) -> Standing {
     if job.submitted.deleted {
         return Standing::Gone;
     }
-<<<<<<< HEAD
-    let queue = |placed: &super::view::Placement| placed.cluster.clone();
-=======
->>>>>>> oracle
     let has_ttl = job.course.has_ttl || facts.queues.values().any(|queue| queue.has_ttl);
     if has_ttl && job.course.finished.is_some() {
         return Standing::Finished;
@@ -77,15 +73,10 @@ fn vanished(job: &JobFacts, facts: &Facts) -> Standing {
         Some((at, user)) => format!("{user} asked for its deletion at {at}"),
         None => "no line tells of a deletion".to_owned(),
     };
-<<<<<<< HEAD
-    let last = job.course.placements.values().next_back().map(queue);
-    let place = last.map_or_else(|| "never placed".to_owned(), |cluster| format!("last placed on {cluster}"));
-=======
     let place = match job.course.placements.values().next_back() {
         Some(last) => format!("last placed on {}", last.cluster),
         None => "never placed".to_owned(),
     };
->>>>>>> oracle
     Standing::Lost(format!("it is gone from the hub, and nobody was to delete it ({asked}; {place})"))
 }
 

@@ -6,11 +6,7 @@
 use jiff::SignedDuration;
 
 use super::facts::{Facts, JobFacts};
-<<<<<<< HEAD
-use super::life::Life;
-=======
 use super::life::{DRIVER_EXISTS, Life};
->>>>>>> oracle
 use super::view::{Job, Placement};
 
 /// A state that is older than this is on the hub.
@@ -62,14 +58,9 @@ fn unfinished(job: &JobFacts, at_end: &Job, facts: &Facts) -> Vec<String> {
     let status = &at_end.status;
     let placement = status.placement.as_ref();
     if let Some(cluster) = placement.map(|it| &it.cluster).filter(|_| status.is("MemberReachable", "False")) {
-<<<<<<< HEAD
-        let is_ready = facts.members.get(cluster).is_some_and(|member| member.is_ready);
-        let odd = is_ready.then(|| format!("MemberReachable is False, and {cluster} is Ready"));
-=======
         let since = facts.members.get(cluster).and_then(|member| member.ready_since);
         let since = since.filter(|since| facts.end.duration_since(*since) > MIRRORED);
         let odd = since.map(|at| format!("MemberReachable is False, and {cluster} is Ready since {at}"));
->>>>>>> oracle
         return odd.into_iter().collect();
     }
     let has_place = status.is_true("Placed");
@@ -156,11 +147,7 @@ fn phases_of(life: &Life) -> &'static [&'static str] {
         "SUSPENDING" | "SUSPENDED" => &["Suspended"],
         "COMPLETED" => &[],
         // Its driver may be running: an operator says so of a driver that it started itself.
-<<<<<<< HEAD
-        "FAILED" if !life.error().contains("driver pod already exist") => &[],
-=======
         "FAILED" if !life.error().contains(DRIVER_EXISTS) => &[],
->>>>>>> oracle
         _ => &["Dispatched", "Submitted", "Running", "Retrying"],
     }
 }

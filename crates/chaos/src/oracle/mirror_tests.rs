@@ -44,8 +44,6 @@ fn what_changed_a_moment_ago_is_on_its_way() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn a_quiet_end_of_the_run_excuses_nothing() {
     let mut story = running();
     story.state(95, "m1", "pi-1", "PENDING_RERUN");
@@ -54,7 +52,6 @@ fn a_quiet_end_of_the_run_excuses_nothing() {
 }
 
 #[test]
->>>>>>> oracle
 fn a_state_that_was_not_mirrored_is_found() {
     one(
         &with(json!({"status": {"application": {"state": "SUBMITTED"}}})).unexplained(),
@@ -122,12 +119,9 @@ fn a_member_that_is_ready_is_not_unreachable() {
     let status = json!({"conditions": conditions, "placement": placement("pi", 1, "m1")});
     story.change("hub", "RoutedSparkJob", "pi", json!({"status": status}));
     one(&story.unexplained(), &["MemberReachable is False, and m1 is Ready"]);
-<<<<<<< HEAD
-=======
     let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": at(95).to_string()}]);
     story.change("hub", "MemberCluster", "m1", json!({"status": {"conditions": ready}}));
     story.clean();
->>>>>>> oracle
     story.change("hub", "MemberCluster", "m1", json!({"status": {"conditions": []}}));
     story.clean();
 }

@@ -11,11 +11,8 @@ pub(crate) const JOB_UID: &str = "sparkrouter.dev/job-uid";
 pub(crate) const ATTEMPT: &str = "sparkrouter.dev/attempt";
 /// Spark's own label of a pod's role.
 pub(crate) const ROLE: &str = "spark-role";
-<<<<<<< HEAD
-=======
 /// The finalizer on jobs.
 pub(crate) const JOB: &str = "sparkrouter.dev/job";
->>>>>>> oracle
 /// The finalizer on remote applications.
 pub(crate) const OUTCOME: &str = "sparkrouter.dev/outcome";
 

@@ -258,16 +258,12 @@ impl Story {
 
     /// The operator writes a state.
     pub(crate) fn state(&mut self, second: i64, member: &str, name: &str, state: &str) {
-<<<<<<< HEAD
-        let status = json!({"applicationState": {"state": state}});
-=======
         self.state_because(second, member, name, state, "");
     }
 
     /// The operator writes a state and what went wrong.
     pub(crate) fn state_because(&mut self, second: i64, member: &str, name: &str, state: &str, error: &str) {
         let status = json!({"applicationState": {"state": state, "errorMessage": error}});
->>>>>>> oracle
         let body = json!({"requestObject": {"metadata": {"name": name}, "status": status.clone()}, "user": {"username": "admin"}});
         self.log(member, second, ("update", "sparkapplications/status", name), 200, body);
         self.change(member, "SparkApplication", name, json!({"status": status}));
@@ -307,8 +303,6 @@ impl Story {
         self.log(member, second, ("delete", "pods", name), 200, json!({"responseObject": object}));
     }
 
-<<<<<<< HEAD
-=======
     /// A job is deleted, and the router lets it go.
     pub(crate) fn lets_go(&mut self, asked: i64, second: i64, name: &str) {
         let admin = json!({"user": {"username": "admin"}});
@@ -318,7 +312,6 @@ impl Story {
         self.take("hub", "RoutedSparkJob", name);
     }
 
->>>>>>> oracle
     /// An application that nothing holds is deleted.
     pub(crate) fn goes(&mut self, second: i64, member: &str, name: &str) {
         let object = self.take(member, "SparkApplication", name);

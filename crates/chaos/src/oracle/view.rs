@@ -168,12 +168,8 @@ pub(crate) struct Job {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) identity: Option<String>,
-<<<<<<< HEAD
-    pub(crate) is_ready: bool,
-=======
     /// Since when it is Ready, if it is.
     pub(crate) ready_since: Option<Timestamp>,
->>>>>>> oracle
     pub(crate) is_forgotten: bool,
     /// Job uid and attempt of what was let go of there.
     pub(crate) abandoned: BTreeSet<(String, u32)>,
@@ -225,14 +221,10 @@ impl Member {
         Ok(Self {
             name: names::name(object).unwrap_or_default(),
             identity: object.pointer("/status/identity").and_then(Value::as_str).map(str::to_owned),
-<<<<<<< HEAD
-            is_ready: conditions.iter().any(|it| it.kind == "Ready" && it.status == "True"),
-=======
             ready_since: conditions
                 .iter()
                 .find(|it| it.kind == "Ready" && it.status == "True")
                 .and_then(|it| it.last_transition_time),
->>>>>>> oracle
             is_forgotten: object.pointer("/spec/forget").and_then(Value::as_bool).unwrap_or_default(),
             abandoned: abandoned.into_iter().map(|row| (row.job_uid, row.attempt)).collect(),
         })
