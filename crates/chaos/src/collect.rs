@@ -24,8 +24,8 @@ use crate::stage::{Site, Stage};
 /// How long everything may take to come to rest after the last fault: a member that was lost, a router that starts and
 /// then waits until no former create can take effect, a fence that waits as long twice, and retries.
 const REST: Duration = Duration::from_mins(4);
-/// Nothing changes for so long: it rests.
-const STILL: Duration = Duration::from_secs(4);
+/// Nothing changes for so long: it rests. The oracle does not hold the last ten seconds against a status.
+const STILL: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(500);
 /// A line of an audit log is written after its answer.
 const LOGS: Duration = Duration::from_secs(1);

@@ -76,6 +76,7 @@ fn the_binary_has_one_tls_and_one_http() {
         "aws-lc-rs",
         "aws-lc-sys",
         "chrono",
+        "spark-router-chaos",
         "spark-router-model",
         "spark-router-testkit",
     ] {
