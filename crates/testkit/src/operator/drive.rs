@@ -284,9 +284,10 @@ impl Drive {
             return;
         }
         let (client, view) = (self.shared.client.clone(), self.view.clone());
+        let fails = view.script.fail_attempts > 0 || view.script.wish == Wish::DriverLost;
         tokio::spawn(async move {
             sleep(view.script.run).await;
-            while let Err(error) = DriverPod::of(client.clone(), &view).set(Some(0)).await {
+            while let Err(error) = DriverPod::of(client.clone(), &view).set(Some(u8::from(fails))).await {
                 tracing::debug!(%error, "the end of a driver pod is tried again");
                 sleep(BACKOFF).await;
             }
