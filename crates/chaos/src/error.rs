@@ -73,6 +73,11 @@ impl Error {
         Self::Call { what: what.to_owned(), source: Box::new(source) }
     }
 
+    /// Whether an API server refused with this code.
+    pub(crate) fn is_refusal(&self, code: u16) -> bool {
+        matches!(self, Self::Call { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == code))
+    }
+
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }

@@ -48,7 +48,7 @@ pub enum Deed {
     Delete,
     /// Cancels it.
     Cancel,
-    /// Changes its priority.
+    /// Changes its priority, or how long it is kept where that is too late.
     Edit,
     /// Holds it back, and lets it go again two seconds later.
     Suspend,

@@ -76,7 +76,13 @@ async fn act(api: &Api<RoutedSparkJob>, name: &str, deed: Deed) -> Result<bool, 
             Ok(true)
         }
         Deed::Cancel => change(api, name, json!({"cancel": true})).await,
-        Deed::Edit => change(api, name, json!({"priority": 7})).await,
+        Deed::Edit => match change(api, name, json!({"priority": 7})).await {
+            // It is placed already: its priority means nothing any more.
+            Err(error) if error.is_refusal(422) => {
+                change(api, name, json!({"ttlAfterFinished": "24h"})).await
+            }
+            other => other,
+        },
         Deed::Suspend => {
             let held = change(api, name, json!({"suspend": true})).await?;
             sleep(SUSPENDED).await;
