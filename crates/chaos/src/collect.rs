@@ -21,8 +21,8 @@ use crate::evidence::{Evidence, Meant, Side, Submitted};
 use crate::hand::insist;
 use crate::stage::{Site, Stage};
 
-/// How long everything may take to come to rest after the last fault: a member that was lost, a router that starts and
-/// then waits until no former create can take effect, a fence that waits as long twice, and retries.
+/// How long it may take until one more job comes to rest, once all is mended: a router that starts waits until no former
+/// create can take effect, a fence waits as long twice, and then there are retries. A long queue takes longer, one by one.
 const REST: Duration = Duration::from_mins(4);
 /// Nothing changes for so long: it rests. The oracle does not hold the last ten seconds against a status.
 const STILL: Duration = Duration::from_secs(12);
@@ -30,14 +30,14 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A line of an audit log is written after its answer.
 const LOGS: Duration = Duration::from_secs(1);
 
-/// Waits until every job has come to where it stays, or for as long as that may take. Returns how many have not.
+/// Waits until every job has come to where it stays, or none does any more. Returns how many have not.
 pub(crate) async fn rest(
     stage: &Stage<'_>,
     submitted: &[Submitted],
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<usize, Error> {
-    let started = Instant::now();
     let (mut still_since, mut before, mut said) = (Instant::now(), String::new(), Instant::now());
+    let (mut came_at, mut fewest) = (Instant::now(), usize::MAX);
     loop {
         let all = all::<RoutedSparkJob>(stage.hub()).await?;
         let by_uid: BTreeMap<_, _> = all.iter().filter_map(|job| Some((job.uid()?, job))).collect();
@@ -51,7 +51,10 @@ pub(crate) async fn rest(
         if moving.is_empty() && still_since.elapsed() > STILL {
             return Ok(0);
         }
-        if started.elapsed() > REST {
+        if moving.len() < fewest {
+            (came_at, fewest) = (Instant::now(), moving.len());
+        }
+        if came_at.elapsed() > REST {
             return Ok(moving.len());
         }
         if said.elapsed() > Duration::from_secs(10) {
