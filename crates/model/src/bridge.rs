@@ -153,6 +153,7 @@ fn observation(app: App) -> Observation {
         }),
         deleting: app.deleting,
         held: app.held,
+        suspend: false,
         run,
         native_state: native_state.to_owned(),
         application_id: None,
@@ -289,7 +290,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
     let driver = match router.pending {
         Pending::Looked(Driver::Alive) => DriverSeen::Alive,
         Pending::Looked(Driver::Succeeded) => DriverSeen::Succeeded,
-        Pending::Looked(Driver::Failed) => DriverSeen::Failed(String::new()),
+        Pending::Looked(Driver::Failed) => DriverSeen::Failed(FailureSign::Application, String::new()),
         Pending::Looked(Driver::Gone) => DriverSeen::Gone,
         Pending::None | Pending::Confirmed(_) | Pending::Refused { .. } | Pending::Taken => {
             DriverSeen::Nothing
