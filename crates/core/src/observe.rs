@@ -174,7 +174,7 @@ pub enum FailureSign {
     DriverLost,
     /// A driver of that name is already there and may be running: **no proof that nothing runs**.
     DriverExists,
-    /// The driver's pod failed, and its operator does not say how: the pod itself may.
+    /// The driver's pod failed or was killed, and its operator does not say how: the pod itself may.
     PodFailed,
     /// Nothing more specific.
     Other,

@@ -72,7 +72,7 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
     assert_eq!((seen.run.clone(), seen.executions), (RunState::Failed(FailureSign::Application), 2));
     let pod = seen.driver_pod.unwrap();
     match member.driver(&bad.namespace, &bad.name, Some(&pod)).await {
-        Driver::Failed(how) => assert!(how.contains("exit code 3"), "{how}"),
+        Driver::Failed(FailureSign::Application, how) => assert!(how.contains("exit code 3"), "{how}"),
         other => panic!("{other:?}"),
     }
     let tail = member.driver_log_tail(&bad.namespace, &pod, 8192).await.unwrap();
