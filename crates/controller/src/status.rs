@@ -21,7 +21,7 @@ use spark_router_core::{
     job::{Left, Rejection, Stopping},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
-    step::{Cause, DeletionWaits, Mirror, Outcome, Requeue, Trouble},
+    step::{Cause, DeletionWaits, Mirror, Outcome, Pause, Requeue, Trouble},
     waits::Waits,
 };
 
@@ -74,6 +74,10 @@ pub enum Change<'a> {
     Requeued(&'a Requeue),
     /// It is held back.
     Suspended,
+    /// Its operator is to hold it, or to let it go on.
+    Pausing(&'a Pause),
+    /// Its member cannot hold it, for this reason.
+    NotPaused(&'a str),
     /// Nothing is left of a past attempt.
     Closed(Attempt),
 }
@@ -106,6 +110,8 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Drifted => next.drifted(),
         Change::Requeued(requeue) => next.requeued(requeue),
         Change::Suspended => next.suspended(),
+        Change::Pausing(pause) => next.pausing(pause),
+        Change::NotPaused(why) => next.not_paused(why),
         Change::Closed(attempt) => next.closed(*attempt),
     }
     (next.status != before).then_some(next.status)
@@ -184,6 +190,7 @@ impl Next<'_> {
         self.going_on(reason::DISPATCHING, &message);
         self.show(Phase::Dispatched, reason::PLACED, &message);
         condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.status.cluster = Some(placement.cluster.clone());
         self.status.attempt = Some(placement.attempt);
         self.status.placement = Some(placement.clone());
@@ -284,14 +291,14 @@ impl Next<'_> {
             Phase::Running => reason::RUNNING,
             Phase::Retrying => reason::RETRYING,
             Phase::Cancelling => reason::CANCELLING,
-            Phase::Queued
-            | Phase::Dispatched
-            | Phase::Submitted
-            | Phase::Suspended
-            | Phase::Succeeded
-            | Phase::Failed
-            | Phase::Cancelled => reason::DISPATCHING,
+            Phase::Suspended => reason::SUSPENDED,
+            // What its driver waits for begins with a word.
+            Phase::Submitted => application.error.as_deref().and_then(word).unwrap_or(reason::DISPATCHING),
+            Phase::Queued | Phase::Dispatched | Phase::Succeeded | Phase::Failed | Phase::Cancelled => {
+                reason::DISPATCHING
+            }
         };
+        self.held_or_on(*phase == Phase::Suspended);
         let cluster = self.status.cluster.clone().unwrap_or_default();
         let state = if application.state.is_empty() { "created" } else { &application.state };
         let message = match &application.error {
@@ -345,6 +352,7 @@ impl Next<'_> {
             _ => message.clone(),
         };
         self.accepted();
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.set(condition::SUCCEEDED, Truth::from(succeeded), why, &message);
         self.set(condition::FINISHED, Truth::True, why, &message);
         if *why != reason::ABANDONED
@@ -396,7 +404,8 @@ impl Next<'_> {
     }
 
     fn requeued(&mut self, requeue: &Requeue) {
-        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before } = requeue;
+        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before, .. } =
+            requeue;
         if let (Some(placement), Some(uid)) = (&mut self.status.placement, uid) {
             placement.remote_uid = Some(uid.as_str().to_owned());
         }
@@ -418,6 +427,7 @@ impl Next<'_> {
             self.status.retries = Some(self.status.retries.unwrap_or_default().saturating_add(1));
         }
         condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.set(condition::PLACED, Truth::False, why, message);
         self.unfinished(reason::WAITING_FOR_PLACEMENT);
         self.going_on(reason::WAITING_FOR_PLACEMENT, message);
@@ -431,6 +441,48 @@ impl Next<'_> {
         self.unfinished(reason::SUSPENDED);
         self.going_on(reason::SUSPENDED, message);
         self.show(Phase::Suspended, reason::SUSPENDED, message);
+    }
+
+    /// The record of what its operator is asked for, before it is asked.
+    fn pausing(&mut self, pause: &Pause) {
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        match pause {
+            Pause::Ask => {
+                let message = format!("its operator on {cluster} is to hold it (spec.suspend)");
+                self.set(condition::SUSPENDED, Truth::False, reason::SUSPENDING, &message);
+            }
+            Pause::Resume => {
+                let message = format!("its operator on {cluster} is to let it go on (spec.suspend)");
+                self.set(condition::SUSPENDED, Truth::True, reason::RESUMING, &message);
+            }
+            Pause::Drop => condition::remove(&mut self.status.conditions, condition::SUSPENDED),
+            Pause::Set(..) => {}
+        }
+    }
+
+    fn not_paused(&mut self, why: &str) {
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let message = format!("{cluster} does not hold it: {why}. It goes on; to stop it, set spec.cancel");
+        self.set(condition::SUSPENDED, Truth::False, reason::SUSPEND_IGNORED, &message);
+    }
+
+    /// What its operator made of being asked to hold it, or to let it go on.
+    fn held_or_on(&mut self, is_held: bool) {
+        let Some(known) = condition::find(&self.status.conditions, condition::SUSPENDED) else { return };
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        match (known.reason.as_str(), is_held) {
+            (reason::SUSPENDING, true) => {
+                let message = format!(
+                    "{cluster} holds it: its driver is deleted there, its room stays its own (spec.suspend)"
+                );
+                self.set(condition::SUSPENDED, Truth::True, reason::SUSPENDED, &message);
+            }
+            (reason::RESUMING, false) => {
+                let message = format!("goes on, on {cluster}, from its beginning");
+                self.set(condition::SUSPENDED, Truth::False, reason::RESUMED, &message);
+            }
+            _ => {}
+        }
     }
 
     fn closed(&mut self, attempt: Attempt) {
@@ -535,6 +587,13 @@ impl Next<'_> {
         self.status.reason = Some(reason::SPEC_DRIFT.to_owned());
         self.status.message = Some(message.to_owned());
     }
+}
+
+/// The word that a text begins with, before a colon.
+fn word(text: &str) -> Option<&str> {
+    let (word, _) = text.split_once(": ")?;
+    let is_word = word.len() <= 64 && word.chars().all(|c| c.is_ascii_alphanumeric());
+    (is_word && word.starts_with(|c: char| c.is_ascii_uppercase())).then_some(word)
 }
 
 #[cfg(test)]
