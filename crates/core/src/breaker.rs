@@ -47,6 +47,15 @@ pub struct Broken {
     pub is_trying: bool,
 }
 
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Jobs go there: the rule.
+    Closed,
+    /// They do not, or one at a time.
+    Open(Broken),
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
@@ -80,16 +89,16 @@ impl Breaker {
         self.open.is_none()
     }
 
-    /// Whether it keeps a job away now.
-    pub fn bars(&self, now: Timestamp) -> bool {
-        self.open.as_ref().is_some_and(|open| now < open.until)
+    /// How it stands.
+    pub fn state(&self, now: Timestamp) -> State {
+        let Some(open) = &self.open else { return State::Closed };
+        let until = Some(open.until).filter(|until| now < *until);
+        State::Open(Broken { since: open.since, until, is_trying: open.trying.is_some() })
     }
 
-    /// What is to be shown, where it is not closed.
-    pub fn shown(&self, now: Timestamp) -> Option<Broken> {
-        let open = self.open.as_ref()?;
-        let until = Some(open.until).filter(|until| now < *until);
-        Some(Broken { since: open.since, until, is_trying: open.trying.is_some() })
+    /// Until when it keeps jobs away, where it does now.
+    pub fn bars_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.open.as_ref().map(|open| open.until).filter(|until| now < *until)
     }
 
     /// A job goes there.
@@ -161,7 +170,13 @@ mod tests {
         Timestamp::from_second(1_000_000 + second).unwrap()
     }
 
-    fn job(number: impl ToString) -> JobUid {
+    impl Breaker {
+        fn bars(&self, now: Timestamp) -> bool {
+            self.bars_until(now).is_some()
+        }
+    }
+
+    fn job(number: &(impl ToString + ?Sized)) -> JobUid {
         JobUid::new(number.to_string())
     }
 
@@ -202,10 +217,11 @@ mod tests {
         assert!(!breaker.wakes(at(9)) && breaker.wakes(at(10)) && !breaker.wakes(at(11)), "told once");
         breaker.let_through(&job("one"), at(11));
         assert!(breaker.bars(at(11)) && breaker.bars(at(300)));
-        let shown = breaker.shown(at(12)).unwrap();
-        assert_eq!((shown.since, shown.until, shown.is_trying), (at(0), Some(at(311)), true));
+        let shown = Broken { since: at(0), until: Some(at(311)), is_trying: true };
+        assert_eq!(breaker.state(at(12)), State::Open(shown));
         assert!(breaker.started());
-        assert!(breaker.is_closed() && !breaker.bars(at(12)) && breaker.shown(at(12)).is_none());
+        assert!(breaker.is_closed() && !breaker.bars(at(12)));
+        assert_eq!(breaker.state(at(12)), State::Closed);
     }
 
     #[test]
@@ -214,10 +230,10 @@ mod tests {
         let mut now = 10;
         for wait in [20, 40, 80, 160, 320, 600, 600] {
             assert!(!breaker.bars(at(now)));
-            breaker.let_through(&job(now), at(now));
+            breaker.let_through(&job(&now), at(now));
             assert!(!breaker.failed(&job("earlier"), &Namespace::from("a"), at(now)), "it went there before");
-            assert!(breaker.shown(at(now)).unwrap().is_trying);
-            assert!(!breaker.failed(&job(now), &Namespace::from("a"), at(now)));
+            assert!(matches!(breaker.state(at(now)), State::Open(Broken { is_trying: true, .. })));
+            assert!(!breaker.failed(&job(&now), &Namespace::from("a"), at(now)));
             assert!(breaker.bars(at(now + wait - 1)), "{wait}");
             now += wait;
         }
@@ -266,11 +282,11 @@ mod tests {
             for what in course {
                 match what {
                     Happens::Fails(number, _) => {
-                        prop_assert!(!breaker.failed(&job(number), &Namespace::from("a"), at(now)));
+                        prop_assert!(!breaker.failed(&job(&number), &Namespace::from("a"), at(now)));
                     }
                     Happens::Starts => prop_assert!(!breaker.started()),
-                    Happens::GivesUp(number) => prop_assert!(!breaker.gave_up(&job(number), at(now))),
-                    Happens::Asks(number) => breaker.let_through(&job(number), at(now)),
+                    Happens::GivesUp(number) => prop_assert!(!breaker.gave_up(&job(&number), at(now))),
+                    Happens::Asks(number) => breaker.let_through(&job(&number), at(now)),
                     Happens::Passes(seconds) => now += seconds,
                 }
                 prop_assert!(breaker.is_closed() && !breaker.bars(at(now)));
@@ -287,7 +303,7 @@ mod tests {
             for what in course {
                 match what {
                     Happens::Fails(number, namespace) => {
-                        breaker.failed(&job(number), &Namespace::new(namespace.to_string()), at(now));
+                        breaker.failed(&job(&number), &Namespace::new(namespace.to_string()), at(now));
                         gone = gone.filter(|(it, _)| *it != number);
                     }
                     Happens::Starts => {
@@ -295,11 +311,11 @@ mod tests {
                         gone = None;
                     }
                     Happens::GivesUp(number) => {
-                        breaker.gave_up(&job(number), at(now));
+                        breaker.gave_up(&job(&number), at(now));
                         gone = gone.filter(|(it, _)| *it != number);
                     }
                     Happens::Asks(number) if !breaker.bars(at(now)) => {
-                        breaker.let_through(&job(number), at(now));
+                        breaker.let_through(&job(&number), at(now));
                         if !breaker.is_closed() {
                             if let Some((_, since)) = gone {
                                 prop_assert!(now - since >= 300, "two at a time");

@@ -222,6 +222,7 @@ fn job(object: &Object) -> Job {
             finished: record
                 .finished
                 .map(|(end, age)| Finished { at: ago(age), succeeded: end == End::Succeeded }),
+            suspension: None,
             outdated: object.outdated,
             retries: 0,
             past: Vec::new(),
@@ -282,6 +283,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         unanswered: memory.unanswered.map(ago),
         accepted: memory.accepted.map(|(number, age)| (uid(number), ago(age))),
         not_before: None,
+        looked: None,
     };
     let found = match router.pending {
         Pending::Confirmed(found) | Pending::Refused { found, .. } => found,

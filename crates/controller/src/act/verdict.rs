@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use spark_router_api::condition::reason;
 use spark_router_core::{
     application::Application,
-    breaker::{Broken, IN_A_ROW, Start},
+    breaker::{Broken, IN_A_ROW, Start, State},
     dispatch::Dispatcher,
 };
 use tracing::{info, warn};
@@ -31,9 +31,9 @@ pub(super) async fn end(at: &Gathered, context: &Context, start: Start) -> Resul
     let Some(turned) = context.dispatcher.read(tell).await? else { return Ok(()) };
     let cluster = placement.cluster.as_str();
     let labels = MemberLabels { member_cluster: cluster.to_owned() };
-    context.metrics.breaker_open.get_or_create(&labels).set(i64::from(turned.is_some()));
+    context.metrics.breaker_open.get_or_create(&labels).set(i64::from(turned != State::Closed));
     let (kind, why, note) = match turned {
-        None => {
+        State::Closed => {
             info!(cluster.name = cluster, "a driver started there: it gets its share of the jobs again");
             (
                 Kind::Normal,
@@ -41,7 +41,7 @@ pub(super) async fn end(at: &Gathered, context: &Context, start: Start) -> Resul
                 "a driver started there: it gets its share of the jobs again".to_owned(),
             )
         }
-        Some(Broken { until, .. }) => {
+        State::Open(Broken { until, .. }) => {
             context.metrics.breaker_opened.get_or_create(&labels).inc();
             warn!(
                 cluster.name = cluster,

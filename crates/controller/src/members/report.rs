@@ -10,7 +10,7 @@ use spark_router_api::{
     member::{MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, QueueAtMember, SignalStatus},
 };
 use spark_router_core::{
-    breaker::{Broken, IN_A_ROW},
+    breaker::{Broken, IN_A_ROW, State},
     dispatch::{QueueOnMember, SignalOnMember},
     health::LinkState,
     resources::Resources,
@@ -30,8 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) held: Resources,
     /// What each queue has there.
     pub(super) queues: Vec<QueueOnMember>,
-    /// Its breaker, where that is not closed; `None` while another process knows better.
-    pub(super) broken: Option<Option<Broken>>,
+    /// How its breaker stands; `None` while another process knows better.
+    pub(super) breaker: Option<State>,
     /// Attempts to be noted.
     pub(super) notes: Vec<&'a Note>,
     /// The time.
@@ -46,8 +46,8 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
     let (truth, why, message) = readiness(object, facts);
     let finding = Finding { type_: READY, status: truth, reason: why.to_owned(), message };
     condition::set(&mut status.conditions, finding, generation, &facts.now);
-    if let Some(broken) = facts.broken
-        && let Some(finding) = breaker(broken, &status)
+    if let Some(state) = facts.breaker
+        && let Some(finding) = breaker(state, &status)
     {
         condition::set(&mut status.conditions, finding, generation, &facts.now);
     }
@@ -86,13 +86,13 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
 }
 
 /// What is said of its breaker; nothing of one that never opened.
-fn breaker(broken: Option<Broken>, status: &MemberClusterStatus) -> Option<Finding> {
-    let (truth, why, message) = match broken {
-        None => {
+fn breaker(state: State, status: &MemberClusterStatus) -> Option<Finding> {
+    let (truth, why, message) = match state {
+        State::Closed => {
             condition::find(&status.conditions, BREAKER_OPEN)?;
             (Truth::False, reason::CLOSED, "it gets its share of the jobs".to_owned())
         }
-        Some(Broken { until, is_trying, .. }) => {
+        State::Open(Broken { until, is_trying, .. }) => {
             let (why, what) = match (is_trying, until) {
                 (true, _) => (reason::TRYING, "a job went there, to see".to_owned()),
                 (false, Some(until)) => (
@@ -245,7 +245,7 @@ mod tests {
             }),
             held: Resources { jobs: 2, ..Resources::default() },
             queues: Vec::new(),
-            broken: Some(None),
+            breaker: Some(State::Closed),
             notes: Vec::new(),
             now: Time(Timestamp::from_second(100).unwrap()),
         }
@@ -295,16 +295,16 @@ mod tests {
     fn a_breaker_is_told_of_once_it_opened() {
         let mut object = object();
         let at = |second| Timestamp::from_second(second).unwrap();
-        let say = |broken, object: &mut MemberCluster| {
-            let facts = Facts { broken, ..facts(LinkState::Ready, None) };
+        let say = |breaker, object: &mut MemberCluster| {
+            let facts = Facts { breaker, ..facts(LinkState::Ready, None) };
             object.status = Some(status(object, &facts));
             let said = object.status.as_ref().and_then(|s| condition::find(&s.conditions, BREAKER_OPEN));
             said.map(|c| (c.status.clone(), c.reason.clone()))
         };
         let is = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
-        assert_eq!(say(Some(None), &mut object), None);
+        assert_eq!(say(Some(State::Closed), &mut object), None);
         let broken = |until: Option<i64>, is_trying| {
-            Some(Some(Broken { since: at(50), until: until.map(at), is_trying }))
+            Some(State::Open(Broken { since: at(50), until: until.map(at), is_trying }))
         };
         assert_eq!(say(broken(Some(110), false), &mut object), is("True", "FailsJobs"));
         assert!(convert::broken_on_record(&object).is_some());
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(say(broken(None, false), &mut object), is("True", "NextTries"));
         assert!(convert::broken_on_record(&object).is_none(), "a job may go there");
         assert_eq!(say(broken(Some(400), true), &mut object), is("True", "Trying"));
-        assert_eq!(say(Some(None), &mut object), is("False", "Closed"));
+        assert_eq!(say(Some(State::Closed), &mut object), is("False", "Closed"));
         assert!(convert::broken_on_record(&object).is_none());
         assert_eq!(ready(object.status.as_ref().unwrap()), ("True", "Ready"), "it answers all the same");
     }

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 
 use super::{Dispatcher, index};
 use crate::{
-    breaker::{Breaker, Broken, Start},
+    breaker::{Breaker, Start, State},
     id::{ClusterName, JobUid, Namespace},
     ledger::Slot,
 };
 
 impl Dispatcher {
-    /// It is on record what became of an attempt's driver on a member; `owner` is the job's namespace on the hub. What is
-    /// to be shown of the member's breaker, where this opened it or closed it: nothing, where it is closed now.
+    /// It is on record what became of an attempt's driver on a member; `owner` is the job's namespace on the hub. How the
+    /// member's breaker stands, where this opened it or closed it.
     pub fn driver_was(
         &mut self,
         cluster: &ClusterName,
@@ -22,7 +22,7 @@ impl Dispatcher {
         owner: &Namespace,
         start: Start,
         now: Timestamp,
-    ) -> Option<Option<Broken>> {
+    ) -> Option<State> {
         let &member = self.seat_of.get(cluster)?;
         let breaker = &mut self.seats[index(member)].breaker;
         let turned = match start {
@@ -30,21 +30,22 @@ impl Dispatcher {
             Start::Made => breaker.started(),
             Start::Failed => breaker.failed(job, owner, now),
         };
-        let shown = breaker.shown(now);
+        let state = breaker.state(now);
         if !turned {
             return None;
         }
         self.broken.retain(|broken| *broken != member);
-        if shown.is_some() {
+        if state != State::Closed {
             self.broken.push(member);
         }
         self.wake_routes_to(member);
-        Some(shown)
+        Some(state)
     }
 
-    /// What is to be shown of a member's breaker, where it is not closed.
-    pub fn broken(&self, cluster: &ClusterName, now: Timestamp) -> Option<Broken> {
-        self.seats[index(*self.seat_of.get(cluster)?)].breaker.shown(now)
+    /// How a member's breaker stands.
+    pub fn breaker(&self, cluster: &ClusterName, now: Timestamp) -> State {
+        let seat = self.seat_of.get(cluster).map(|member| &self.seats[index(*member)]);
+        seat.map_or(State::Closed, |seat| seat.breaker.state(now))
     }
 
     /// Takes over that a member's breaker was open, for those who explain and decide nothing.

@@ -183,7 +183,7 @@ impl Dispatcher {
             limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
             unseen: &shadow,
             backing_off,
-            broken_until: seat.breaker.shown(question.now).and_then(|broken| broken.until),
+            broken_until: seat.breaker.bars_until(question.now),
             held_by: asker.and_then(|asker| {
                 let cluster_queue = match &route.signal {
                     Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),

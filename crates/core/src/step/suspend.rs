@@ -37,7 +37,6 @@ pub(super) fn due(s: Snapshot<'_>, placement: &Placement, seen: &Observation) ->
     let may_be_held = matches!(seen.run, RunState::Submitted | RunState::Running);
     let set = |suspend| Pause::Set(seen.uid.clone(), suspend);
     let step = match (s.job.policy.suspend, stage) {
-        (true, Some(Stage::Refused)) => return None,
         (true, Some(Stage::Asked)) if !seen.suspend && may_be_held => set(true),
         (true, None | Some(Stage::Resuming | Stage::Resumed)) if !seen.suspend && may_be_held => Pause::Ask,
         // Its owner thought better of it before anything was written.
@@ -45,7 +44,8 @@ pub(super) fn due(s: Snapshot<'_>, placement: &Placement, seen: &Observation) ->
         (false, Some(Stage::Asked)) if seen.suspend => Pause::Resume,
         (false, Some(Stage::Asked | Stage::Refused)) => Pause::Drop,
         (false, Some(Stage::Resuming)) if seen.suspend && seen.run == RunState::Suspended => set(false),
-        (true | false, _) => return None,
+        // It is as it is to be, it cannot be, or another hand holds it.
+        _ => return None,
     };
     Some(Step::Pause(step))
 }

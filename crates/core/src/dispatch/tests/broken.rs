@@ -2,17 +2,11 @@
 
 use super::*;
 use crate::{
-    breaker::{Broken, Start},
+    breaker::{Broken, Start, State},
     pace::after,
 };
 
-fn fail(
-    dispatcher: &mut Dispatcher,
-    member: &str,
-    job: &str,
-    team: &str,
-    second: i64,
-) -> Option<Option<Broken>> {
+fn fail(dispatcher: &mut Dispatcher, member: &str, job: &str, team: &str, second: i64) -> Option<State> {
     let (cluster, uid) = (ClusterName::from(member), JobUid::from(job));
     let told = dispatcher.driver_was(&cluster, &uid, &Namespace::from(team), Start::Failed, at(second));
     dispatcher.forget(&uid);
@@ -25,8 +19,8 @@ fn broken() -> Dispatcher {
     for (n, team) in ["team-a", "team-b", "team-a", "team-b"].into_iter().enumerate() {
         assert_eq!(fail(&mut dispatcher, "a", &format!("early-{n}"), team, 0), None);
     }
-    let opened = fail(&mut dispatcher, "a", "early-5", "team-a", 0).flatten().unwrap();
-    assert_eq!((opened.since, opened.until, opened.is_trying), (at(0), Some(at(10)), false));
+    let opened = fail(&mut dispatcher, "a", "early-5", "team-a", 0);
+    assert_eq!(opened, Some(State::Open(Broken { since: at(0), until: Some(at(10)), is_trying: false })));
     dispatcher
 }
 
@@ -44,7 +38,8 @@ fn jobs_go_elsewhere_then_one_goes_to_see_then_all_share_again() {
     assert_eq!(dispatcher.next_wake(), Some(at(10)));
     let again = ask(&mut dispatcher, 4..10, 10);
     assert_eq!(again.iter().filter(|cluster| *cluster == "a").count(), 1, "one to see: {again:?}");
-    assert!(dispatcher.broken(&ClusterName::from("a"), at(10)).unwrap().is_trying);
+    let trying = dispatcher.breaker(&ClusterName::from("a"), at(10));
+    assert!(matches!(trying, State::Open(Broken { is_trying: true, .. })), "{trying:?}");
     let told = dispatcher.driver_was(
         &ClusterName::from("a"),
         &JobUid::from("job-004"),
@@ -52,7 +47,7 @@ fn jobs_go_elsewhere_then_one_goes_to_see_then_all_share_again() {
         Start::Made,
         at(12),
     );
-    assert_eq!(told, Some(None));
+    assert_eq!(told, Some(State::Closed));
     let shared = ask(&mut dispatcher, 10..20, 12);
     assert_eq!(shared.iter().filter(|cluster| *cluster == "a").count(), 5, "no burst either: {shared:?}");
 }
@@ -102,7 +97,7 @@ fn a_member_that_is_added_anew_and_a_router_that_starts_begin_closed() {
     let mut dispatcher = broken();
     dispatcher.remove_member(&ClusterName::from("a"));
     dispatcher.set_member(ClusterName::from("a"), member(None));
-    assert_eq!(dispatcher.broken(&ClusterName::from("a"), at(1)), None);
+    assert_eq!(dispatcher.breaker(&ClusterName::from("a"), at(1)), State::Closed);
     let both = ask(&mut dispatcher, 0..2, 1);
     assert!(both.contains(&"a".to_owned()), "{both:?}");
 }
