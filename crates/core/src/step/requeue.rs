@@ -14,7 +14,7 @@ use crate::{
     breaker::Start,
     health::LinkState,
     id::RemoteUid,
-    job::{Left, Placement, StopCause, Stopping},
+    job::{Left, Placement, Stage, StopCause, Stopping},
     observe::{FailureSign, Observation, Remote, RunState},
     policy::{FailureClass, OnMemberLost},
 };
@@ -165,9 +165,12 @@ fn has_not_started(s: Snapshot<'_>, placement: &Placement) -> bool {
         Remote::Unknown | Remote::Unsettled { .. } => false,
         Remote::Absent => never_seen(s, placement),
         Remote::Present(seen) => {
-            is_ours(s.job, placement, seen)
-                && seen.executions <= 1
-                && matches!(seen.run, RunState::Accepted | RunState::Submitted | RunState::Suspended)
+            // What its owner holds back has no driver to lose, whatever ran before.
+            let is_held = seen.run == RunState::Suspended
+                && s.job.record.suspension.is_some_and(|it| it.stage == Stage::Asked);
+            let is_early = seen.executions <= 1
+                && matches!(seen.run, RunState::Accepted | RunState::Submitted | RunState::Suspended);
+            is_ours(s.job, placement, seen) && (is_held || is_early)
         }
     }
 }

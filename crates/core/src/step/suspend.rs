@@ -119,6 +119,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_back_leaves_a_member_that_is_drained() {
+        let drained = |stage| {
+            world(RunState::Suspended, true, Some(stage), true).with(|w| {
+                w.member.as_mut().unwrap().drained = true;
+                w.seen().executions = 2;
+                w.job.record.application.as_mut().unwrap().attempts = 2;
+            })
+        };
+        assert!(matches!(drained(Stage::Asked).step(), Step::Latch(_)));
+        assert!(!matches!(drained(Stage::Resuming).step(), Step::Latch(_)), "it is about to run");
+    }
+
+    #[test]
     fn what_is_held_back_has_all_the_time_that_its_owner_gives_it() {
         use std::time::Duration;
         let held = world(RunState::Suspended, true, Some(Stage::Asked), true).with(|w| {
