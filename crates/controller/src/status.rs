@@ -4,6 +4,8 @@
 //! record that programs read; phase, reason and message are the same thing for people. `Reconciling` and `Stalled` are
 //! there only while True and never together, as kstatus wants it.
 
+mod held;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{
@@ -441,48 +443,6 @@ impl Next<'_> {
         self.unfinished(reason::SUSPENDED);
         self.going_on(reason::SUSPENDED, message);
         self.show(Phase::Suspended, reason::SUSPENDED, message);
-    }
-
-    /// The record of what its operator is asked for, before it is asked.
-    fn pausing(&mut self, pause: &Pause) {
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        match pause {
-            Pause::Ask => {
-                let message = format!("its operator on {cluster} is to hold it (spec.suspend)");
-                self.set(condition::SUSPENDED, Truth::False, reason::SUSPENDING, &message);
-            }
-            Pause::Resume => {
-                let message = format!("its operator on {cluster} is to let it go on (spec.suspend)");
-                self.set(condition::SUSPENDED, Truth::True, reason::RESUMING, &message);
-            }
-            Pause::Drop => condition::remove(&mut self.status.conditions, condition::SUSPENDED),
-            Pause::Set(..) => {}
-        }
-    }
-
-    fn not_paused(&mut self, why: &str) {
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        let message = format!("{cluster} does not hold it: {why}. It goes on; to stop it, set spec.cancel");
-        self.set(condition::SUSPENDED, Truth::False, reason::SUSPEND_IGNORED, &message);
-    }
-
-    /// What its operator made of being asked to hold it, or to let it go on.
-    fn held_or_on(&mut self, is_held: bool) {
-        let Some(known) = condition::find(&self.status.conditions, condition::SUSPENDED) else { return };
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        match (known.reason.as_str(), is_held) {
-            (reason::SUSPENDING, true) => {
-                let message = format!(
-                    "{cluster} holds it: its driver is deleted there, its room stays its own (spec.suspend)"
-                );
-                self.set(condition::SUSPENDED, Truth::True, reason::SUSPENDED, &message);
-            }
-            (reason::RESUMING, false) => {
-                let message = format!("goes on, on {cluster}, from its beginning");
-                self.set(condition::SUSPENDED, Truth::False, reason::RESUMED, &message);
-            }
-            _ => {}
-        }
     }
 
     fn closed(&mut self, attempt: Attempt) {

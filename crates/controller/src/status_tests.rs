@@ -435,11 +435,12 @@ fn holding_a_placed_job_back_shows_at_every_stage() {
     assert_eq!(suspended(&resuming), is("True", "Resuming"));
     let on = mirrored(&resuming, Phase::Submitted);
     assert_eq!(suspended(&on), is("False", "Resumed"));
-    assert_eq!(suspended(&next(&held, &Change::Pausing(&Pause::Drop))), None);
+    assert_eq!(suspended(&next(&asked, &Change::Pausing(&Pause::Drop))), is("False", "Resumed"));
 
     let refused = next(&asked, &Change::NotPaused("it is too old"));
     assert_eq!(suspended(&refused), is("False", "SuspendIgnored"));
     assert_eq!(suspended(&mirrored(&refused, Phase::Running)), is("False", "SuspendIgnored"));
+    assert_eq!(suspended(&next(&refused, &Change::Pausing(&Pause::Drop))), None);
     let over =
         next(&held, &Change::Finished(&outcome(Phase::Failed, "JobFailed"), ApplicationLinks::default()));
     assert_eq!(suspended(&over), None);

@@ -1,7 +1,7 @@
 //! A placed job that its owner wants held back: its operator is asked to hold it, and later to let it go on.
 //!
-//! Owns no state. What is asked for is on record before anything is written to the member, so that a spec that somebody
-//! else suspended there is never touched. Comes last: whatever is to be mirrored or ended goes first. Must never write to
+//! Owns no state. What is asked for is on record before anything is written to the member, so that an application that
+//! somebody else suspended there is not touched, as long as the job's owner has no word in it. Comes last: whatever is to be mirrored or ended goes first. Must never write to
 //! an application that its operator may be submitting.
 
 use super::{Snapshot, Step, is_ours};
@@ -42,6 +42,8 @@ pub(super) fn due(s: Snapshot<'_>, placement: &Placement, seen: &Observation) ->
         // Its owner thought better of it before anything was written.
         (true, Some(Stage::Resuming)) if seen.suspend => Pause::Ask,
         (false, Some(Stage::Asked)) if seen.suspend => Pause::Resume,
+        // A write that was late: its owner's word holds, once there was one.
+        (false, Some(Stage::Resumed)) if seen.suspend && seen.run == RunState::Suspended => Pause::Resume,
         (false, Some(Stage::Asked | Stage::Refused)) => Pause::Drop,
         (false, Some(Stage::Resuming)) if seen.suspend && seen.run == RunState::Suspended => set(false),
         // It is as it is to be, it cannot be, or another hand holds it.
@@ -93,13 +95,13 @@ mod tests {
             (Suspended, true, Some(Resuming), true, Some(Pause::Ask)),
             (Running, true, Some(Resumed), false, Some(Pause::Ask)),
             (Running, false, Some(Asked), false, Some(Pause::Drop)),
+            (Suspended, false, Some(Resumed), true, Some(Pause::Resume)),
             // The member cannot.
             (Running, true, Some(Refused), false, None),
             (Running, false, Some(Refused), false, Some(Pause::Drop)),
             // Another hand's.
             (Suspended, false, None, true, None),
             (Suspended, true, None, true, None),
-            (Suspended, false, Some(Resumed), true, None),
         ] {
             let step = world(run.clone(), wants, stage, is_asked).step();
             let expected = expected.map_or(REST, Step::Pause);
