@@ -1,7 +1,5 @@
 //! A member that answers, but not well: one that is slow keeps its share, and of one that flaps nothing moves.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 
 use std::time::Duration;
