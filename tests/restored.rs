@@ -9,12 +9,10 @@ use kube::{
 };
 use serde_json::json;
 use spark_router_api::{RoutedSparkJob, SparkQueue};
-use spark_router_testkit::Fleet;
-use spark_router_testkit::operator::{Options, ScriptedOperator};
 use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, jobs, objects};
 
-use scene::{PATIENCE, Watched, crds_only, event, finished, patch, running, succeeded, sure, uid};
+use scene::{PATIENCE, Watched, event, finished, patch, running, succeeded, sure, uid};
 
 const TEAM: &str = "team";
 const QUEUE: &str = "etl";
@@ -23,20 +21,14 @@ const EACH: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_taken_up_again_after_a_restore() {
-    let fleet = sure(
-        Fleet::builder().hub().member_with("m1", crds_only()).member_with("m2", crds_only()).start().await,
-    );
+    let fleet = scene::two_members().await;
     let (hub, m1, m2) = (fleet.hub(), fleet.member("m1"), fleet.member("m2"));
-    let options = || Options { driver_pods: true, ..Options::default() };
-    let _operators =
-        [ScriptedOperator::start(m1.client(), options()), ScriptedOperator::start(m2.client(), options())];
+    let _operators = scene::operators(&fleet);
     let installation = sure(Installation::new(&fleet).await);
     for name in ["m1", "m2"] {
         sure(installation.member(name, json!({})).await);
     }
-    sure(installation.namespace(TEAM).await);
-    let routes = objects::weights(&[("m1", 1), ("m2", 1)]);
-    sure(hub.apply_manifest(&objects::queue(QUEUE, &routes).to_string()).await);
+    scene::shared_queue(&installation, hub, TEAM, QUEUE).await;
     let mut router = Watched::start(&installation, &fleet, &[], &["m1", "m2"]).await;
     let job = |name: &str, script: &str| {
         objects::job(TEAM, name, QUEUE, |template| {

@@ -20,6 +20,7 @@ use spark_router_api::condition::{self, READY};
 use spark_router_api::{MemberCluster, RoutedSparkJob};
 use spark_router_testkit::audit::{Call, Mark};
 use spark_router_testkit::fleet::OperatorKind;
+use spark_router_testkit::operator::{Options, ScriptedOperator};
 use spark_router_testkit::router::{Installation, Router, RouterOptions, USER, jobs, objects};
 use spark_router_testkit::{Cluster, Error, Fleet, MemberOptions, chain};
 
@@ -34,6 +35,32 @@ pub(crate) fn sure<T>(result: Result<T, Error>) -> T {
 /// A member with the definitions of the Spark operator, for a scripted one.
 pub(crate) fn crds_only() -> MemberOptions {
     MemberOptions { operator: OperatorKind::CrdsOnly, ..MemberOptions::default() }
+}
+
+/// A hub and the members m1 and m2, for scripted operators.
+pub(crate) async fn two_members() -> Fleet {
+    let builder = Fleet::builder().hub().member_with("m1", crds_only()).member_with("m2", crds_only());
+    sure(builder.start().await)
+}
+
+/// Scripted operators with driver pods on m1 and m2.
+pub(crate) fn operators(fleet: &Fleet) -> [ScriptedOperator; 2] {
+    ["m1", "m2"].map(|name| {
+        let options = Options { driver_pods: true, ..Options::default() };
+        ScriptedOperator::start(fleet.member(name).client(), options)
+    })
+}
+
+/// The namespace, on every member that is installed so far, and a queue that shares its jobs between m1 and m2.
+pub(crate) async fn shared_queue(
+    installation: &Installation<'_>,
+    hub: &Cluster,
+    namespace: &str,
+    queue: &str,
+) {
+    sure(installation.namespace(namespace).await);
+    let routes = objects::weights(&[("m1", 1), ("m2", 1)]);
+    sure(hub.apply_manifest(&objects::queue(queue, &routes).to_string()).await);
 }
 
 /// A running router that tells the end of its log when the test fails.

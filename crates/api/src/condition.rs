@@ -15,6 +15,11 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub const FINISHED: &str = "Finished";
 /// The member that holds the job answers (jobs).
 pub const MEMBER_REACHABLE: &str = "MemberReachable";
+/// Its operator holds it, as its owner wants it (jobs); only present once that was asked for.
+pub const SUSPENDED: &str = "Suspended";
+/// Jobs fail there one after the other before their drivers start, so that it gets none but one at a time to see
+/// (members); only present once it happened.
+pub const BREAKER_OPEN: &str = "BreakerOpen";
 /// Work is going on; only present while True (kstatus).
 pub const RECONCILING: &str = "Reconciling";
 /// Nothing will move without a change by a user; only present while True (kstatus).
@@ -88,6 +93,18 @@ pub mod reason {
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
     /// Found on its member although the record did not know of it.
     pub const ADOPTED: &str = "Adopted";
+    /// The driver used more memory than it had asked for.
+    pub const OOM_KILLED: &str = "OOMKilled";
+    /// The member's batch scheduler did not take the application for its queue.
+    pub const APPLICATION_REJECTED: &str = "ApplicationRejected";
+    /// The member's batch scheduler held no room for all of its pods in time.
+    pub const RESOURCE_RESERVATION_TIMEOUT: &str = "ResourceReservationTimeout";
+    /// The driver's node could not take it after all.
+    pub const NODE_REFUSED: &str = "NodeRefused";
+    /// The driver was taken away by its node or by the scheduler.
+    pub const EVICTED: &str = "Evicted";
+    /// The driver's pod is gone.
+    pub const DRIVER_LOST: &str = "DriverLost";
     /// Its owner stopped it.
     pub const CANCELLED: &str = "Cancelled";
     /// Its member was lost, and it goes elsewhere.
@@ -96,7 +113,13 @@ pub mod reason {
     pub const MEMBER_DRAINED: &str = "MemberDrained";
     /// Held back by its owner.
     pub const SUSPENDED: &str = "Suspended";
-    /// `suspend` does not count, because the job has a place (events).
+    /// Its operator is to hold it, and does not yet.
+    pub const SUSPENDING: &str = "Suspending";
+    /// Its operator is to let it go on, and does not yet.
+    pub const RESUMING: &str = "Resuming";
+    /// It goes on.
+    pub const RESUMED: &str = "Resumed";
+    /// `suspend` does not count, because the job has a place on a member that cannot hold it.
     pub const SUSPEND_IGNORED: &str = "SuspendIgnored";
     /// Its `ttlAfterFinished` does not count (events).
     pub const TTL_IGNORED: &str = "TTLIgnored";
@@ -134,6 +157,14 @@ pub mod reason {
     pub const NAMESPACE_MISSING: &str = "NamespaceMissing";
     /// A target namespace is being deleted.
     pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+    /// Jobs fail there one after the other before their drivers start: nothing goes there for a while.
+    pub const FAILS_JOBS: &str = "FailsJobs";
+    /// The next job goes there, to see.
+    pub const NEXT_TRIES: &str = "NextTries";
+    /// A job went there, to see.
+    pub const TRYING: &str = "Trying";
+    /// A driver started there, or nothing is known of failures any more.
+    pub const CLOSED: &str = "Closed";
     /// Nobody moves fresh applications.
     pub const OPERATOR_SILENT: &str = "OperatorSilent";
     /// Another MemberCluster has the same target.

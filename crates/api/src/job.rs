@@ -201,8 +201,9 @@ pub struct RoutedSparkJobSpec {
     /// How long the job may wait, start and run. Left out: as long as it takes, as far as its queue allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<JobDeadlines>,
-    /// Hold the job while it waits for a place. A job that has one is not touched: cancel stops it. May be changed at any
-    /// time.
+    /// Hold the job. While it waits for a place it is taken out of its queue; where it has one, its operator there deletes
+    /// its driver and keeps the application, as far as it can (Kubeflow 2.4 and later, not under Kueue). Taken back, it
+    /// starts anew. May be changed at any time.
     #[serde(default)]
     pub suspend: bool,
     /// Stop the job and keep its record: it ends as Cancelled, unless it came to an end before. Cannot be taken back; to

@@ -7,6 +7,8 @@ mod finish;
 mod past;
 mod place;
 mod remote;
+mod suspend;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -83,6 +85,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
             let links = links(at, context, &mirror.application);
             let written = write(at, context, &Change::Mirrored(&mirror, links)).await?;
             context.memory.change(uid, |entry| entry.mirrored_at = Some(at.now));
+            verdict::running(at, context, &mirror.application).await?;
             Ok(Next::written(written))
         }
         Step::Unreachable(trouble) => {
@@ -94,6 +97,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
         }
         Step::Requeue(requeue) => place::requeue(at, context, &requeue).await,
         Step::Suspend => place::suspend(at, context).await,
+        Step::Pause(pause) => suspend::pause(at, context, &pause).await,
         Step::Past(attempt, step) => past::act(at, context, attempt, step).await,
         Step::Explain(waits) => explain(at, context, &waits).await.map(Next::written),
         Step::Observe => write(at, context, &Change::Observed).await.map(Next::written),
@@ -144,7 +148,7 @@ async fn on_member(
     match step {
         Step::Submit => remote::submit(at, context, placement, member).await,
         Step::Confirm => Ok(remote::confirm(at, placement, member).await),
-        Step::Examine => Ok(remote::examine(at, placement, member).await),
+        Step::Examine => Ok(remote::examine(at, context, placement, member).await),
         Step::Release(uid) => remote::release(at, context, placement, member, &uid).await,
         Step::Retire(uid) => remote::retire(at, context, placement, member, &uid).await,
         Step::Stop { settled_at } => remote::stop(at, context, placement, member, settled_at).await,
@@ -160,6 +164,7 @@ async fn on_member(
         | Step::Latch(_)
         | Step::Requeue(_)
         | Step::Suspend
+        | Step::Pause(_)
         | Step::Past(..)
         | Step::Explain(_)
         | Step::Observe
@@ -190,17 +195,6 @@ async fn write(
         && !matches!(change, Change::Rejected(_))
     {
         context.events.publish(&written, Kind::Warning, "Expire", reason::TTL_IGNORED, why);
-    }
-    if at.parsed.job.policy.suspend
-        && let Some(placement) = &at.parsed.job.record.placement
-        && at.parsed.job.record.finished.is_none()
-        && before != next.observed_generation
-    {
-        let why = format!(
-            "spec.suspend holds a job only while it waits; it has its place on {}; to stop it, set spec.cancel",
-            placement.cluster
-        );
-        context.events.publish(&written, Kind::Warning, "Suspend", reason::SUSPEND_IGNORED, &why);
     }
     Ok(Some(written))
 }

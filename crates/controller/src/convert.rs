@@ -27,8 +27,12 @@ use spark_router_api::{
 use spark_router_core::{
     application::Application,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
-    job::{Finished, Job, Left, Past, Placement, Record, Refused, Rejection, Stopping},
-    observe::ExecutorCounts,
+    job::{
+        Finished, Job, Left, Past, Placement, Record, Refused, Rejection, Stage, StopCause, Stopping,
+        Suspension,
+    },
+    observe::{ExecutorCounts, FailureSign},
+    policy::FailureClass,
     resources::Resources,
 };
 
@@ -42,7 +46,9 @@ mod queue;
 mod reading;
 
 pub use lifetime::{Lifetime, lifetime, times};
-pub use member::{batch_scheduler, member, member_on_record, readable, signals_on_record, wanted_signals};
+pub use member::{
+    batch_scheduler, broken_on_record, member, member_on_record, readable, signals_on_record, wanted_signals,
+};
 pub use queue::{KnownQueue, parts, queue};
 pub use reading::Reading;
 
@@ -165,6 +171,16 @@ pub(crate) fn record(object: &RoutedSparkJob) -> Record {
             message: stopping.message.clone(),
             at: stopping.at.0,
         }),
+        suspension: condition::find(&status.conditions, condition::SUSPENDED).and_then(|c| {
+            let stage = match c.reason.as_str() {
+                reason::SUSPENDING | reason::SUSPENDED => Stage::Asked,
+                reason::RESUMING => Stage::Resuming,
+                reason::RESUMED => Stage::Resumed,
+                reason::SUSPEND_IGNORED => Stage::Refused,
+                _ => return None,
+            };
+            Some(Suspension { stage, at: c.last_transition_time.0 })
+        }),
         outdated: status.observed_generation.is_some()
             && status.observed_generation != object.metadata.generation,
         finished: finished.map(|c| Finished {
@@ -195,7 +211,8 @@ fn past(row: &PastAttempt) -> Option<Past> {
 fn avoided(history: &[PastAttempt]) -> Vec<ClusterName> {
     let against = |row: &&PastAttempt| {
         let why = row.reason.as_deref().unwrap_or_default();
-        [reason::SUBMISSION_FAILED, reason::QUOTA_EXCEEDED, reason::START_DEADLINE_EXCEEDED].contains(&why)
+        let class = FailureSign::class_of(why).or_else(|| StopCause::from(why).class());
+        class.is_some_and(FailureClass::speaks_against_the_member)
     };
     let mut names: Vec<_> =
         history.iter().filter(against).map(|row| ClusterName::new(&row.cluster)).collect();
@@ -272,7 +289,6 @@ pub fn now_to_the_second() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use spark_router_core::job::StopCause;
 
     use super::*;
 

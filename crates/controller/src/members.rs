@@ -35,6 +35,7 @@ use spark_router_api::{
     API_VERSION, MemberCluster, MemberClusterStatus, RoutedSparkJob, condition::reason, names,
 };
 use spark_router_core::{
+    breaker::State,
     dispatch::{Dispatcher, QueueOnMember},
     id::ClusterName,
     resources::Resources,
@@ -334,9 +335,11 @@ impl Keeper {
         let is_held = is_held(object);
         let deleting = object.metadata.deletion_timestamp.is_some();
         let (asked, now) = (cluster.clone(), Timestamp::now());
-        let (held, queues): (Resources, Vec<QueueOnMember>) = self
+        let (held, queues, breaker): (Resources, Vec<QueueOnMember>, State) = self
             .dispatcher
-            .read(move |d: &mut Dispatcher| (d.on_member(&asked), d.on_member_by_queue(&asked, now)))
+            .read(move |d: &mut Dispatcher| {
+                (d.on_member(&asked), d.on_member_by_queue(&asked, now), d.breaker(&asked, now))
+            })
             .await?;
         // Decisions that are not on record yet count in the ledger, others' on the hub.
         let is_empty =
@@ -355,6 +358,7 @@ impl Keeper {
             report: self.registry.report(&cluster),
             held,
             queues,
+            breaker: is_counted.then_some(breaker),
             notes: self.notes.iter().filter(|note| note.cluster == cluster).collect(),
             now: Time(now),
         };

@@ -86,6 +86,10 @@ pub struct Metrics {
     pub unclear: Family<TroubleLabels, Counter>,
     /// Ends.
     pub finished: Family<EndLabels, Counter>,
+    /// Whether a member's breaker is open: 0 or 1. Nothing for a member whose breaker never was.
+    pub breaker_open: Family<MemberLabels, Gauge>,
+    /// How often a member's breaker opened.
+    pub breaker_opened: Family<MemberLabels, Counter>,
     /// Events that found no place in the queue.
     pub events_dropped: Counter,
     /// Whether this process leads: 0 or 1.
@@ -114,6 +118,8 @@ impl Metrics {
             withdrawals: Family::default(),
             unclear: Family::default(),
             finished: Family::default(),
+            breaker_open: Family::default(),
+            breaker_opened: Family::default(),
             events_dropped: Counter::default(),
             leading: Gauge::default(),
         };
@@ -148,6 +154,12 @@ impl Metrics {
         ours.register("placements_withdrawn", "Placements taken back", metrics.withdrawals.clone());
         ours.register("creates_unclear", "Creates without a definite answer", metrics.unclear.clone());
         ours.register("jobs_finished", "Jobs that ended", metrics.finished.clone());
+        ours.register(
+            "breaker_open",
+            "Whether a member gets no jobs for failing one after the other before their drivers start (1) or does (0)",
+            metrics.breaker_open.clone(),
+        );
+        ours.register("breaker_opened", "Breakers of members that opened", metrics.breaker_opened.clone());
         ours.register(
             "events_dropped",
             "Events that found no place in the queue",

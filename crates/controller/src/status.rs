@@ -4,6 +4,8 @@
 //! record that programs read; phase, reason and message are the same thing for people. `Reconciling` and `Stalled` are
 //! there only while True and never together, as kstatus wants it.
 
+mod held;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{
@@ -21,7 +23,7 @@ use spark_router_core::{
     job::{Left, Rejection, Stopping},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
-    step::{Cause, DeletionWaits, Mirror, Outcome, Requeue, Trouble},
+    step::{Cause, DeletionWaits, Mirror, Outcome, Pause, Requeue, Trouble},
     waits::Waits,
 };
 
@@ -74,6 +76,10 @@ pub enum Change<'a> {
     Requeued(&'a Requeue),
     /// It is held back.
     Suspended,
+    /// Its operator is to hold it, or to let it go on.
+    Pausing(&'a Pause),
+    /// Its member cannot hold it, for this reason.
+    NotPaused(&'a str),
     /// Nothing is left of a past attempt.
     Closed(Attempt),
 }
@@ -106,6 +112,8 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Drifted => next.drifted(),
         Change::Requeued(requeue) => next.requeued(requeue),
         Change::Suspended => next.suspended(),
+        Change::Pausing(pause) => next.pausing(pause),
+        Change::NotPaused(why) => next.not_paused(why),
         Change::Closed(attempt) => next.closed(*attempt),
     }
     (next.status != before).then_some(next.status)
@@ -184,6 +192,7 @@ impl Next<'_> {
         self.going_on(reason::DISPATCHING, &message);
         self.show(Phase::Dispatched, reason::PLACED, &message);
         condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.status.cluster = Some(placement.cluster.clone());
         self.status.attempt = Some(placement.attempt);
         self.status.placement = Some(placement.clone());
@@ -284,14 +293,14 @@ impl Next<'_> {
             Phase::Running => reason::RUNNING,
             Phase::Retrying => reason::RETRYING,
             Phase::Cancelling => reason::CANCELLING,
-            Phase::Queued
-            | Phase::Dispatched
-            | Phase::Submitted
-            | Phase::Suspended
-            | Phase::Succeeded
-            | Phase::Failed
-            | Phase::Cancelled => reason::DISPATCHING,
+            Phase::Suspended => reason::SUSPENDED,
+            // What its driver waits for begins with a word.
+            Phase::Submitted => application.error.as_deref().and_then(word).unwrap_or(reason::DISPATCHING),
+            Phase::Queued | Phase::Dispatched | Phase::Succeeded | Phase::Failed | Phase::Cancelled => {
+                reason::DISPATCHING
+            }
         };
+        self.held_or_on(*phase == Phase::Suspended);
         let cluster = self.status.cluster.clone().unwrap_or_default();
         let state = if application.state.is_empty() { "created" } else { &application.state };
         let message = match &application.error {
@@ -345,6 +354,7 @@ impl Next<'_> {
             _ => message.clone(),
         };
         self.accepted();
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.set(condition::SUCCEEDED, Truth::from(succeeded), why, &message);
         self.set(condition::FINISHED, Truth::True, why, &message);
         if *why != reason::ABANDONED
@@ -396,7 +406,8 @@ impl Next<'_> {
     }
 
     fn requeued(&mut self, requeue: &Requeue) {
-        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before } = requeue;
+        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before, .. } =
+            requeue;
         if let (Some(placement), Some(uid)) = (&mut self.status.placement, uid) {
             placement.remote_uid = Some(uid.as_str().to_owned());
         }
@@ -418,6 +429,7 @@ impl Next<'_> {
             self.status.retries = Some(self.status.retries.unwrap_or_default().saturating_add(1));
         }
         condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
+        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
         self.set(condition::PLACED, Truth::False, why, message);
         self.unfinished(reason::WAITING_FOR_PLACEMENT);
         self.going_on(reason::WAITING_FOR_PLACEMENT, message);
@@ -535,6 +547,13 @@ impl Next<'_> {
         self.status.reason = Some(reason::SPEC_DRIFT.to_owned());
         self.status.message = Some(message.to_owned());
     }
+}
+
+/// The word that a text begins with, before a colon.
+fn word(text: &str) -> Option<&str> {
+    let (word, _) = text.split_once(": ")?;
+    let is_word = word.len() <= 64 && word.chars().all(|c| c.is_ascii_alphanumeric());
+    (is_word && word.starts_with(|c: char| c.is_ascii_uppercase())).then_some(word)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use serde_json::json;
-use spark_router_core::{id::RemoteUid, job::StopCause, refusal::Refusal};
+use spark_router_core::{breaker::Start, id::RemoteUid, job::StopCause, refusal::Refusal};
 
 use super::*;
 
@@ -72,6 +72,7 @@ fn outcome(phase: Phase, reason: &'static str) -> Outcome {
         uid,
         application: Some(application),
         read_log: false,
+        start: Start::default(),
     }
 }
 
@@ -332,6 +333,7 @@ fn requeue(left: Option<Left>, is_retry: bool) -> Requeue {
         left,
         is_retry,
         not_before: is_retry.then(|| at(130)),
+        start: Start::default(),
     }
 }
 
@@ -404,4 +406,62 @@ fn a_job_that_was_held_back_waits_from_then_on() {
     assert_eq!(waiting.status.as_ref().unwrap().waiting_since, Some(Time(at(100))));
     let never_held = next(&job(), &Change::Waiting(&waits));
     assert_eq!(never_held.status.as_ref().unwrap().waiting_since, None);
+}
+
+#[test]
+fn holding_a_placed_job_back_shows_at_every_stage() {
+    let uid = RemoteUid::from("r-1");
+    let placed = next(&job(), &placed());
+    let suspended = |object: &RoutedSparkJob| {
+        let status = object.status.as_ref().unwrap();
+        let found = condition::find(&status.conditions, condition::SUSPENDED);
+        found.map(|c| (c.status.clone(), c.reason.clone()))
+    };
+    let is = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+    let mirrored = |object: &RoutedSparkJob, phase| {
+        next(object, &Change::Mirrored(&mirror(phase), ApplicationLinks::default()))
+    };
+    let running = mirrored(&placed, Phase::Running);
+    assert_eq!(suspended(&running), None);
+    let asked = next(&running, &Change::Pausing(&Pause::Ask));
+    assert_eq!(suspended(&asked), is("False", "Suspending"));
+    assert_eq!(asked.status.as_ref().unwrap().phase.as_deref(), Some("Running"), "nothing happened yet");
+    assert_eq!(after(&asked, &Change::Pausing(&Pause::Set(uid, true)), at(100)), None);
+    let held = mirrored(&asked, Phase::Suspended);
+    assert_eq!(suspended(&held), is("True", "Suspended"));
+    let status = held.status.as_ref().unwrap();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Suspended"), Some("Suspended")));
+    let resuming = next(&held, &Change::Pausing(&Pause::Resume));
+    assert_eq!(suspended(&resuming), is("True", "Resuming"));
+    let on = mirrored(&resuming, Phase::Submitted);
+    assert_eq!(suspended(&on), is("False", "Resumed"));
+    assert_eq!(suspended(&next(&asked, &Change::Pausing(&Pause::Drop))), is("False", "Resumed"));
+
+    let refused = next(&asked, &Change::NotPaused("it is too old"));
+    assert_eq!(suspended(&refused), is("False", "SuspendIgnored"));
+    assert_eq!(suspended(&mirrored(&refused, Phase::Running)), is("False", "SuspendIgnored"));
+    assert_eq!(suspended(&next(&refused, &Change::Pausing(&Pause::Drop))), None);
+    let over =
+        next(&held, &Change::Finished(&outcome(Phase::Failed, "JobFailed"), ApplicationLinks::default()));
+    assert_eq!(suspended(&over), None);
+    let elsewhere = next(&held, &Change::Requeued(&requeue(None, true)));
+    assert_eq!(suspended(&elsewhere), None);
+}
+
+#[test]
+fn what_a_driver_waits_for_is_the_reason_of_a_submitted_job() {
+    let placed = next(&job(), &placed());
+    let reason = |error: Option<&str>| {
+        let mut mirror = mirror(Phase::Submitted);
+        mirror.application.state = "SUBMITTED".into();
+        mirror.application.error = error.map(str::to_owned);
+        let status = next(&placed, &Change::Mirrored(&mirror, ApplicationLinks::default())).status.unwrap();
+        (status.reason.unwrap(), status.message.unwrap())
+    };
+    assert_eq!(reason(None), ("Dispatching".to_owned(), "SUBMITTED on eu-1".to_owned()));
+    assert_eq!(
+        reason(Some("Unschedulable: 0/3 nodes are available")),
+        ("Unschedulable".to_owned(), "SUBMITTED on eu-1: Unschedulable: 0/3 nodes are available".to_owned())
+    );
+    assert_eq!(reason(Some("no word, only text")).0, "Dispatching");
 }

@@ -32,10 +32,14 @@ pub struct Application {
 }
 
 /// What is mirrored of an observation, after what was mirrored `before`. `now` becomes the start of the run where it is
-/// seen running for the first time: operators record no start.
+/// seen running for the first time: operators record no start. One that is held back has no start: its driver is gone, and
+/// it starts anew.
 pub fn mirror(seen: &Observation, before: Option<&Application>, now: Timestamp) -> Application {
     let running = matches!(seen.run, RunState::Running);
-    let started_at = before.and_then(|b| b.started_at).or_else(|| running.then_some(now));
+    let started_at = match seen.run {
+        RunState::Suspended => None,
+        _ => before.and_then(|b| b.started_at).or_else(|| running.then_some(now)),
+    };
     Application {
         state: seen.native_state.clone(),
         id: seen.application_id.clone(),

@@ -19,6 +19,7 @@
 //! | `dispatch/judge.rs` | the verdicts it is made from |
 //! | `dispatch/choice.rs` | among whom it was made, as a value |
 //! | `dispatch/hold.rs` | members that are held for a job that waited too long |
+//! | `dispatch/broken.rs` | members that fail job after job |
 //! | `dispatch/age.rs` | signals that turn stale while jobs wait |
 //! | `dispatch/view.rs` | what it holds, for those who show it |
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
@@ -26,6 +27,7 @@
 mod account;
 mod admit;
 mod age;
+mod broken;
 mod choice;
 mod class;
 mod decide;
@@ -54,6 +56,7 @@ use self::{
     line::{Backoff, Line, Rank},
 };
 use crate::{
+    breaker::Breaker,
     credit::Credits,
     id::{ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName},
     job::{Refused, Request},
@@ -173,6 +176,7 @@ struct Seat {
     stale_from: Option<Timestamp>,
     bucket: Bucket,
     hold: Option<Hold>,
+    breaker: Breaker,
     /// The queues that route to it.
     routed_from: Vec<Slot>,
     /// A job waits for its operator to submit what it has: a pass is due when it did.
@@ -227,6 +231,8 @@ pub struct Dispatcher {
     backoffs: HashMap<(Slot, Slot), Backoff>,
     /// Members that are held.
     held: Vec<Slot>,
+    /// Members whose breaker is not closed.
+    broken: Vec<Slot>,
     due: Due,
     /// A pass left somebody unasked then: another is due.
     goes_on: Option<Timestamp>,
@@ -242,6 +248,7 @@ impl Dispatcher {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let backoffs = self.backoffs.values().filter(|backoff| !backoff.over).map(|backoff| backoff.until);
         let others = self.goes_on.into_iter().chain(self.next_hold_end()).chain(self.next_stale());
+        let others = others.chain(self.next_try());
         backoffs.chain(self.due.next_wake()).chain(others).min()
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns the history of one member's probes. A single missed probe makes a member Suspect at once (no new work); the
 //! thresholds govern only Lost, because only Lost lets anything be moved. Never forgets since when a member is gone:
-//! a failed reconnect does not restart that clock.
+//! a failed reconnect does not restart that clock. And one that answers now and then is never gone: it gets nothing new,
+//! and nothing of it moves.
 
 use std::time::Duration;
 
@@ -89,8 +90,8 @@ const CALM: Duration = Duration::from_mins(5);
 pub struct Health {
     thresholds: Thresholds,
     state: LinkState,
-    /// First miss since the member last counted as answering.
-    unanswered_since: Option<Timestamp>,
+    /// First miss since the last answer. One that flaps is not silent, however long it is not trusted.
+    silent_since: Option<Timestamp>,
     /// First answer of the present unbroken row of answers.
     answering_since: Option<Timestamp>,
     answers: u32,
@@ -105,7 +106,7 @@ impl Health {
         Self {
             thresholds,
             state: LinkState::Connecting,
-            unanswered_since: None,
+            silent_since: None,
             answering_since: None,
             answers: 0,
             hold: HOLD.0,
@@ -143,9 +144,10 @@ impl Health {
     /// A probe was answered.
     pub fn answered(&mut self, now: Timestamp) {
         self.answers = self.answers.saturating_add(1);
+        self.silent_since = None;
         let answering_since = *self.answering_since.get_or_insert(now);
         match self.state {
-            LinkState::Connecting => self.unanswered_since = None,
+            LinkState::Connecting => {}
             LinkState::Ready => {
                 if self.ready_since.is_some_and(|since| elapsed(since, now) >= CALM) {
                     self.hold = HOLD.0;
@@ -168,7 +170,7 @@ impl Health {
     pub fn missed(&mut self, now: Timestamp) {
         self.answers = 0;
         self.answering_since = None;
-        let since = *self.unanswered_since.get_or_insert(now);
+        let since = *self.silent_since.get_or_insert(now);
         match self.state {
             LinkState::Ready => {
                 self.state = LinkState::Suspect { since };
@@ -187,7 +189,6 @@ impl Health {
 
     fn become_ready(&mut self, now: Timestamp) {
         self.state = LinkState::Ready;
-        self.unanswered_since = None;
         self.ready_since = Some(now);
     }
 }
@@ -202,6 +203,8 @@ fn add(at: Timestamp, by: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -277,6 +280,48 @@ mod tests {
         health.disconnected();
         health.missed(at(30));
         assert_eq!(health.state(), LinkState::Lost { since: at(0) });
+    }
+
+    #[test]
+    fn one_that_flaps_is_never_lost() {
+        let mut health = ready();
+        // Three probes in four are missed, for ten minutes.
+        for second in 1..600 {
+            if second % 4 == 0 {
+                health.answered(at(second));
+            } else {
+                health.missed(at(second));
+            }
+            assert!(!matches!(health.state(), LinkState::Lost { .. }), "{second}");
+        }
+        assert!(matches!(health.state(), LinkState::Suspect { .. }));
+        health.missed(at(600));
+        health.missed(at(627));
+        assert_eq!(health.state(), LinkState::Lost { since: at(597) }, "since it fell silent for good");
+    }
+
+    proptest! {
+        /// Only silence without a break leads to Lost, and it always does.
+        #[test]
+        fn lost_means_silent(probes in prop::collection::vec((1i64..20, prop::bool::weighted(0.3)), 1..100)) {
+            let mut health = ready();
+            let (mut now, mut silent_since, mut was_lost) = (0, None, false);
+            for (gap, is_answered) in probes {
+                now += gap;
+                if is_answered {
+                    health.answered(at(now));
+                    silent_since = None;
+                } else {
+                    health.missed(at(now));
+                    silent_since.get_or_insert(now);
+                }
+                let is_lost = matches!(health.state(), LinkState::Lost { .. });
+                let is_silent = silent_since.is_some_and(|since| now - since >= 30);
+                prop_assert!(is_lost || !is_silent);
+                prop_assert!(!is_lost || is_silent || was_lost);
+                was_lost = is_lost;
+            }
+        }
     }
 
     #[test]

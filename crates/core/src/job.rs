@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     application::Application,
+    breaker::Start,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     phase::Phase,
     policy::{FailureClass, Policy},
@@ -107,10 +108,34 @@ pub struct Record {
     pub unreachable: bool,
     /// The decision to stop it, once there is one. Nothing takes it back.
     pub stopping: Option<Stopping>,
+    /// How far holding it back on its member is, once that was asked for.
+    pub suspension: Option<Suspension>,
     /// The end, once there is one.
     pub finished: Option<Finished>,
     /// The spec was edited after the status was written.
     pub outdated: bool,
+}
+
+/// What is on record of holding a placed job back on its member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// How far it is.
+    pub stage: Stage,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// How far holding a placed job back is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its operator is to hold it, or does.
+    Asked,
+    /// Its operator is to let it go on.
+    Resuming,
+    /// It goes on.
+    Resumed,
+    /// Its member cannot hold it.
+    Refused,
 }
 
 /// An attempt before the present one, of which something is left on its member.
@@ -200,6 +225,11 @@ impl StopCause {
     /// What the attempt's end counts as; `None` where the job ends with it, or moves.
     pub fn class(self) -> Option<FailureClass> {
         (self == Self::StartDeadline).then_some(FailureClass::Unschedulable)
+    }
+
+    /// What it says of the member.
+    pub fn start(self) -> Start {
+        if self == Self::StartDeadline { Start::Failed } else { Start::Unknown }
     }
 
     /// Whether the job goes back to its queue when the attempt is proven to run nowhere.

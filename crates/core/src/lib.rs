@@ -11,7 +11,7 @@
 //! | [`demand`] | what a job reserves, by Spark's own overhead formula |
 //! | [`observe`] | what a member says of an attempt, folded into one vocabulary |
 //! | [`refusal`] | what a refused create means and who is at fault |
-//! | [`health`] | whether a member may be trusted with new work |
+//! | [`health`], [`breaker`] | whether a member may be trusted with new work |
 //! | [`credit`], [`place`], [`taint`] | which member takes a job, and why not the others |
 //! | [`signal`] | what a member's own quota or scheduler says there is room for |
 //! | [`dispatch`], [`pace`], [`waits`], [`selector`] | what is placed where, which waiting job is next, what it waits for |
@@ -19,6 +19,7 @@
 //! | [`job`], [`policy`], [`application`], [`phase`], [`step`] | the one next thing to do for a job |
 
 pub mod application;
+pub mod breaker;
 pub mod credit;
 pub mod demand;
 pub mod dispatch;

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use crate::{
+    breaker::Start,
     id::{Attempt, HubId, JobKey, JobUid, RemoteName, RemoteUid},
     policy::FailureClass,
 };
@@ -38,6 +39,8 @@ pub struct Observation {
     pub deleting: bool,
     /// Our finalizer is on it.
     pub held: bool,
+    /// Its operator is asked to hold it (`spec.suspend`).
+    pub suspend: bool,
     /// The state, folded.
     pub run: RunState,
     /// The state as the member's operator writes it; empty before it wrote any.
@@ -153,19 +156,47 @@ impl RunState {
 pub enum FailureSign {
     /// The driver ended with an exit code: the application's own failure.
     Application,
+    /// The driver used more memory than it had asked for.
+    OutOfMemory,
     /// The operator could not submit it.
     Submission,
     /// Submission refused by a quota of the namespace.
     Quota,
+    /// The batch scheduler did not take it, for its queue.
+    QueueRefused,
+    /// The batch scheduler held no room for all of its pods in time.
+    NoReservation,
+    /// The driver's pod was given to a node that could not take it after all.
+    NodeRefused,
+    /// The driver's pod was taken away by its node or by the scheduler.
+    Evicted,
     /// The driver's pod is gone; the job may even have ended well.
     DriverLost,
     /// A driver of that name is already there and may be running: **no proof that nothing runs**.
     DriverExists,
+    /// The driver's pod failed or was killed, and its operator does not say how: the pod itself may.
+    PodFailed,
     /// Nothing more specific.
     Other,
 }
 
 impl FailureSign {
+    /// Every sign.
+    pub const ALL: [Self; 12] = [
+        Self::Application,
+        Self::OutOfMemory,
+        Self::Submission,
+        Self::Quota,
+        Self::QueueRefused,
+        Self::NoReservation,
+        Self::NodeRefused,
+        Self::Evicted,
+        Self::DriverLost,
+        Self::DriverExists,
+        Self::PodFailed,
+        Self::Other,
+    ];
+
     /// Whether the state proves that nothing of this attempt runs any more.
     pub fn proves_end(self) -> bool {
         !matches!(self, Self::DriverExists)
@@ -174,10 +205,15 @@ impl FailureSign {
     /// The failure as a job's owner tells it apart. `None` where it is no failure of the attempt.
     pub fn class(self) -> Option<FailureClass> {
         match self {
-            Self::Application | Self::Other => Some(FailureClass::ApplicationFailed),
+            // The one that is tried again for nothing else.
+            Self::Application | Self::OutOfMemory | Self::PodFailed | Self::Other => {
+                Some(FailureClass::ApplicationFailed)
+            }
             Self::Submission => Some(FailureClass::SubmissionFailed),
-            Self::Quota => Some(FailureClass::Unschedulable),
-            Self::DriverLost => Some(FailureClass::DriverLost),
+            Self::Quota | Self::QueueRefused | Self::NoReservation | Self::NodeRefused => {
+                Some(FailureClass::Unschedulable)
+            }
+            Self::Evicted | Self::DriverLost => Some(FailureClass::DriverLost),
             Self::DriverExists => None,
         }
     }
@@ -185,11 +221,49 @@ impl FailureSign {
     /// The reason shown on the job.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Application | Self::Other => "JobFailed",
+            Self::Application | Self::PodFailed | Self::Other => "JobFailed",
+            Self::OutOfMemory => "OOMKilled",
             Self::Submission => "SubmissionFailed",
             Self::Quota => "QuotaExceeded",
+            Self::QueueRefused => "ApplicationRejected",
+            Self::NoReservation => "ResourceReservationTimeout",
+            Self::NodeRefused => "NodeRefused",
+            Self::Evicted => "Evicted",
             Self::DriverLost => "DriverLost",
             Self::DriverExists => "DriverAlreadyExists",
         }
+    }
+
+    /// What an attempt that was never seen running says of its member.
+    pub fn start(self) -> Start {
+        match self {
+            Self::Application | Self::OutOfMemory => Start::Made,
+            Self::Submission
+            | Self::Quota
+            | Self::QueueRefused
+            | Self::NoReservation
+            | Self::NodeRefused
+            | Self::DriverLost => Start::Failed,
+            // It may have run and been missed.
+            Self::Evicted | Self::DriverExists | Self::PodFailed | Self::Other => Start::Unknown,
+        }
+    }
+
+    /// The class of a failure that is on record by its reason; of the attempt's own failures only.
+    pub fn class_of(reason: &str) -> Option<FailureClass> {
+        Self::ALL.into_iter().find(|sign| sign.reason() == reason).and_then(Self::class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_on_record_leads_back_to_its_class() {
+        for sign in FailureSign::ALL {
+            assert_eq!(FailureSign::class_of(sign.reason()), sign.class(), "{sign:?}");
+        }
+        assert_eq!(FailureSign::class_of("Cancelled"), None);
     }
 }

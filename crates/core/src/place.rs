@@ -96,6 +96,8 @@ pub struct Site<'a> {
     pub unseen: &'a dyn Unseen,
     /// A quota there was full a moment ago.
     pub backing_off: bool,
+    /// Its breaker is open until then.
+    pub broken_until: Option<Timestamp>,
     /// It is held for this other job.
     pub held_by: Option<&'a JobKey>,
 }
@@ -200,6 +202,10 @@ fn unavailable(site: &Site<'_>, target: &Namespace, now: Timestamp) -> Result<()
         member.blocked.iter().find(|(blocked, _, until)| blocked == target && *until > now)
     {
         return Err(Exclusion::NamespaceBlocked { namespace: target.clone(), reason: reason.clone() });
+    }
+    if site.broken_until.is_some() {
+        let until = site.broken_until.filter(|until| *until < Timestamp::MAX);
+        return Err(Exclusion::BreakerOpen { until });
     }
     if site.backing_off {
         return Err(Exclusion::BackingOff);

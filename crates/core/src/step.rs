@@ -10,6 +10,7 @@
 //! | here | what is looked at, what may be named, the guards in their order |
 //! | `step/placed.rs` | a placed job that lives: create, mirror, end |
 //! | `step/stop.rs` | what is stopped on a decision: latched, fenced, and what then |
+//! | `step/suspend.rs` | what is held back on its member, and goes on |
 //! | `step/requeue.rs` | an attempt that is followed by another: retries and moves |
 //! | `step/past.rs` | what is left of attempts before the present one |
 //! | `step/adopt.rs` | what members show of a job whose record says nothing of it |
@@ -25,6 +26,7 @@ mod past;
 mod placed;
 mod requeue;
 mod stop;
+mod suspend;
 
 use std::time::Duration;
 
@@ -34,15 +36,17 @@ pub use outcome::{name_taken, refused_by_all};
 pub use past::{PastStep, PastView};
 pub use placed::after_refusal;
 pub use requeue::Requeue;
+pub use suspend::Pause;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     application::Application,
+    breaker::Start,
     health::LinkState,
     id::{Attempt, RemoteUid},
     job::{Job, Placement, Record, Rejection, Stopping},
-    observe::{Observation, Remote},
+    observe::{FailureSign, Observation, Remote},
     phase::Phase,
     refusal::Refusal,
 };
@@ -67,6 +71,8 @@ pub struct Timing {
     pub view_patience: Duration,
     /// A driver whose application's state proves nothing is looked at this often.
     pub examine_every: Duration,
+    /// A driver that does not run this long after its placement is looked at, and less and less often after that.
+    pub start_patience: Duration,
 }
 
 impl Default for Timing {
@@ -79,6 +85,7 @@ impl Default for Timing {
             uid_after: Duration::from_secs(10),
             view_patience: Duration::from_secs(5),
             examine_every: Duration::from_secs(15),
+            start_patience: Duration::from_secs(30),
         }
     }
 }
@@ -100,6 +107,8 @@ pub struct Sends {
     pub accepted: Option<(RemoteUid, Timestamp)>,
     /// No further create before this.
     pub not_before: Option<Timestamp>,
+    /// When the driver was last looked at.
+    pub looked: Option<Timestamp>,
 }
 
 /// What a quorum read by the recorded name said, made in this pass.
@@ -120,10 +129,12 @@ pub enum DriverSeen {
     Nothing,
     /// Pending or running.
     Alive,
+    /// Pending, for a reason that may not pass by itself: one word and the rest.
+    Waiting(&'static str, String),
     /// Ended with exit code 0.
     Succeeded,
     /// Ended otherwise.
-    Failed(String),
+    Failed(FailureSign, String),
     /// Not there.
     Gone,
 }
@@ -234,6 +245,8 @@ pub enum Step {
     Requeue(Box<Requeue>),
     /// Write that the job is held back, and take it out of its queue.
     Suspend,
+    /// Hold a placed job back on its member, or let it go on.
+    Pause(Pause),
     /// See to what is left of an attempt before the present one.
     Past(Attempt, PastStep),
     /// Drive the attempt towards its fence.
@@ -307,6 +320,8 @@ pub struct Outcome {
     pub application: Option<Application>,
     /// The driver's log is worth reading for the cause.
     pub read_log: bool,
+    /// What it says of the member.
+    pub start: Start,
 }
 
 /// What a job that is being deleted or stopped waits for.
@@ -407,8 +422,11 @@ fn decide(s: Snapshot<'_>) -> Step {
         Remote::Unsettled { until } => Step::Rest { until: Some(*until) },
         // 18. A hint that it is not there.
         Remote::Absent => placed::absent(s, placement),
-        // 19. There.
-        Remote::Present(seen) => placed::present(s, placement, seen),
+        // 19. There. 20. Nothing else is to be done for it: its owner may want it held back, or to go on.
+        Remote::Present(seen) => match placed::present(s, placement, seen) {
+            Step::Rest { until } => suspend::due(s, placement, seen).unwrap_or(Step::Rest { until }),
+            step => step,
+        },
     }
 }
 
@@ -457,3 +475,7 @@ mod lifetime_tests;
 #[cfg(test)]
 #[path = "step/course_tests.rs"]
 mod course_tests;
+
+#[cfg(test)]
+#[path = "step/driver_tests.rs"]
+mod driver_tests;

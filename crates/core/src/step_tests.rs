@@ -44,6 +44,7 @@ pub(super) fn observation(run: RunState) -> Observation {
         }),
         deleting: false,
         held: true,
+        suspend: false,
         run,
         native_state: "RUNNING".into(),
         application_id: None,
@@ -74,6 +75,8 @@ pub(super) struct World {
     pub(super) longest_run: Option<Duration>,
     pub(super) expires: Option<Duration>,
     pub(super) hold_fire_until: Option<Timestamp>,
+    /// When a driver that does not run is looked at.
+    pub(super) start_patience: Duration,
     pub(super) now: Timestamp,
 }
 
@@ -115,6 +118,7 @@ impl World {
             longest_run: None,
             expires: None,
             hold_fire_until: None,
+            start_patience: Duration::MAX,
             now: at(100),
         }
     }
@@ -190,7 +194,7 @@ impl World {
     }
 
     pub(super) fn step(&self) -> Step {
-        step(self.snapshot(&Timing::default()))
+        step(self.snapshot(&Timing { start_patience: self.start_patience, ..Timing::default() }))
     }
 
     pub(super) fn after_refusal(&self, class: RefusalClass) -> Option<Step> {
@@ -468,7 +472,7 @@ mod mirroring {
         assert_eq!(world.step(), Step::Rest { until: Some(at(115)) }, "it runs");
         world.driver = DriverSeen::Succeeded;
         assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
-        world.driver = DriverSeen::Failed("exit code 1".into());
+        world.driver = DriverSeen::Failed(FailureSign::Application, "exit code 1".into());
         assert_eq!(outcome(world.step()), (Phase::Failed, "JobFailed"));
         world.driver = DriverSeen::Gone;
         assert_eq!(outcome(world.step()), (Phase::Failed, "DriverLost"));

@@ -231,6 +231,7 @@ mod tests {
             }),
             deleting: false,
             held: true,
+            suspend: false,
             run: match state {
                 "" => RunState::Accepted,
                 "COMPLETED" => RunState::Succeeded,

@@ -3,6 +3,8 @@
 //! Owns no state. Only COMPLETED and FAILED are ends; a state that this build does not know is none. Must never read a
 //! failure as proof of an end where the operator itself is not sure.
 
+mod texts;
+
 use jiff::Timestamp;
 use spark_router_api::names;
 use spark_router_core::{
@@ -36,6 +38,7 @@ pub(crate) fn observation(application: &Application) -> Option<Observation> {
         owner: ownership(application),
         deleting: metadata.deletion_timestamp.is_some(),
         held: finalizers.iter().any(|finalizer| finalizer == names::OUTCOME_FINALIZER),
+        suspend: application.spec.as_ref().is_some_and(|spec| spec.suspend),
         run: run_state(&native_state, error.as_deref(), retry, attempts),
         application_id: filled(status.spark_application_id),
         submission_id: filled(status.submission_id),
@@ -110,7 +113,7 @@ fn run_state(
         }
         "SUSPENDING" | "SUSPENDED" => RunState::Suspended,
         "COMPLETED" => RunState::Succeeded,
-        "FAILED" => RunState::Failed(error.map_or(FailureSign::Other, sign)),
+        "FAILED" => RunState::Failed(error.map_or(FailureSign::Other, texts::sign)),
         // SUCCEEDING, FAILING and SUBMISSION_FAILED without retry, UNKNOWN, and states of operators to come.
         _ => RunState::Passing,
     }
@@ -119,26 +122,6 @@ fn run_state(
 /// The operator's own rule: no limit means no retry.
 fn again(policy: &RestartPolicy, limit: Option<i64>, done: i64) -> bool {
     policy.type_ == "Always" || (policy.type_ == "OnFailure" && limit.is_some_and(|limit| done <= limit))
-}
-
-/// What a failure's text tells. The submission's own words come first: `spark-submit` puts whole stack traces into it.
-fn sign(error: &str) -> FailureSign {
-    if error.contains("driver pod already exist") {
-        FailureSign::DriverExists
-    } else if error.contains("exceeded quota") {
-        FailureSign::Quota
-    } else if error.contains("driver container failed with ExitCode") {
-        FailureSign::Application
-    } else if error.contains("driver pod not found") {
-        FailureSign::DriverLost
-    } else if error.contains("failed to submit spark application")
-        || error.contains("failed to run spark-submit")
-        || error.contains("failed to process batch scheduler")
-    {
-        FailureSign::Submission
-    } else {
-        FailureSign::Other
-    }
 }
 
 #[cfg(test)]
@@ -205,28 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_failures_are_told_apart() {
-        for (text, expected) in [
-            ("failed to submit spark application: driver pod already exist", FailureSign::DriverExists),
-            (
-                "failed to submit spark application: failed to run spark-submit: pods \"a-driver\" is forbidden: exceeded quota: q",
-                FailureSign::Quota,
-            ),
-            ("driver container failed with ExitCode: 1, Reason: Error", FailureSign::Application),
-            ("driver pod not found", FailureSign::DriverLost),
-            (
-                "failed to submit spark application: failed to run spark-submit: exit status 1",
-                FailureSign::Submission,
-            ),
-            ("failed to process batch scheduler: unknown", FailureSign::Submission),
-            ("driver container status missing", FailureSign::Other),
-            ("something new", FailureSign::Other),
-        ] {
-            let status = json!({"applicationState": {"state": "FAILED", "errorMessage": text}});
-            let seen = observation(&application(&status)).unwrap();
-            assert_eq!(seen.run, RunState::Failed(expected), "{text}");
-            assert_eq!(seen.error.as_deref(), Some(text));
-        }
+    fn a_failure_is_what_its_text_says_and_the_text_is_kept() {
+        let text = "driver pod not found";
+        let status = json!({"applicationState": {"state": "FAILED", "errorMessage": text}});
+        let seen = observation(&application(&status)).unwrap();
+        assert_eq!(seen.run, RunState::Failed(FailureSign::DriverLost));
+        assert_eq!(seen.error.as_deref(), Some(text));
     }
 
     #[test]

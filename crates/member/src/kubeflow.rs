@@ -5,8 +5,10 @@
 
 mod finish;
 mod keep;
+mod pods;
 mod stop;
 mod submit;
+mod suspend;
 
 use std::{
     collections::HashMap,
@@ -34,7 +36,7 @@ use crate::{
     error::Error,
     fold,
     link::{self, Limits, MaySend},
-    member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder},
+    member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended},
     render::{self, MemberParts, Order, Rendered, Renderer},
     signals::{Line, Readers, WantedSignals},
     standing::{Admission, Standing},
@@ -306,6 +308,16 @@ impl Member for Kubeflow {
 
     async fn stop(&self, order: &StopOrder) -> Fence {
         self.drive_to_fence(order).await
+    }
+
+    async fn suspend(
+        &self,
+        namespace: &Namespace,
+        name: &RemoteName,
+        uid: &RemoteUid,
+        suspend: bool,
+    ) -> Result<Suspended, Error> {
+        self.hold(namespace, name, uid, suspend).await
     }
 
     async fn driver(&self, namespace: &Namespace, name: &RemoteName, driver_pod: Option<&str>) -> Driver {

@@ -29,7 +29,7 @@ mod window;
 pub use error::Error;
 pub use kubeflow::{Settings, Tempo};
 pub use link::{Limits, MaySend, hub_client};
-pub use member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder};
+pub use member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended};
 pub use registry::{Claim, Registry, Report, Which};
 pub use render::{Order, Rendered};
 pub use signals::{NoEndpoint, WantedSignals, YuniKornEndpoint, YuniKornSettings};

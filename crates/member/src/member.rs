@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use spark_router_core::{
     health::LinkState,
     id::{Attempt, ClusterName, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
-    observe::{Observation, Remote},
+    observe::{FailureSign, Observation, Remote},
     refusal::Refusal,
     signal::Signals,
 };
@@ -66,15 +66,33 @@ pub enum Fence {
     Impossible(String),
 }
 
+/// How it went to have an application held, or let go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suspended {
+    /// Its operator is asked for it.
+    Done,
+    /// Not as it is now: it is to be asked for again when that has changed.
+    NotNow(String),
+    /// This member cannot do it, or does not let us.
+    Never(String),
+}
+
 /// What became of a driver's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// It is pending or running.
     Alive,
+    /// It is pending, for a reason that may not pass by itself.
+    Waiting {
+        /// One word.
+        reason: &'static str,
+        /// The member's own words.
+        message: String,
+    },
     /// It ended with exit code 0.
     Succeeded,
     /// It ended otherwise; the text says how.
-    Failed(String),
+    Failed(FailureSign, String),
     /// It is not there.
     Gone,
     /// The read failed; nothing is known.
@@ -150,6 +168,16 @@ pub trait Member: Send + Sync + 'static {
     /// Drives an attempt towards its fence by one step and says how far it is. `uid` is the recorded one, `None` for an
     /// attempt whose create was never confirmed; `settled_at` is when a late create can no longer take effect.
     async fn stop(&self, order: &StopOrder) -> Fence;
+
+    /// Has an application of ours held by its operator, or lets it go on. Writes nothing where that might make the operator
+    /// submit it twice.
+    async fn suspend(
+        &self,
+        namespace: &Namespace,
+        name: &RemoteName,
+        uid: &RemoteUid,
+        suspend: bool,
+    ) -> Result<Suspended, crate::Error>;
 
     /// What became of the driver's pod, for an application whose own state does not prove an end. `driver_pod` is the
     /// name that the operator reported, if any; else the backend's usual name is looked up.

@@ -1,4 +1,5 @@
-//! A SparkApplication as a member's watch and reads decode it: metadata, the retry policy, the slim status.
+//! A SparkApplication as a member's watch and reads decode it: metadata, the retry policy, whether it is held, the slim
+//! status.
 //!
 //! Owns no state. Decoding is permissive: one odd application must never stop a member's watch. Nothing else of the spec
 //! is decoded, so that a member with many applications costs little memory.
@@ -19,7 +20,7 @@ pub(crate) struct Application {
     /// Name, uid, labels, annotations, finalizers.
     #[serde(default)]
     pub(crate) metadata: ObjectMeta,
-    /// The part of the spec that says whether a failure is tried again.
+    /// The parts of the spec that say whether a failure is tried again, and whether it is held.
     #[serde(default)]
     pub(crate) spec: Option<Spec>,
     /// What the operator wrote.
@@ -33,6 +34,9 @@ pub(crate) struct Application {
 pub(crate) struct Spec {
     #[serde(default, deserialize_with = "or_default")]
     pub(crate) restart_policy: RestartPolicy,
+    /// Its operator is to hold it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(crate) suspend: bool,
 }
 
 /// When the operator tries again.

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
 use spark_router_core::observe::{FailureSign, RunState};
-use spark_router_member::{Driver, Fence, Order, Tempo, error_line};
+use spark_router_member::{Driver, Fence, Order, Suspended, Tempo, error_line};
 use spark_router_testkit::{Fleet, MemberOptions, chain, router::Installation};
 
 /// A driver under KWOK that ends as the annotations of its pod say.
@@ -72,7 +72,7 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
     assert_eq!((seen.run.clone(), seen.executions), (RunState::Failed(FailureSign::Application), 2));
     let pod = seen.driver_pod.unwrap();
     match member.driver(&bad.namespace, &bad.name, Some(&pod)).await {
-        Driver::Failed(how) => assert!(how.contains("exit code 3"), "{how}"),
+        Driver::Failed(FailureSign::Application, how) => assert!(how.contains("exit code 3"), "{how}"),
         other => panic!("{other:?}"),
     }
     let tail = member.driver_log_tail(&bad.namespace, &pod, 8192).await.unwrap();
@@ -85,6 +85,20 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
     let long = order(&bench, "long", &json!({"spark-router.test/run-ms": "600000"}), &never);
     let uid = bench.create(&member, &long).await;
     bench.state(&member, &long.name, "RUNNING").await;
+
+    // It is held and let go on first.
+    let asked =
+        async |suspend: bool| member.suspend(&long.namespace, &long.name, &uid, suspend).await.unwrap();
+    assert_eq!(asked(false).await, Suspended::Done, "it is not held");
+    assert_eq!(asked(true).await, Suspended::Done);
+    let held = bench.state(&member, &long.name, "SUSPENDED").await;
+    assert_eq!((held.run.clone(), held.suspend), (RunState::Suspended, true));
+    let driver = member.driver(&long.namespace, &long.name, held.driver_pod.as_deref()).await;
+    assert_eq!(driver, Driver::Gone, "its driver is deleted");
+    assert_eq!(asked(false).await, Suspended::Done);
+    let on = bench.state(&member, &long.name, "RUNNING").await;
+    assert_eq!((on.executions, on.suspend), (2, false));
+
     let stop = Bench::stop_order(&long, Some(uid));
     let started = Instant::now();
     loop {

@@ -153,6 +153,7 @@ fn observation(app: App) -> Observation {
         }),
         deleting: app.deleting,
         held: app.held,
+        suspend: false,
         run,
         native_state: native_state.to_owned(),
         application_id: None,
@@ -221,6 +222,7 @@ fn job(object: &Object) -> Job {
             finished: record
                 .finished
                 .map(|(end, age)| Finished { at: ago(age), succeeded: end == End::Succeeded }),
+            suspension: None,
             outdated: object.outdated,
             retries: 0,
             past: Vec::new(),
@@ -281,6 +283,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         unanswered: memory.unanswered.map(ago),
         accepted: memory.accepted.map(|(number, age)| (uid(number), ago(age))),
         not_before: None,
+        looked: None,
     };
     let found = match router.pending {
         Pending::Confirmed(found) | Pending::Refused { found, .. } => found,
@@ -289,7 +292,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
     let driver = match router.pending {
         Pending::Looked(Driver::Alive) => DriverSeen::Alive,
         Pending::Looked(Driver::Succeeded) => DriverSeen::Succeeded,
-        Pending::Looked(Driver::Failed) => DriverSeen::Failed(String::new()),
+        Pending::Looked(Driver::Failed) => DriverSeen::Failed(FailureSign::Application, String::new()),
         Pending::Looked(Driver::Gone) => DriverSeen::Gone,
         Pending::None | Pending::Confirmed(_) | Pending::Refused { .. } | Pending::Taken => {
             DriverSeen::Nothing

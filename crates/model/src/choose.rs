@@ -92,7 +92,12 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         Step::Abandon => out.push(Effect::GiveUp),
         Step::Examine => on_member(world, &record, Effect::Examine, out),
         // Every template is good, and its owner asks for nothing else: see the crate's page.
-        Step::Reject(_) | Step::Requeue(_) | Step::Suspend | Step::Past(..) | Step::Rest { .. } => {
+        Step::Reject(_)
+        | Step::Requeue(_)
+        | Step::Suspend
+        | Step::Pause(_)
+        | Step::Past(..)
+        | Step::Rest { .. } => {
             if me.pending != Pending::None {
                 out.push(Effect::PutAside);
             }

@@ -126,6 +126,8 @@ impl Protocol {
             uid_after: ticks(self.patience),
             view_patience: ticks(self.patience),
             examine_every: ticks(1),
+            // Nothing is only submitted here.
+            start_patience: ticks(0),
         }
     }
 

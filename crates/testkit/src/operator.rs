@@ -25,6 +25,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kube::Client;
@@ -112,6 +113,7 @@ struct Shared {
     options: Options,
     calls: Semaphore,
     paused: channel::Sender<bool>,
+    broken: AtomicBool,
     /// By uid.
     seen: Mutex<BTreeMap<String, Seen>>,
 }
@@ -125,6 +127,7 @@ impl ScriptedOperator {
             calls: Semaphore::new(options.workers.max(1)),
             options,
             paused: channel::Sender::new(false),
+            broken: AtomicBool::new(false),
             seen: Mutex::default(),
         });
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -154,6 +157,12 @@ impl ScriptedOperator {
     /// Goes on after [`Self::pause`].
     pub fn resume(&self) {
         self.shared.paused.send_replace(false);
+    }
+
+    /// From now on every `spark-submit` fails, whatever the scripts say, as where the operator lost its rights; or none
+    /// does any more.
+    pub fn break_submits(&self, broken: bool) {
+        self.shared.broken.store(broken, Ordering::Relaxed);
     }
 
     /// What was done so far, by the uid of the SparkApplication.

@@ -7,7 +7,7 @@ use spark_router_core::{dispatch::Withdrawal, phase::Phase, step::Outcome};
 use spark_router_member::error_line;
 use tracing::info;
 
-use super::{Next, links, write};
+use super::{Next, links, verdict, write};
 use crate::{
     context::Context, error::Error, events::Kind, gather::Gathered, metrics::EndLabels, status::Change,
 };
@@ -25,6 +25,7 @@ pub(super) async fn finish(at: &Gathered, context: &Context, mut outcome: Outcom
     let Some(written) = write(at, context, &Change::Finished(&outcome, links)).await? else {
         return Ok(Next::Rest(None));
     };
+    verdict::end(at, context, outcome.start).await?;
     if outcome.uid.is_none() && job.record.placement.is_some() {
         // Nothing ever ran there: it costs its member no share.
         context.dispatcher.withdraw(job.uid.clone(), job.record.placement.clone(), Withdrawal::Other).await;

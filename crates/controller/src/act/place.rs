@@ -19,7 +19,7 @@ use spark_router_core::{
 };
 use tracing::{info, warn};
 
-use super::{Next, finish, seconds_since, trouble, write};
+use super::{Next, finish, seconds_since, trouble, verdict, write};
 use crate::{
     context::Context,
     convert,
@@ -142,6 +142,7 @@ pub(super) async fn requeue(at: &Gathered, context: &Context, requeue: &Requeue)
         return Ok(Next::Rest(None));
     };
     context.memory.change(&job.uid, |entry| entry.turn_to(None));
+    verdict::end(at, context, requeue.start).await?;
     if requeue.uid.is_none() && requeue.left.is_none() {
         // Nothing ever ran there: it costs its member no share.
         context.dispatcher.withdraw(job.uid.clone(), Some(placement.clone()), Withdrawal::Other).await;

@@ -174,11 +174,19 @@ pub(super) async fn confirm(at: &Gathered, placement: &Placement, member: &Arc<d
     }
 }
 
-pub(super) async fn examine(at: &Gathered, placement: &Placement, member: &Arc<dyn Member>) -> Next {
+pub(super) async fn examine(
+    at: &Gathered,
+    context: &Context,
+    placement: &Placement,
+    member: &Arc<dyn Member>,
+) -> Next {
+    // Also where it is looked at in vain: nothing else is to wait for it.
+    context.memory.change(&at.parsed.job.uid, |entry| entry.sends.looked = Some(at.now));
     match member.driver(&placement.namespace, &placement.name, at.driver_pod().as_deref()).await {
         Driver::Alive => Next::Driver(DriverSeen::Alive),
         Driver::Succeeded => Next::Driver(DriverSeen::Succeeded),
-        Driver::Failed(how) => Next::Driver(DriverSeen::Failed(how)),
+        Driver::Waiting { reason, message } => Next::Driver(DriverSeen::Waiting(reason, message)),
+        Driver::Failed(sign, how) => Next::Driver(DriverSeen::Failed(sign, how)),
         Driver::Gone => Next::Driver(DriverSeen::Gone),
         Driver::Unclear(why) => {
             warn!(why, cluster.name = %placement.cluster, "a driver was looked up in vain");

@@ -56,6 +56,13 @@ pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
     facts(object, State { identity, link, fault, blocked: Vec::new() })
 }
 
+/// Since when a member's breaker keeps jobs away, as its object shows it.
+pub fn broken_on_record(object: &MemberCluster) -> Option<Timestamp> {
+    let conditions = &object.status.as_ref()?.conditions;
+    let open = condition::find(conditions, condition::BREAKER_OPEN).filter(|open| open.status == "True")?;
+    (open.reason != condition::reason::NEXT_TRIES).then_some(open.last_transition_time.0)
+}
+
 /// What a member's object shows of its signals, as of `now`: what is not marked as too old is being read, and only
 /// written when it says something new.
 pub fn signals_on_record(object: &MemberCluster, now: Timestamp) -> Signals {

@@ -47,6 +47,9 @@ impl Picture {
             let cluster = ClusterName::new(object.name_any());
             dispatcher.set_member(cluster.clone(), convert::member_on_record(object));
             dispatcher.set_signals(&cluster, convert::signals_on_record(object, now).into());
+            if let Some(since) = convert::broken_on_record(object) {
+                dispatcher.set_broken(&cluster, since);
+            }
         }
         // One that cannot be read takes nothing, as in the router.
         for (facts, admits, checkpoint) in self.queues.iter().filter_map(|queue| convert::queue(queue).ok()) {

@@ -6,10 +6,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use spark_router_api::{
     MemberCluster, MemberClusterStatus,
-    condition::{self, Finding, READY, Truth, reason},
+    condition::{self, BREAKER_OPEN, Finding, READY, Truth, reason},
     member::{MOST_ABANDONED, MOST_QUEUES, MOST_SIGNALS, QueueAtMember, SignalStatus},
 };
 use spark_router_core::{
+    breaker::{Broken, IN_A_ROW, State},
     dispatch::{QueueOnMember, SignalOnMember},
     health::LinkState,
     resources::Resources,
@@ -29,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) held: Resources,
     /// What each queue has there.
     pub(super) queues: Vec<QueueOnMember>,
+    /// How its breaker stands; `None` while another process knows better.
+    pub(super) breaker: Option<State>,
     /// Attempts to be noted.
     pub(super) notes: Vec<&'a Note>,
     /// The time.
@@ -43,6 +46,11 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
     let (truth, why, message) = readiness(object, facts);
     let finding = Finding { type_: READY, status: truth, reason: why.to_owned(), message };
     condition::set(&mut status.conditions, finding, generation, &facts.now);
+    if let Some(state) = facts.breaker
+        && let Some(finding) = breaker(state, &status)
+    {
+        condition::set(&mut status.conditions, finding, generation, &facts.now);
+    }
     status.state = None;
     status.unanswered_since = None;
     if let Some(report) = &facts.report {
@@ -75,6 +83,32 @@ pub(super) fn status(object: &MemberCluster, facts: &Facts<'_>) -> MemberCluster
     let excess = status.abandoned.len().saturating_sub(MOST_ABANDONED);
     status.abandoned.drain(..excess);
     status
+}
+
+/// What is said of its breaker; nothing of one that never opened.
+fn breaker(state: State, status: &MemberClusterStatus) -> Option<Finding> {
+    let (truth, why, message) = match state {
+        State::Closed => {
+            condition::find(&status.conditions, BREAKER_OPEN)?;
+            (Truth::False, reason::CLOSED, "it gets its share of the jobs".to_owned())
+        }
+        State::Open(Broken { until, is_trying, .. }) => {
+            let (why, what) = match (is_trying, until) {
+                (true, _) => (reason::TRYING, "a job went there, to see".to_owned()),
+                (false, Some(until)) => (
+                    reason::FAILS_JOBS,
+                    format!("nothing goes there before {}, then one job, to see", to_the_second(until).0),
+                ),
+                (false, None) => (reason::NEXT_TRIES, "the next job goes there, to see".to_owned()),
+            };
+            let message = format!(
+                "{IN_A_ROW} jobs in a row, of more than one namespace, failed before their drivers started; {what}. Look at \
+                 its Spark operator and at the messages of the jobs that failed there"
+            );
+            (Truth::True, why, message)
+        }
+    };
+    Some(Finding { type_: BREAKER_OPEN, status: truth, reason: why.to_owned(), message })
 }
 
 fn queue(on: &QueueOnMember) -> QueueAtMember {
@@ -211,6 +245,7 @@ mod tests {
             }),
             held: Resources { jobs: 2, ..Resources::default() },
             queues: Vec::new(),
+            breaker: Some(State::Closed),
             notes: Vec::new(),
             now: Time(Timestamp::from_second(100).unwrap()),
         }
@@ -254,6 +289,32 @@ mod tests {
         assert_eq!((ready(&next), next.state.as_deref()), (("False", "SecretMissing"), None));
         object.spec.forget = true;
         assert_eq!(ready(&status(&object, &facts(LinkState::Ready, None))).1, "Forgotten");
+    }
+
+    #[test]
+    fn a_breaker_is_told_of_once_it_opened() {
+        let mut object = object();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let say = |breaker, object: &mut MemberCluster| {
+            let facts = Facts { breaker, ..facts(LinkState::Ready, None) };
+            object.status = Some(status(object, &facts));
+            let said = object.status.as_ref().and_then(|s| condition::find(&s.conditions, BREAKER_OPEN));
+            said.map(|c| (c.status.clone(), c.reason.clone()))
+        };
+        let is = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+        assert_eq!(say(Some(State::Closed), &mut object), None);
+        let broken = |until: Option<i64>, is_trying| {
+            Some(State::Open(Broken { since: at(50), until: until.map(at), is_trying }))
+        };
+        assert_eq!(say(broken(Some(110), false), &mut object), is("True", "FailsJobs"));
+        assert!(convert::broken_on_record(&object).is_some());
+        assert_eq!(say(None, &mut object), is("True", "FailsJobs"), "another process knows better");
+        assert_eq!(say(broken(None, false), &mut object), is("True", "NextTries"));
+        assert!(convert::broken_on_record(&object).is_none(), "a job may go there");
+        assert_eq!(say(broken(Some(400), true), &mut object), is("True", "Trying"));
+        assert_eq!(say(Some(State::Closed), &mut object), is("False", "Closed"));
+        assert!(convert::broken_on_record(&object).is_none());
+        assert_eq!(ready(object.status.as_ref().unwrap()), ("True", "Ready"), "it answers all the same");
     }
 
     #[test]

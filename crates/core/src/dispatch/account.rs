@@ -113,6 +113,7 @@ impl Dispatcher {
 
     /// Takes a decided or committed placement back: the reservation goes, the credit step is undone, no attempt is used.
     pub fn withdraw(&mut self, uid: &JobUid, placement: Option<&Placement>, why: Withdrawal, now: Timestamp) {
+        self.gave_up(uid, now);
         let decided = self.decided.remove(uid).map(|decision| decision.seq);
         let seq = decided.or(placement.map(|placement| placement.seq));
         self.release(uid);
@@ -143,6 +144,8 @@ impl Dispatcher {
             self.withdraw(uid, None, Withdrawal::Other, Timestamp::UNIX_EPOCH);
         }
         self.leave(uid);
+        // At once, whenever that is.
+        self.gave_up(uid, Timestamp::UNIX_EPOCH);
         self.booked.remove(uid);
         self.release(uid);
     }

@@ -193,6 +193,7 @@ impl Dispatcher {
             return;
         };
         seat.bucket.take(member.pace, now);
+        seat.breaker.let_through(job, now);
         let below = class.asks.sub_queue.as_deref();
         let remote_queue = remote_queue(&facts.name, route, &member, below).ok().flatten();
         let target = member.namespace.target(&class.namespace).clone();

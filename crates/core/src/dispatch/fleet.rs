@@ -15,6 +15,7 @@ use super::{
     number,
 };
 use crate::{
+    breaker::Breaker,
     id::{ClusterName, Namespace, QueueName},
     ledger::Slot,
     pace::Bucket,
@@ -74,6 +75,8 @@ impl Dispatcher {
         let seat = &mut self.seats[index(slot)];
         seat.hold = None;
         self.held.retain(|held| *held != slot);
+        seat.breaker = Breaker::default();
+        self.broken.retain(|broken| *broken != slot);
         (seat.signals, seat.bucket) = (Arc::default(), Bucket::default());
         self.note_age(slot, Timestamp::MIN);
         let seat = &mut self.seats[index(slot)];
@@ -164,6 +167,7 @@ impl Dispatcher {
             stale_from: None,
             bucket: Bucket::default(),
             hold: None,
+            breaker: Breaker::default(),
             routed_from: Vec::new(),
             is_backed_up: false,
         });

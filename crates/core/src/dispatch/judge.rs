@@ -112,6 +112,7 @@ impl Dispatcher {
                 && routed.bounds.left(row(routed.row)).has_room(demand)
                 && (self.backoffs.is_empty() || !self.backoffs.contains_key(&(queue, routed.member)))
                 && (self.held.is_empty() || !self.held.contains(&routed.member))
+                && (self.broken.is_empty() || !self.broken.contains(&routed.member))
         };
         let mut open = Vec::with_capacity(line.routed.len());
         let mut excluded = Vec::with_capacity(line.routed.len());
@@ -182,6 +183,7 @@ impl Dispatcher {
             limits: limits(&self.ledger, (queue, facts), (routed.member, member), route),
             unseen: &shadow,
             backing_off,
+            broken_until: seat.breaker.bars_until(question.now),
             held_by: asker.and_then(|asker| {
                 let cluster_queue = match &route.signal {
                     Some(RouteSignal::Kueue { cluster_queue }) => Some(&**cluster_queue),

@@ -98,6 +98,7 @@ impl Dispatcher {
             self.due.list(*queue);
         }
         self.end_holds(now);
+        self.try_again(now);
         self.grow_old(now);
         while let Some(queue) = self.due.woken(now) {
             self.lines[index(queue)].dirty = true;

@@ -3,6 +3,7 @@
 mod age;
 mod basics;
 mod between;
+mod broken;
 mod called_in;
 mod hold_scope;
 mod holds;

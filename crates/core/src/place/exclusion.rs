@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Inexpressible;
 use crate::{
+    breaker::IN_A_ROW,
     id::{JobKey, Namespace},
     resources::{Cpu, Dimension, Memory, Shortage},
     taint::Taint,
@@ -102,6 +103,11 @@ pub enum Exclusion {
     },
     /// A quota there was full a moment ago.
     BackingOff,
+    /// Jobs failed there one after the other before their drivers started.
+    BreakerOpen {
+        /// Nothing goes there before this, where that is known.
+        until: Option<Timestamp>,
+    },
     /// The signal that tells its room is too old, and nothing is declared to go by instead.
     SignalStale {
         /// The kind of signal.
@@ -147,6 +153,7 @@ impl Exclusion {
             Self::Lost { .. } => "Lost",
             Self::NamespaceBlocked { .. } => "NamespaceBlocked",
             Self::BackingOff => "BackingOff",
+            Self::BreakerOpen { .. } => "BreakerOpen",
             Self::SignalStale { .. } => "SignalStale",
             Self::RemoteQueueClosed { .. } => "RemoteQueueClosed",
             Self::Held { .. } => "Held",
@@ -173,6 +180,7 @@ impl Exclusion {
             | Self::Lost { .. }
             | Self::NamespaceBlocked { .. }
             | Self::BackingOff
+            | Self::BreakerOpen { .. }
             | Self::SignalStale { .. }
             | Self::RemoteQueueClosed { .. }
             | Self::Held { .. }
@@ -190,6 +198,7 @@ impl Exclusion {
         match self {
             Self::NoRoom { whose, shortage } => format!("{whose}: {shortage}"),
             Self::SignalStale { kind, at: Some(at) } => format!("its {kind} signal was last seen at {at}"),
+            Self::BreakerOpen { until: Some(until) } => format!("{self}, the next one not before {until}"),
             other => other.to_string(),
         }
     }
@@ -234,6 +243,10 @@ impl fmt::Display for Exclusion {
                 write!(f, "namespace {namespace} there takes nothing ({reason})")
             }
             Self::BackingOff => f.write_str("a quota there is full"),
+            Self::BreakerOpen { .. } => write!(
+                f,
+                "{IN_A_ROW} jobs in a row failed there before their drivers started; one at a time goes there to see"
+            ),
             Self::SignalStale { kind, at: Some(_) } => {
                 write!(f, "its {kind} signal is too old, and no capacity is declared to go by instead")
             }

@@ -48,6 +48,7 @@ struct Case {
     on_member: Resources,
     on_route: Resources,
     backing_off: bool,
+    broken_until: Option<Timestamp>,
     held_by: Option<JobKey>,
 }
 
@@ -64,6 +65,7 @@ fn exclusion(change: impl FnOnce(&mut Case)) -> Option<Exclusion> {
         on_member: Resources::default(),
         on_route: Resources::default(),
         backing_off: false,
+        broken_until: None,
         held_by: None,
     };
     change(&mut case);
@@ -96,6 +98,7 @@ fn exclusion(change: impl FnOnce(&mut Case)) -> Option<Exclusion> {
             ],
             unseen: &Nothing,
             backing_off: case.backing_off,
+            broken_until: case.broken_until,
             held_by: case.held_by.as_ref(),
         },
     )
@@ -144,6 +147,14 @@ fn each_exclusion_has_its_reason() {
     assert_eq!(reason(|c| c.member.link = LinkState::Suspect { since: later }), "Suspect");
     assert_eq!(reason(|c| c.member.link = LinkState::Lost { since: later }), "Lost");
     assert_eq!(reason(|c| c.backing_off = true), "BackingOff");
+    assert_eq!(reason(|c| c.broken_until = Some(later)), "BreakerOpen");
+    let broken = exclusion(|c| c.broken_until = Some(later)).unwrap();
+    assert!(!broken.needs_a_change() && !broken.to_string().contains("1970"), "{broken}");
+    assert!(
+        broken.in_numbers().ends_with("the next one not before 1970-01-01T00:01:00Z"),
+        "{}",
+        broken.in_numbers()
+    );
     assert_eq!(
         reason(|c| c.member.blocked = vec![(Namespace::from("team-a"), "Forbidden".into(), later)]),
         "NamespaceBlocked"

@@ -94,12 +94,11 @@ mod suspend {
     use super::*;
 
     #[test]
-    fn it_holds_a_job_that_waits_and_nothing_else() {
+    fn a_job_that_waits_is_taken_out_of_its_queue_and_one_on_its_way_goes_on() {
         let suspended = |world: World| world.with(|w| w.job.policy.suspend = true);
         assert_eq!(suspended(World::waiting()).step(), Step::Suspend);
         assert_eq!(suspended(World::waiting()).with(|w| w.job.held = false).step(), Step::Hold);
-        assert_eq!(suspended(World::running(RunState::Running)).step(), REST);
-        assert_eq!(suspended(World::placed()).step(), Step::Submit);
+        assert_eq!(suspended(World::placed()).step(), Step::Submit, "held as soon as it was submitted");
     }
 
     #[test]
@@ -231,7 +230,8 @@ mod retry {
         assert_eq!(world.step(), Step::Examine);
         let lost = world.with(|w| w.driver = DriverSeen::Gone);
         assert_eq!(requeued(lost.step()).reason, "DriverLost");
-        let failed = lost.with(|w| w.driver = DriverSeen::Failed("exit code 1".into()));
+        let failed =
+            lost.with(|w| w.driver = DriverSeen::Failed(FailureSign::Application, "exit code 1".into()));
         assert_eq!(requeued(failed.step()).reason, "JobFailed");
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Snapshot, later};
 use crate::{
-    job::{Job, Placement, StopCause},
+    job::{Job, Placement, Stage, StopCause},
     observe::{Remote, RunState},
 };
 
@@ -26,11 +26,19 @@ pub(super) fn overdue(s: Snapshot<'_>, placement: &Placement) -> Option<(StopCau
     let since = started.map(|at| format!(" since {at}")).unwrap_or_default();
     let (cluster, queue) = (&placement.cluster, &placement.queue);
     let message = match cause {
-        StopCause::StartDeadline => format!(
-            "its driver did not run on {cluster} within {} of its placement at {} (spec.deadlines.start)",
-            spell(deadlines.start?),
-            placement.at
-        ),
+        StopCause::StartDeadline => {
+            let from = match resumed_at(s) {
+                Some(at) => format!("going on at {at}"),
+                None => format!("its placement at {}", placement.at),
+            };
+            // What is known of a driver that waits.
+            let error = s.job.record.application.as_ref().and_then(|it| it.error.as_ref());
+            let why = error.map(|error| format!("; {error}")).unwrap_or_default();
+            format!(
+                "its driver did not run on {cluster} within {} of {from} (spec.deadlines.start){why}",
+                spell(deadlines.start?)
+            )
+        }
         StopCause::RunDeadline => {
             format!("it ran{since}, longer than the {} of spec.deadlines.run", spell(deadlines.run?))
         }
@@ -76,17 +84,26 @@ fn has_come(s: Snapshot<'_>, at: Timestamp) -> bool {
 fn attempt_ends(s: Snapshot<'_>) -> Option<(StopCause, Timestamp)> {
     let Job { record, deleting, policy, .. } = s.job;
     let placement = record.placement.as_ref().filter(|_| record.finished.is_none())?;
-    if record.stopping.is_some() || deleting.is_some() {
+    // What is held back has all the time that its owner gives it.
+    let is_held = matches!(s.remote, Remote::Present(seen) if seen.run == RunState::Suspended);
+    if record.stopping.is_some() || deleting.is_some() || is_held {
         return None;
     }
     let Some(started) = record.application.as_ref().and_then(|it| it.started_at) else {
         let runs = matches!(s.remote, Remote::Present(seen) if seen.run == RunState::Running);
         let start = policy.deadlines.start.filter(|_| !runs)?;
-        return Some((StopCause::StartDeadline, later(placement.at, start)));
+        let from = resumed_at(s).map_or(placement.at, |at| at.max(placement.at));
+        return Some((StopCause::StartDeadline, later(from, start)));
     };
     let own = policy.deadlines.run.map(|run| (StopCause::RunDeadline, later(started, run)));
     let queues = s.longest_run.map(|run| (StopCause::RanTooLong, later(started, run)));
     [own, queues].into_iter().flatten().min_by_key(|(_, at)| *at)
+}
+
+/// When a job that had been held back went on.
+fn resumed_at(s: Snapshot<'_>) -> Option<Timestamp> {
+    let suspension = s.job.record.suspension.filter(|it| it.stage == Stage::Resumed);
+    suspension.map(|it| it.at)
 }
 
 fn wait_ends(s: Snapshot<'_>) -> Option<Timestamp> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Outcome, Snapshot, Step, lifetime::spell};
 use crate::{
     application::Application,
+    breaker::Start,
     id::RemoteUid,
     job::{Job, Placement, Record, Refused, StopCause, Stopping},
     observe::Observation,
@@ -21,6 +22,7 @@ pub(super) fn abandoned(record: &Record, placement: &Placement) -> Step {
         uid: placement.uid.clone(),
         application: record.application.clone(),
         read_log: false,
+        start: Start::Unknown,
     }))
 }
 
@@ -39,6 +41,7 @@ pub fn refused_by_all(record: &Record) -> Outcome {
         uid: None,
         application: None,
         read_log: false,
+        start: Start::Unknown,
     }
 }
 
@@ -59,6 +62,7 @@ pub fn name_taken(placement: &Placement, whose: &str) -> Outcome {
         uid: None,
         application: None,
         read_log: false,
+        start: Start::Unknown,
     }
 }
 
@@ -73,6 +77,7 @@ pub(super) fn vanished(job: &Job, uid: &RemoteUid) -> Step {
         uid: Some(uid.clone()),
         application: job.record.application.clone(),
         read_log: false,
+        start: Start::Unknown,
     }))
 }
 
@@ -90,7 +95,16 @@ pub(super) fn never_placed(s: Snapshot<'_>) -> Step {
 }
 
 fn unplaced(phase: Phase, reason: &'static str, message: String) -> Step {
-    Step::Finish(Box::new(Outcome { phase, reason, message, uid: None, application: None, read_log: false }))
+    let start = Start::Unknown;
+    Step::Finish(Box::new(Outcome {
+        phase,
+        reason,
+        message,
+        uid: None,
+        application: None,
+        read_log: false,
+        start,
+    }))
 }
 
 /// The end of a job that was stopped on a decision, and is proven to run nowhere.
@@ -104,5 +118,6 @@ pub(super) fn stopped(record: &Record, placement: &Placement, stopping: &Stoppin
         uid: placement.uid.clone(),
         application: application.map(|it| Application { finished_at: Some(now), ..it }),
         read_log: false,
+        start: stopping.cause.start(),
     }))
 }

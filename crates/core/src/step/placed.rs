@@ -2,6 +2,8 @@
 //!
 //! Owns no state. What a member's view shows is believed, what it does not show is only a hint.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
 };
 use crate::{
     application::{self, Application},
+    breaker::Start,
     health::LinkState,
     job::{Job, Placement},
     observe::{FailureSign, Observation, RunState},
@@ -43,6 +46,7 @@ pub fn after_refusal(s: Snapshot<'_>, placement: &Placement, refusal: Refusal) -
             uid: None,
             application: None,
             read_log: false,
+            start: Start::Unknown,
         })));
     }
     Some(Step::Withdraw(Cause::Refused(refusal)))
@@ -118,7 +122,7 @@ pub(super) fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation
             Confirmed::Nothing | Confirmed::Present(_) => Step::Confirm,
         };
     }
-    let application = application::mirror(seen, record.application.as_ref(), s.now);
+    let mut application = application::mirror(seen, record.application.as_ref(), s.now);
     if seen.run.proves_end() {
         return terminal(s, placement, seen, application);
     }
@@ -129,9 +133,17 @@ pub(super) fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation
     if seen.run.is_terminal() {
         return terminal(s, placement, seen, application);
     }
+    let look = look_at_driver(s, placement, seen);
+    if look.is_some_and(|at| at <= s.now) && *s.driver == DriverSeen::Nothing {
+        return Step::Examine;
+    }
+    if seen.run == RunState::Submitted {
+        application.error = what_it_waits_for(s, application.error);
+    }
     let mirror = Mirror { phase: Phase::of(&seen.run, record.phase), uid: seen.uid.clone(), application };
     if let Some(due) = mirror_due(s, placement, seen, &mirror) {
-        return if due <= s.now { Step::Mirror(Box::new(mirror)) } else { Step::Rest { until: Some(due) } };
+        let until = [Some(due), look].into_iter().flatten().min();
+        return if due <= s.now { Step::Mirror(Box::new(mirror)) } else { Step::Rest { until } };
     }
     if seen.deleting && seen.held {
         // Somebody deletes it on the member. Its uid is on record, so its going will not be taken for "never created".
@@ -143,7 +155,39 @@ pub(super) fn present(s: Snapshot<'_>, placement: &Placement, seen: &Observation
             Step::Release(seen.uid.clone())
         };
     }
-    Step::Rest { until: None }
+    Step::Rest { until: look }
+}
+
+/// When to look at the driver of an application that was submitted and does not run: its state does not say what it waits
+/// for. Less and less often, so that many that wait long cost little.
+fn look_at_driver(s: Snapshot<'_>, placement: &Placement, seen: &Observation) -> Option<Timestamp> {
+    const SELDOM: Duration = Duration::from_mins(10);
+    let reachable = s.member.is_some_and(|member| member.link == LinkState::Ready);
+    if seen.run != RunState::Submitted || seen.deleting || !reachable {
+        return None;
+    }
+    let from = seen.submitted_at.map_or(placement.at, |at| at.max(placement.at));
+    let patience = s.timing.start_patience;
+    let at = match s.sends.looked {
+        None => later(from, patience),
+        Some(at) => {
+            let waited = Duration::try_from(at.duration_since(from)).unwrap_or_default();
+            later(at, waited.clamp(patience, SELDOM.max(patience)))
+        }
+    };
+    (at < Timestamp::MAX).then_some(at)
+}
+
+/// What a submitted application waits for: as its driver was just seen, or as it is on record.
+fn what_it_waits_for(s: Snapshot<'_>, said: Option<String>) -> Option<String> {
+    match s.driver {
+        DriverSeen::Waiting(reason, message) => Some(format!("{reason}: {message}")),
+        DriverSeen::Nothing => said.or_else(|| {
+            let before = s.job.record.application.as_ref()?;
+            before.error.clone().filter(|_| s.job.record.phase == Some(Phase::Submitted))
+        }),
+        DriverSeen::Alive | DriverSeen::Succeeded | DriverSeen::Failed(..) | DriverSeen::Gone => said,
+    }
 }
 
 /// When the mirror is to be written; `None` when the record already says it.
@@ -170,6 +214,10 @@ fn mirror_due(
     if *before == mirror.application {
         return None;
     }
+    if before.error != mirror.application.error {
+        // It was found out just now, and is not found out again soon.
+        return Some(s.now);
+    }
     let wait = if application::differs_in_counts_only(before, &mirror.application) {
         s.timing.counts_every
     } else {
@@ -180,7 +228,10 @@ fn mirror_due(
 
 fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, application: Application) -> Step {
     let member = &placement.cluster;
-    let end = |phase, reason, message, read_log| {
+    // What was seen running has been told.
+    let ran = s.job.record.application.as_ref().is_some_and(|it| it.started_at.is_some());
+    let told = |start: Start| if ran { Start::Unknown } else { start };
+    let end = |phase, reason, message, read_log, start| {
         let uid = Some(seen.uid.clone());
         Step::Finish(Box::new(Outcome {
             phase,
@@ -189,17 +240,20 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
             uid,
             application: Some(application.clone()),
             read_log,
+            start: told(start),
         }))
     };
     let failure = |sign: FailureSign, message: String| {
-        let again = sign.class().and_then(|class| {
-            requeue::again(s, placement, seen, &application, (class, sign.reason(), &message))
-        });
-        again.unwrap_or_else(|| end(Phase::Failed, sign.reason(), message, sign == FailureSign::Application))
+        let start = sign.start();
+        let again = requeue::again(s, placement, seen, &application, (sign, &message, told(start)));
+        let read_log = sign == FailureSign::Application;
+        again.unwrap_or_else(|| end(Phase::Failed, sign.reason(), message, read_log, start))
     };
     let said = seen.error.as_deref().unwrap_or("the operator gives no cause");
     match &seen.run {
-        RunState::Succeeded => end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false),
+        RunState::Succeeded => {
+            end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false, Start::Made)
+        }
         RunState::Failed(FailureSign::DriverExists) => match s.driver {
             // The operator submitted twice and gave up on the second: the first driver decides.
             DriverSeen::Succeeded => end(
@@ -207,15 +261,14 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 "JobSucceeded",
                 format!("the driver completed on {member}; its operator says: {said}"),
                 false,
+                Start::Made,
             ),
-            DriverSeen::Failed(how) => {
-                failure(FailureSign::Application, format!("the driver failed on {member}: {how}"))
-            }
+            DriverSeen::Failed(sign, how) => failure(*sign, format!("the driver failed on {member}: {how}")),
             DriverSeen::Gone => failure(
                 FailureSign::DriverLost,
                 format!("no driver is left on {member}; its operator says: {said}"),
             ),
-            DriverSeen::Alive => {
+            DriverSeen::Alive | DriverSeen::Waiting(..) => {
                 let mirror = Mirror {
                     phase: Phase::of(&seen.run, s.job.record.phase),
                     uid: seen.uid.clone(),
@@ -228,6 +281,21 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 }
             }
             DriverSeen::Nothing => Step::Examine,
+        },
+        RunState::Failed(FailureSign::PodFailed) => match s.driver {
+            DriverSeen::Failed(sign, how) => failure(*sign, format!("failed on {member}: {how}")),
+            // Its pod tells more, as long as it can be asked.
+            DriverSeen::Nothing => match s.member.map(|member| member.link) {
+                Some(LinkState::Ready) => Step::Examine,
+                // It passes, or ends in Lost.
+                Some(LinkState::Suspect { .. }) => Step::Rest { until: None },
+                Some(LinkState::Connecting | LinkState::Lost { .. }) | None => {
+                    failure(FailureSign::PodFailed, format!("failed on {member}: {said}"))
+                }
+            },
+            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Succeeded | DriverSeen::Gone => {
+                failure(FailureSign::PodFailed, format!("failed on {member}: {said}"))
+            }
         },
         RunState::Failed(sign) => failure(*sign, format!("failed on {member}: {said}")),
         RunState::Accepted

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use super::{DriverSeen, Snapshot, Step, is_ours, later, lifetime::spell, may_withdraw_unsent};
 use crate::{
     application::Application,
+    breaker::Start,
     health::LinkState,
     id::RemoteUid,
-    job::{Left, Placement, StopCause, Stopping},
-    observe::{Observation, Remote, RunState},
+    job::{Left, Placement, Stage, StopCause, Stopping},
+    observe::{FailureSign, Observation, Remote, RunState},
     policy::{FailureClass, OnMemberLost},
 };
 
@@ -37,6 +38,8 @@ pub struct Requeue {
     pub is_retry: bool,
     /// The next attempt is not made before this.
     pub not_before: Option<Timestamp>,
+    /// What the end says of the member.
+    pub start: Start,
 }
 
 /// Another attempt after a failure that proves the end of this one; `None` where there is to be none.
@@ -45,18 +48,19 @@ pub(super) fn again(
     placement: &Placement,
     seen: &Observation,
     application: &Application,
-    (class, reason, message): (FailureClass, &'static str, &str),
+    (sign, message, start): (FailureSign, &str, Start),
 ) -> Option<Step> {
-    let wait = allowed(s, class)?;
+    let wait = allowed(s, sign.class()?)?;
     Some(Step::Requeue(Box::new(Requeue {
         outcome: "Failed",
-        reason,
+        reason: sign.reason(),
         message: announce(s, placement, message, wait),
         uid: Some(seen.uid.clone()),
         application: Some(application.clone()),
         left: Some(Left::Ended),
         is_retry: true,
         not_before: Some(later(s.now, wait)),
+        start,
     })))
 }
 
@@ -74,6 +78,7 @@ pub(super) fn again_after_stop(
         message: announce(s, placement, &stopping.message, wait),
         is_retry: true,
         not_before: Some(later(s.now, wait)),
+        start: stopping.cause.start(),
         ..gone(s, placement)
     })))
 }
@@ -138,7 +143,10 @@ fn returned(s: Snapshot<'_>, placement: &Placement) -> Option<Step> {
             RunState::Submitted => match s.driver {
                 DriverSeen::Nothing => return Some(Step::Examine),
                 DriverSeen::Gone => true,
-                DriverSeen::Alive | DriverSeen::Succeeded | DriverSeen::Failed(_) => false,
+                DriverSeen::Alive
+                | DriverSeen::Waiting(..)
+                | DriverSeen::Succeeded
+                | DriverSeen::Failed(..) => false,
             },
             _ => false,
         },
@@ -157,9 +165,12 @@ fn has_not_started(s: Snapshot<'_>, placement: &Placement) -> bool {
         Remote::Unknown | Remote::Unsettled { .. } => false,
         Remote::Absent => never_seen(s, placement),
         Remote::Present(seen) => {
-            is_ours(s.job, placement, seen)
-                && seen.executions <= 1
-                && matches!(seen.run, RunState::Accepted | RunState::Submitted | RunState::Suspended)
+            // What its owner holds back has no driver to lose, whatever ran before.
+            let is_held = seen.run == RunState::Suspended
+                && s.job.record.suspension.is_some_and(|it| it.stage == Stage::Asked);
+            let is_early = seen.executions <= 1
+                && matches!(seen.run, RunState::Accepted | RunState::Submitted | RunState::Suspended);
+            is_ours(s.job, placement, seen) && (is_held || is_early)
         }
     }
 }
@@ -198,5 +209,6 @@ fn gone(s: Snapshot<'_>, placement: &Placement) -> Requeue {
         left: None,
         is_retry: false,
         not_before: None,
+        start: Start::Unknown,
     }
 }

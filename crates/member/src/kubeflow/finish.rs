@@ -21,13 +21,14 @@ use spark_router_core::{
 use crate::{
     error::Error,
     fold,
-    kubeflow::{Kubeflow, READ},
+    kubeflow::{
+        Kubeflow, READ,
+        pods::{self, DRIVER_CONTAINER},
+    },
     member::Driver,
     view::Application,
 };
 
-/// The container that runs the driver.
-const DRIVER_CONTAINER: &str = "spark-kubernetes-driver";
 /// The label by which the operator marks the pods of an application.
 const APP_NAME_LABEL: &str = "sparkoperator.k8s.io/app-name";
 /// A log that does not come in this time is done without.
@@ -181,7 +182,7 @@ impl Kubeflow {
             // Another application's driver has the name: this one's is not there.
             return Driver::Gone;
         }
-        end_of(&pod)
+        pods::driver(&pod)
     }
 
     pub(super) async fn read_log_tail(
@@ -224,32 +225,6 @@ impl Kubeflow {
     }
 }
 
-/// How far a driver's pod is. A container that ended decides also where a sidecar keeps the pod running.
-fn end_of(pod: &Pod) -> Driver {
-    let status = pod.status.as_ref();
-    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    let terminated = status
-        .and_then(|status| status.container_statuses.as_ref())
-        .and_then(|containers| containers.iter().find(|container| container.name == DRIVER_CONTAINER))
-        .and_then(|container| container.state.as_ref())
-        .and_then(|state| state.terminated.as_ref());
-    match (phase, terminated) {
-        ("Succeeded", _) => Driver::Succeeded,
-        (_, Some(end)) if end.exit_code == 0 => Driver::Succeeded,
-        (_, Some(end)) => {
-            let reason = end.reason.as_deref().unwrap_or("Error");
-            Driver::Failed(format!("the driver ended with exit code {} ({reason})", end.exit_code))
-        }
-        ("Failed", None) => {
-            let reason = status.and_then(|status| status.reason.as_deref()).unwrap_or("no reason given");
-            let message = status.and_then(|status| status.message.as_deref()).unwrap_or_default();
-            Driver::Failed(format!("the driver's pod failed: {reason} {message}").trim_end().to_owned())
-        }
-        ("Unknown", None) => Driver::Unclear("the driver's node does not answer".to_owned()),
-        (_, None) => Driver::Alive,
-    }
-}
-
 fn is_code(error: &kube::Error, codes: &[u16]) -> bool {
     matches!(error, kube::Error::Api(status) if codes.contains(&status.code))
 }
@@ -261,40 +236,5 @@ async fn in_time<T>(
     match tokio::time::timeout(READ, call).await {
         Ok(answer) => answer.map_err(Error::call(doing)),
         Err(_) => Err(Error::Timeout { doing, after: READ }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_driver_is_read_from_its_container_first() {
-        let pod =
-            |status: serde_json::Value| -> Pod { serde_json::from_value(json!({"status": status})).unwrap() };
-        let ended = |code: i32| {
-            json!([{
-                "name": DRIVER_CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"terminated": {"exitCode": code, "reason": "Error"}},
-            }])
-        };
-        for (status, expected) in [
-            (json!({"phase": "Pending"}), Driver::Alive),
-            (json!({"phase": "Running"}), Driver::Alive),
-            (json!({}), Driver::Alive),
-            (json!({"phase": "Running", "containerStatuses": ended(0)}), Driver::Succeeded),
-            (
-                json!({"phase": "Running", "containerStatuses": ended(1)}),
-                Driver::Failed("the driver ended with exit code 1 (Error)".to_owned()),
-            ),
-            (json!({"phase": "Succeeded"}), Driver::Succeeded),
-            (
-                json!({"phase": "Failed", "reason": "ApplicationRejected", "message": "no such queue"}),
-                Driver::Failed("the driver's pod failed: ApplicationRejected no such queue".to_owned()),
-            ),
-            (json!({"phase": "Unknown"}), Driver::Unclear("the driver's node does not answer".to_owned())),
-        ] {
-            assert_eq!(end_of(&pod(status.clone())), expected, "{status}");
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! version that it was computed from.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -196,6 +197,9 @@ impl Drive {
         let submission = submission_id(&self.view.uid, attempts);
         self.shared.note(&self.view.uid, |seen| seen.submits += 1);
         let failure = match self.view.script.wish {
+            _ if self.shared.broken.load(Ordering::Relaxed) => {
+                Some("failed to run spark-submit: exit status 1: pods is forbidden".to_owned())
+            }
             Wish::SubmissionFailed => {
                 Some("failed to run spark-submit: exit status 1: class not found".to_owned())
             }

@@ -1,0 +1,151 @@
+//! What is made of a driver's pod where the application's own state does not say enough.
+
+use std::time::Duration;
+
+use super::{
+    DriverSeen, Step,
+    tests::{REST, World, at, outcome},
+};
+use crate::{
+    breaker::Start,
+    health::LinkState,
+    observe::{FailureSign, RunState},
+    phase::Phase,
+    policy::{FailureClass, Retry},
+};
+
+/// Submitted at 0 and not running yet; its driver is looked at after half a minute.
+fn submitted(now: i64) -> World {
+    World::running(RunState::Submitted).with(|w| {
+        w.start_patience = Duration::from_secs(30);
+        w.now = at(now);
+    })
+}
+
+fn error(step: Step) -> Option<String> {
+    match step {
+        Step::Mirror(mirror) => mirror.application.error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_run_is_looked_at_less_and_less_often() {
+    assert_eq!(submitted(29).step(), Step::Rest { until: Some(at(30)) });
+    assert_eq!(submitted(30).step(), Step::Examine);
+    for (looked, next) in [(30, 60), (60, 120), (120, 240), (600, 1200), (1200, 1800), (9000, 9600)] {
+        let looked = |now| submitted(now).with(|w| w.sends.looked = Some(at(looked)));
+        assert_eq!(looked(next - 1).step(), Step::Rest { until: Some(at(next)) });
+        assert_eq!(looked(next).step(), Step::Examine);
+    }
+    assert_eq!(submitted(100).with(|w| w.link(LinkState::Suspect { since: at(90) })).step(), REST);
+    assert_eq!(World::running(RunState::Running).with(|w| w.start_patience = Duration::ZERO).step(), REST);
+    let later = submitted(100).with(|w| w.seen().submitted_at = Some(at(90)));
+    assert!(
+        matches!(later.step(), Step::Mirror(_) | Step::Rest { .. }),
+        "it waited for its operator, not for this"
+    );
+}
+
+#[test]
+fn what_it_waits_for_is_on_record_until_it_runs() {
+    let waiting = DriverSeen::Waiting("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.".into());
+    let found = submitted(30).with(|w| {
+        w.sends.looked = Some(at(30));
+        w.mirrored_at = Some(at(30));
+        w.driver = waiting;
+    });
+    let text = error(found.step());
+    assert_eq!(text.as_deref(), Some("Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."));
+    let told = found.with(|w| {
+        w.job.record.application.as_mut().unwrap().error = text;
+        w.driver = DriverSeen::Nothing;
+        w.now = at(40);
+    });
+    assert_eq!(
+        told.step(),
+        Step::Rest { until: Some(at(60)) },
+        "not looked at in this pass, and not forgotten"
+    );
+    let alive = told.with(|w| {
+        w.driver = DriverSeen::Alive;
+        w.now = at(60);
+    });
+    assert_eq!(error(alive.step()), None, "it has its node");
+    let runs = alive.with(|w| {
+        w.driver = DriverSeen::Nothing;
+        w.seen().run = RunState::Running;
+        w.seen().native_state = "RUNNING".into();
+    });
+    assert_eq!(error(runs.step()), None);
+}
+
+#[test]
+fn the_start_deadline_names_what_the_driver_waited_for() {
+    let late = submitted(60).with(|w| {
+        w.job.policy.deadlines.start = Some(Duration::from_secs(50));
+        w.job.record.application.as_mut().unwrap().error = Some("Unschedulable: no node fits".into());
+    });
+    let Step::Latch(stopping) = late.step() else { panic!() };
+    assert!(
+        stopping.message.ends_with("(spec.deadlines.start); Unschedulable: no node fits"),
+        "{}",
+        stopping.message
+    );
+}
+
+#[test]
+fn a_pod_that_failed_is_asked_how() {
+    let failed = || {
+        World::running(RunState::Failed(FailureSign::PodFailed)).with(|w| {
+            w.job.record.application.as_mut().unwrap().started_at = None;
+            w.seen().error = Some("driver container status missing".into());
+        })
+    };
+    assert_eq!(failed().step(), Step::Examine);
+    assert_eq!(failed().with(|w| w.link(LinkState::Suspect { since: at(90) })).step(), REST);
+    let unasked = failed().with(|w| w.link(LinkState::Lost { since: at(60) }));
+    assert_eq!(outcome(unasked.step()), (Phase::Failed, "JobFailed"), "an end is an end");
+    assert_eq!(outcome(failed().with(|w| w.driver = DriverSeen::Gone).step()), (Phase::Failed, "JobFailed"));
+    for (sign, reason, start) in [
+        (FailureSign::QueueRefused, "ApplicationRejected", Start::Failed),
+        (FailureSign::NoReservation, "ResourceReservationTimeout", Start::Failed),
+        (FailureSign::NodeRefused, "NodeRefused", Start::Failed),
+        (FailureSign::Evicted, "Evicted", Start::Unknown),
+        (FailureSign::Application, "JobFailed", Start::Made),
+    ] {
+        let told = failed().with(|w| w.driver = DriverSeen::Failed(sign, "so it was".into()));
+        let Step::Finish(end) = told.step() else { panic!() };
+        assert_eq!((end.reason, end.start, &*end.message), (reason, start, "failed on eu-1: so it was"));
+        // By its class it may be tried again.
+        let again = told.with(|w| {
+            let on = sign.class().into_iter().collect();
+            w.job.policy.retry = Retry { max_attempts: 2, on, ..Retry::default() };
+        });
+        let Step::Requeue(requeue) = again.step() else { panic!() };
+        assert_eq!((requeue.reason, requeue.start), (reason, start));
+    }
+}
+
+#[test]
+fn what_an_end_says_of_the_member() {
+    let end = |run: RunState, ran: bool| {
+        let world = World::running(run).with(|w| {
+            w.job.record.application.as_mut().unwrap().started_at = ran.then(|| at(50));
+        });
+        match world.step() {
+            Step::Finish(end) => end.start,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end(RunState::Succeeded, false), Start::Made);
+    assert_eq!(end(RunState::Failed(FailureSign::Submission), false), Start::Failed);
+    assert_eq!(end(RunState::Failed(FailureSign::DriverLost), false), Start::Failed);
+    assert_eq!(end(RunState::Failed(FailureSign::OutOfMemory), false), Start::Made);
+    assert_eq!(end(RunState::Failed(FailureSign::Other), false), Start::Unknown);
+    // Once is enough.
+    for run in [RunState::Succeeded, RunState::Failed(FailureSign::DriverLost)] {
+        assert_eq!(end(run, true), Start::Unknown);
+    }
+    assert_eq!(FailureSign::Other.class(), Some(FailureClass::ApplicationFailed), "the safe one");
+}
