@@ -81,6 +81,43 @@ async fn what_runs_is_taken_up_again_after_a_restore() {
     assert_eq!(jobs::phase(&cancelled), "Cancelled", "{}", jobs::describe(&cancelled));
     assert_eq!(uid(&cancelled), uid(&before));
 
+    // One record knows a place that was taken back, and not where the job went after it.
+    sure(router.0.kill());
+    let records = api.list(&ListParams::default()).await.unwrap().items;
+    let placed = |number: usize| {
+        let name = format!("runs-{number}");
+        let job = records.iter().find(|job| job.name_any() == name);
+        job.and_then(|job| job.status.as_ref()?.placement.clone()).unwrap()
+    };
+    let there = placed(0);
+    let other = (1..EACH).map(placed).find(|other| other.cluster != there.cluster).unwrap();
+    let older = json!({"status": {
+        "cluster": other.cluster,
+        "phase": "Dispatched",
+        "application": null,
+        "placement": {"cluster": other.cluster, "memberIdentity": other.member_identity, "remoteUid": null},
+    }});
+    let older = api.patch_status("runs-0", &PatchParams::default(), &Patch::Merge(older)).await.unwrap();
+    assert_eq!(older.status.and_then(|status| status.placement).unwrap().cluster, other.cluster);
+    sure(router.0.restart());
+    sure(router.0.wait_ready().await);
+    let found = sure(
+        jobs::wait_for(
+            hub,
+            TEAM,
+            "runs-0",
+            "taken up where it runs, nothing left elsewhere",
+            PATIENCE,
+            |job| {
+                let Some(status) = &job.status else { return false };
+                let back = status.placement.as_ref().is_some_and(|it| it.remote_uid == there.remote_uid);
+                back && status.history.iter().any(|row| row.cluster == other.cluster && row.left.is_none())
+            },
+        )
+        .await,
+    );
+    assert_eq!(found.status.and_then(|status| status.placement).unwrap().cluster, there.cluster);
+
     // New jobs go on, with numbers of their own.
     sure(installation.submit(&job("new", "succeed")).await);
     let new = succeeded(hub, TEAM, "new").await;

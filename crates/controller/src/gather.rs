@@ -163,10 +163,12 @@ pub(crate) async fn gather(
     let frozen_until =
         if may_leave { context.dispatcher.read(|d: &mut Dispatcher| d.frozen_until()).await? } else { None };
     let past = parsed.job.record.past.iter().map(|past| past_view(past, context)).collect();
-    let traces = match placement {
-        None if parsed.job.record.finished.is_none() => traces(&parsed.job, context),
-        _ => Vec::new(),
-    };
+    // Of what this process placed itself there is nothing newer than the record.
+    let inherited = parsed.job.record.finished.is_none() && !entry.sends.placed_here;
+    let traces = if inherited { traces(&parsed.job, context) } else { Vec::new() };
+    let unheard = inherited
+        && placement
+            .is_some_and(|placement| placement.uid.is_none() && unheard(&parsed.job, placement, context));
     let retention = placement.map_or(Duration::ZERO, |placement| context.retention(&placement.cluster));
     let lifetime = convert::lifetime(&object, queue.as_deref().map(KnownQueue::object));
     let (now, hold_fire_until) = context.clock.now();
@@ -179,7 +181,7 @@ pub(crate) async fn gather(
         remote,
         confirmed,
         driver,
-        elsewhere: Elsewhere { past, traces },
+        elsewhere: Elsewhere { past, traces, unheard },
         fleet_in_doubt,
         frozen_until,
         retention,
@@ -269,6 +271,14 @@ fn traces(job: &Job, context: &Context) -> Vec<Trace> {
         }
     }
     traces
+}
+
+/// Whether a member beside the placement's has not listed its applications yet.
+fn unheard(job: &Job, placement: &Placement, context: &Context) -> bool {
+    let others = context.registry.all().into_iter().filter(|member| *member.name() != placement.cluster);
+    let mut views =
+        others.map(|member| member.observe(&member.target_namespace(&job.key.namespace), &placement.name));
+    views.any(|remote| remote == Remote::Unknown)
 }
 
 fn past_view(past: &Past, context: &Context) -> PastView {

@@ -163,8 +163,11 @@ impl MemberView {
 pub struct Elsewhere {
     /// Attempts before the present one of which something is left.
     pub past: Vec<PastView>,
-    /// Whatever there is of a job that has no placement; empty for any other job.
+    /// Whatever there is of a job whose record may be older than it: one without a placement, or with one that another
+    /// process made. Empty for any other job.
     pub traces: Vec<Trace>,
+    /// A member other than the placement's has shown nothing yet, neither that the job is there nor that it is not.
+    pub unheard: bool,
 }
 
 /// Everything that one decision is made from.

@@ -46,7 +46,7 @@ struct Names {
     job: JobUid,
     hub: HubId,
     clusters: [ClusterName; MEMBERS],
-    identity: MemberIdentity,
+    identities: [MemberIdentity; MEMBERS],
     namespace: Namespace,
     application: RemoteName,
     queue: QueueName,
@@ -62,7 +62,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         job: JobUid::from("job"),
         hub: HubId::from("hub"),
         clusters: [ClusterName::from("m0"), ClusterName::from("m1")],
-        identity: MemberIdentity::from("id"),
+        identities: [MemberIdentity::from("id0"), MemberIdentity::from("id1")],
         namespace,
         application: RemoteName::from("job-1"),
         queue: queue.clone(),
@@ -112,7 +112,7 @@ pub(crate) fn placement(placed: Placed) -> Placement {
     let names = &*NAMES;
     Placement {
         cluster: cluster(placed.member),
-        identity: names.identity.clone(),
+        identity: names.identities[usize::from(placed.member)].clone(),
         attempt: Attempt::FIRST,
         namespace: names.namespace.clone(),
         name: names.application.clone(),
@@ -299,9 +299,10 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         }
     };
     let confirmed = confirmed(found);
-    let traces =
-        if placed.is_none() && object.record.finished.is_none() { traces(router) } else { Vec::new() };
-    let elsewhere = Elsewhere { past: Vec::new(), traces };
+    let inherited = object.record.finished.is_none() && !memory.placed_here;
+    let traces = if inherited { traces(router) } else { Vec::new() };
+    let elsewhere =
+        Elsewhere { past: Vec::new(), traces, unheard: placed.is_some_and(|placed| unheard(router, placed)) };
     let timing: Timing = protocol.timing();
     let suspects = world.members.iter().filter(|member| member.link == Link::Suspect).count();
     let snapshot = Snapshot {
@@ -334,9 +335,14 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
     }
 }
 
-/// What members show of a job that has no placement.
+/// The other member has shown nothing yet.
+fn unheard(router: &Router, placed: Placed) -> bool {
+    router.views[usize::from(1 - placed.member)] == View::Unknown
+}
+
+/// What members show of a job that this process did not place.
 fn traces(router: &Router) -> Vec<Trace> {
-    let shown = (0..).zip(router.views).filter_map(|(member, view)| match view {
+    let shown = (0_u8..).zip(router.views).filter_map(|(member, view)| match view {
         View::Shows(app) if app.ours => Some((member, app)),
         View::Shows(_) | View::Absent | View::Unknown => None,
     });
@@ -344,7 +350,7 @@ fn traces(router: &Router) -> Vec<Trace> {
     shown
         .map(|(member, app)| Trace {
             cluster: cluster(member),
-            identity: names.identity.clone(),
+            identity: names.identities[usize::from(member)].clone(),
             namespace: names.namespace.clone(),
             seen: observation(app),
         })

@@ -11,7 +11,7 @@ use spark_router_api::{
 use spark_router_core::{
     dispatch::{Answer, Applicant, Decision, Withdrawal},
     id::{Attempt, RemoteName},
-    job::{Record, Refused},
+    job::{Placement, Record, Refused},
     refusal::RefusalClass,
     resources::Resources,
     step::{Cause, Requeue, Trace, look_again, refused_by_all},
@@ -108,7 +108,13 @@ pub(super) async fn adopt(at: &Gathered, context: &Context, trace: &Trace) -> Re
     };
     // What is older and still there is stopped, or taken away in time.
     let older = at.elsewhere.traces.iter().filter(|other| other.seen.uid != trace.seen.uid);
-    let older = older.filter_map(past_attempt).collect();
+    let mut older: Vec<PastAttempt> = older.filter_map(past_attempt).collect();
+    if let Some(replaced) = &job.record.placement {
+        // Where a member shows that very attempt, the number went there after it was taken back here.
+        if !older.iter().any(|row| row.attempt == replaced.attempt.0) {
+            older.push(left_behind(replaced));
+        }
+    }
     let change = Change::Adopted { placement: Box::new(record), spec_hash: hash, older };
     let Some(written) = write(at, context, &change).await? else { return Ok(Next::Rest(None)) };
     warn!(cluster.name = %trace.cluster, attempt = owner.attempt.0, "taken up from its member: the record is older than it");
@@ -132,6 +138,23 @@ fn past_attempt(trace: &Trace) -> Option<PastAttempt> {
         started_at: None,
         finished_at: Some(Time(convert::now_to_the_second())),
     })
+}
+
+/// The placement that was on record: a create of it that comes late is stopped.
+fn left_behind(placement: &Placement) -> PastAttempt {
+    PastAttempt {
+        attempt: placement.attempt.0,
+        cluster: placement.cluster.as_str().to_owned(),
+        member_identity: Some(placement.identity.as_str().to_owned()),
+        namespace: Some(placement.namespace.as_str().to_owned()),
+        remote_name: placement.name.as_str().to_owned(),
+        remote_uid: placement.uid.as_ref().map(|uid| uid.as_str().to_owned()),
+        left: Some(Left::MayRun),
+        outcome: "Abandoned".to_owned(),
+        reason: Some(reason::ADOPTED.to_owned()),
+        started_at: None,
+        finished_at: Some(Time(convert::now_to_the_second())),
+    }
 }
 
 /// Puts it on record that the attempt is over and that another one follows.

@@ -587,4 +587,80 @@ mod restored_record {
         });
         assert_eq!(over.step(), REST, "a finished job never runs again");
     }
+
+    /// Placed as attempt 1 on eu-1 by another process, and not to be seen there.
+    fn inherited() -> World {
+        World::placed().with(|w| {
+            w.sends = Sends::default();
+            w.remote = Remote::Absent;
+        })
+    }
+
+    /// What runs on another member.
+    fn elsewhere(attempt: u32) -> Vec<Trace> {
+        let mut trace = trace("b", attempt, RunState::Running);
+        trace.identity = MemberIdentity::from("other");
+        vec![trace]
+    }
+
+    #[test]
+    fn a_placement_that_was_taken_back_since_gives_way_to_where_the_job_went() {
+        let world = inherited().with(|w| w.elsewhere.traces = elsewhere(1));
+        assert_eq!(adopted(&world), Some(("b".into(), 1)), "a withdrawal uses up no attempt");
+        for change in [
+            (|w: &mut World| w.job.policy.cancel = true) as fn(&mut World),
+            |w| w.job.deleting = Some(at(95)),
+            |w| w.member = None,
+            |w| w.remote = Remote::Unknown,
+            |w| w.elsewhere.traces[0].seen.run = RunState::Succeeded,
+        ] {
+            let world = inherited().with(|w| w.elsewhere.traces = elsewhere(1)).with(change);
+            assert_eq!(adopted(&world), Some(("b".into(), 1)), "whatever else is to be done");
+        }
+    }
+
+    #[test]
+    fn a_placement_that_is_known_to_have_been_created_stays() {
+        for change in [
+            (|w: &mut World| w.sends.placed_here = true) as fn(&mut World),
+            |w| w.sends.accepted = Some((RemoteUid::from("r-1"), at(99))),
+            |w| w.job.record.placement.as_mut().unwrap().uid = Some(RemoteUid::from("r-1")),
+            |w| w.remote = Remote::Present(Box::new(observation(RunState::Running))),
+            |w| w.elsewhere.traces[0].identity = MemberIdentity::from("id"),
+        ] {
+            let world = inherited().with(|w| w.elsewhere.traces = elsewhere(1)).with(change);
+            assert_eq!(adopted(&world), None, "{:?}", world.step());
+        }
+    }
+
+    #[test]
+    fn a_later_attempt_is_taken_up_also_from_beside_a_placement() {
+        let later = |w: &mut World| w.elsewhere.traces = elsewhere(2);
+        assert_eq!(adopted(&inherited().with(later)), Some(("b".into(), 2)));
+        assert_eq!(adopted(&World::running(RunState::Running).with(later)), Some(("b".into(), 2)));
+        let earlier = |w: &mut World| {
+            w.elsewhere.traces = elsewhere(1);
+            w.job.record.placement.as_mut().unwrap().attempt = Attempt(2);
+        };
+        assert_eq!(inherited().with(earlier).step(), Step::Claim, "it is past");
+    }
+
+    #[test]
+    fn what_another_process_placed_is_not_created_before_every_member_is_heard_or_it_is_settled() {
+        // Placed at 0; a lease of 10 and a request of 15.
+        let unheard = |now: i64| {
+            inherited().with(|w| {
+                w.elsewhere.unheard = true;
+                w.now = at(now);
+            })
+        };
+        assert_eq!(unheard(5).step(), Step::Rest { until: Some(at(25)) });
+        assert_eq!(unheard(5).with(|w| w.elsewhere.unheard = false).step(), Step::Claim);
+        assert_eq!(unheard(25).step(), Step::Claim, "not for ever");
+        let own = unheard(5).with(|w| {
+            w.sends.placed_here = true;
+            w.sends.claimed = true;
+        });
+        assert_eq!(own.step(), Step::Submit, "what was placed here cannot be anywhere else");
+    }
 }

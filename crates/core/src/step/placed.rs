@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, is_ours, later,
+    Cause, Confirmed, DriverSeen, Mirror, Outcome, Snapshot, Step, Trouble, adopt, is_ours, later,
     may_withdraw_unsent, name_may_go_at, outcome, requeue, settled_at,
 };
 use crate::{
@@ -99,6 +99,9 @@ pub(super) fn absent(s: Snapshot<'_>, placement: &Placement) -> Step {
     match s.sends.not_before {
         Some(at) if s.now < at => Step::Rest { until: Some(at) },
         _ if s.member.is_some_and(super::MemberView::takes_creates) => {
+            if let Some(until) = adopt::hear_first(s, placement) {
+                return Step::Rest { until: Some(until) };
+            }
             // A withdrawal that nobody heard of must not overtake the create, nor the other way round.
             if s.sends.claimed { Step::Submit } else { Step::Claim }
         }
