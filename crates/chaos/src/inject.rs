@@ -21,8 +21,8 @@ use crate::hand::insist;
 use crate::schedule::Planned;
 use crate::stage::{NAMESPACES, Site, Stage};
 
-/// A fault that meets nobody in its time is given this much more.
-const MORE: Duration = Duration::from_secs(4);
+/// A fault that meets nobody in its time is given this much more; what comes after it in its lane is late then.
+const MORE: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(50);
 /// How late late answers are: later than a probe may be.
 const LATE: Duration = Duration::from_millis(1200);

@@ -93,7 +93,7 @@ impl Error {
     }
 
     /// How long to wait after `failures` failed passes in a row (1 for the first): conflicts briefly, all else doubling
-    /// from one second to five minutes.
+    /// from one second to fifteen: after a storm nobody waits long, and the hub's own limits hold the many apart.
     pub fn retry_after(&self, failures: u32) -> Duration {
         match self {
             Self::Conflict => Duration::from_millis(50),
@@ -106,7 +106,7 @@ impl Error {
             | Self::NotLeading
             | Self::Lease { .. }
             | Self::LeaseLost { .. } => {
-                const LONGEST: Duration = Duration::from_mins(5);
+                const LONGEST: Duration = Duration::from_secs(15);
                 let doublings = failures.saturating_sub(1).min(9);
                 Duration::from_secs(1 << doublings).min(LONGEST)
             }
@@ -119,9 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_double_up_to_five_minutes() {
-        let waits: Vec<_> = [1, 2, 3, 9, 10, 50].map(|n| Error::Stopping.retry_after(n).as_secs()).into();
-        assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
+    fn retries_double_up_to_fifteen_seconds() {
+        let waits: Vec<_> = [1, 2, 3, 4, 5, 50].map(|n| Error::Stopping.retry_after(n).as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 8, 15, 15]);
         assert!(Error::Conflict.retry_after(50) < Duration::from_secs(1));
     }
 }

@@ -27,6 +27,17 @@ pub(crate) enum Standing {
 /// A time to wait until that is past by this much is no reason any more.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How an attempt ends that is followed by another: a job says so until it asks for a place again.
+const FAILED: [&str; 7] = [
+    "JobFailed",
+    "SubmissionFailed",
+    "QuotaExceeded",
+    "DriverLost",
+    "Unschedulable",
+    "ImagePullBackOff",
+    "StartDeadlineExceeded",
+];
+
 /// How it stands.
 pub(crate) fn standing(job: &JobFacts, facts: &Facts) -> Standing {
     let Some(at_end) = &job.at_end else { return vanished(job, facts) };
@@ -51,7 +62,10 @@ pub(crate) fn standing(job: &JobFacts, facts: &Facts) -> Standing {
     match status.condition("Placed") {
         Some(placed) if placed.status == "True" => has_a_place(job, at_end),
         Some(placed) => {
-            let overdue = status.not_before.filter(|at| facts.end.duration_since(*at) > OVERDUE);
+            // One that is asked for since says what it waits for instead of how its last attempt failed.
+            let is_asked_for = !FAILED.contains(&&*placed.reason);
+            let overdue =
+                status.not_before.filter(|at| facts.end.duration_since(*at) > OVERDUE && !is_asked_for);
             match overdue {
                 Some(at) => Standing::Lost(format!("its next attempt was due at {at} and was not made")),
                 None => stated("Placed is not True", &placed.reason, &placed.message, at_end, facts),

@@ -25,8 +25,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A call is given up after this long: two fit into the time of a holder.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A process that does not hold it ends when its calls are refused so many times in a row: rights are missing. An API
-/// server that has just started refuses some too.
+/// server that has just started refuses some too, until it knows who may what.
 const REFUSALS: u32 = 30;
+/// The same for a process that was never answered: whoever installs it waits for the error.
+const FIRST_REFUSALS: u32 = 5;
 
 /// Keeps the record.
 pub(super) struct Keeper {
@@ -266,7 +268,7 @@ impl Refusals {
             kube::Error::Api(status) if (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
         );
         self.in_a_row = if is_refusal { self.in_a_row.saturating_add(1) } else { 0 };
-        is_refusal && (!self.reached || self.in_a_row >= REFUSALS)
+        self.in_a_row >= if self.reached { REFUSALS } else { FIRST_REFUSALS }
     }
 }
 
@@ -296,6 +298,9 @@ mod tests {
         let mut fresh = Refusals::default();
         for code in [429, 500, 503, 409] {
             assert!(!fresh.are_final(&answered(code)), "{code}");
+        }
+        for _ in 1..FIRST_REFUSALS {
+            assert!(!fresh.are_final(&answered(403)));
         }
         assert!(fresh.are_final(&answered(403)));
 
