@@ -98,7 +98,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
         Step::Requeue(requeue) => place::requeue(at, context, &requeue).await,
         Step::Suspend => place::suspend(at, context).await,
         Step::Pause(pause) => suspend::pause(at, context, &pause).await,
-        Step::Past(attempt, step) => past::act(at, context, attempt, step).await,
+        Step::Past(past, step) => past::act(at, context, &past, step).await,
         Step::Explain(waits) => explain(at, context, &waits).await.map(Next::written),
         Step::Observe => write(at, context, &Change::Observed).await.map(Next::written),
         Step::Expire => {

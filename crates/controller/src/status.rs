@@ -19,8 +19,8 @@ use spark_router_api::{
 };
 use spark_router_core::{
     application::Application,
-    id::{Attempt, ClusterName},
-    job::{Left, Rejection, Stopping},
+    id::ClusterName,
+    job::{Left, Past, Rejection, Stopping},
     phase::Phase,
     refusal::{Refusal, RefusalClass},
     step::{Cause, DeletionWaits, Mirror, Outcome, Pause, Requeue, Trouble},
@@ -81,7 +81,7 @@ pub enum Change<'a> {
     /// Its member cannot hold it, for this reason.
     NotPaused(&'a str),
     /// Nothing is left of a past attempt.
-    Closed(Attempt),
+    Closed(&'a Past),
 }
 
 /// The status after `change`, or `None` when it would say what it says already.
@@ -114,7 +114,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         Change::Suspended => next.suspended(),
         Change::Pausing(pause) => next.pausing(pause),
         Change::NotPaused(why) => next.not_paused(why),
-        Change::Closed(attempt) => next.closed(*attempt),
+        Change::Closed(past) => next.closed(past),
     }
     (next.status != before).then_some(next.status)
 }
@@ -445,8 +445,14 @@ impl Next<'_> {
         self.show(Phase::Suspended, reason::SUSPENDED, message);
     }
 
-    fn closed(&mut self, attempt: Attempt) {
-        for row in self.status.history.iter_mut().filter(|row| row.attempt == attempt.0) {
+    fn closed(&mut self, past: &Past) {
+        // Found on two members after a restore, attempts have one number: what is left of the other stays on record.
+        let is_it = |row: &&mut PastAttempt| {
+            row.attempt == past.attempt.0
+                && row.cluster == past.cluster.as_str()
+                && row.member_identity.as_deref() == Some(past.identity.as_str())
+        };
+        for row in self.status.history.iter_mut().filter(is_it) {
             row.left = None;
         }
     }

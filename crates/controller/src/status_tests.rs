@@ -1,5 +1,10 @@
 use serde_json::json;
-use spark_router_core::{breaker::Start, id::RemoteUid, job::StopCause, refusal::Refusal};
+use spark_router_core::{
+    breaker::Start,
+    id::{Attempt, MemberIdentity, Namespace, RemoteName, RemoteUid},
+    job::StopCause,
+    refusal::Refusal,
+};
 
 use super::*;
 
@@ -366,13 +371,48 @@ fn an_attempt_that_is_followed_by_another_goes_into_the_history() {
     assert_eq!((row.remote_uid.as_deref(), row.member_identity.as_deref()), (Some("r-1"), Some("id")));
     assert_eq!((row.namespace.as_deref(), row.finished_at.clone()), (Some("spark"), time(90)));
 
-    let closed = next(&object, &Change::Closed(Attempt(1)));
+    let closed = next(&object, &Change::Closed(&past(1, "eu-1")));
     assert_eq!(closed.status.as_ref().unwrap().history[0].left, None);
     let placed_again = next(&closed, &placed());
     let status = placed_again.status.as_ref().unwrap();
     assert_eq!((&status.not_before, &status.waiting_since, status.retries), (&None, &None, Some(1)));
     let moved = next(&placed_again, &Change::Requeued(&requeue(None, false)));
     assert_eq!(moved.status.as_ref().unwrap().retries, Some(1), "a move is no retry");
+}
+
+fn past(attempt: u32, cluster: &str) -> Past {
+    Past {
+        attempt: Attempt(attempt),
+        cluster: ClusterName::new(cluster),
+        identity: MemberIdentity::new("id"),
+        namespace: Namespace::new("spark"),
+        name: RemoteName::new("daily-abc"),
+        uid: None,
+        at: at(90),
+        left: Left::MayRun,
+    }
+}
+
+/// As after a restore that found one attempt on several members.
+#[test]
+fn what_is_closed_is_closed_on_its_own_member() {
+    let mut object = job();
+    let row = |cluster: &str, left: &str| {
+        serde_json::from_value::<PastAttempt>(json!({
+            "attempt": 1, "cluster": cluster, "memberIdentity": "id", "namespace": "spark",
+            "remoteName": "daily-abc", "left": left, "outcome": "Abandoned", "finishedAt": "2026-01-01T00:00:00Z"
+        }))
+        .unwrap()
+    };
+    object.status.as_mut().unwrap().history = vec![row("eu-1", "MayRun"), row("us-1", "Ended")];
+    let left = |object: &RoutedSparkJob| {
+        object.status.as_ref().unwrap().history.iter().map(|row| row.left).collect::<Vec<_>>()
+    };
+    let closed = next(&object, &Change::Closed(&past(1, "us-1")));
+    assert_eq!(left(&closed), [Some(Remains::MayRun), None], "the other one may still run");
+    let another = Past { identity: MemberIdentity::new("other"), ..past(1, "eu-1") };
+    assert_eq!(left(&next(&closed, &Change::Closed(&another))), [Some(Remains::MayRun), None]);
+    assert_eq!(left(&next(&closed, &Change::Closed(&past(1, "eu-1")))), [None, None]);
 }
 
 #[test]

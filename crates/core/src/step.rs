@@ -44,8 +44,8 @@ use crate::{
     application::Application,
     breaker::Start,
     health::LinkState,
-    id::{Attempt, RemoteUid},
-    job::{Job, Placement, Record, Rejection, Stopping},
+    id::RemoteUid,
+    job::{Job, Past, Placement, Record, Rejection, Stopping},
     observe::{FailureSign, Observation, Remote},
     phase::Phase,
     refusal::Refusal,
@@ -251,7 +251,7 @@ pub enum Step {
     /// Hold a placed job back on its member, or let it go on.
     Pause(Pause),
     /// See to what is left of an attempt before the present one.
-    Past(Attempt, PastStep),
+    Past(Box<Past>, PastStep),
     /// Drive the attempt towards its fence.
     Stop {
         /// When a create that was sent can no longer take effect.

@@ -4,11 +4,7 @@
 
 use jiff::Timestamp;
 use spark_router_api::condition::reason;
-use spark_router_core::{
-    id::Attempt,
-    job::Past,
-    step::{PastStep, PastView},
-};
+use spark_router_core::{job::Past, step::PastStep};
 use spark_router_member::{Fence, StopOrder};
 use tracing::{debug, info};
 
@@ -24,22 +20,18 @@ use crate::{
 pub(super) async fn act(
     at: &Gathered,
     context: &Context,
-    attempt: Attempt,
+    past: &Past,
     step: PastStep,
 ) -> Result<Next, Error> {
-    let Some(PastView { past, .. }) = at.elsewhere.past.iter().find(|view| view.past.attempt == attempt)
-    else {
-        return Ok(Next::Rest(None));
-    };
     match step {
-        PastStep::Close => close(at, context, attempt).await,
+        PastStep::Close => close(at, context, past).await,
         PastStep::Abandon => {
-            let Past { cluster, namespace, name, .. } = past;
-            context.abandon.note(cluster, &at.parsed.job.uid, attempt, namespace, name).await;
+            let Past { attempt, cluster, namespace, name, .. } = past;
+            context.abandon.note(cluster, &at.parsed.job.uid, *attempt, namespace, name).await;
             let note =
                 format!("attempt {attempt} may still run on {cluster}; it is stopped when {cluster} is back");
             context.events.publish(&*at.object, Kind::Warning, "Abandon", reason::ABANDONED, &note);
-            close(at, context, attempt).await
+            close(at, context, past).await
         }
         PastStep::Stop { settled_at } => stop(at, context, past, settled_at).await,
         PastStep::Release(uid) => {
@@ -55,13 +47,13 @@ pub(super) async fn act(
                 return Ok(Next::Rest(None));
             };
             member.retire(&past.namespace, &past.name, &uid).await.map_err(of(past))?;
-            close(at, context, attempt).await
+            close(at, context, past).await
         }
     }
 }
 
-async fn close(at: &Gathered, context: &Context, attempt: Attempt) -> Result<Next, Error> {
-    write(at, context, &Change::Closed(attempt)).await.map(Next::written)
+async fn close(at: &Gathered, context: &Context, past: &Past) -> Result<Next, Error> {
+    write(at, context, &Change::Closed(past)).await.map(Next::written)
 }
 
 async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timestamp) -> Result<Next, Error> {
@@ -80,7 +72,7 @@ async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timesta
     match member.stop(&order).await {
         Fence::Proven => {
             info!(cluster.name = %cluster, attempt = attempt.0, "a run that was left behind is stopped");
-            close(at, context, *attempt).await
+            close(at, context, past).await
         }
         Fence::Pending { until, waits_for } => {
             debug!(cluster.name = %cluster, waits_for, "a run that was left behind is being stopped");

@@ -436,24 +436,41 @@ mod past_attempts {
         with(view).step()
     }
 
-    fn of(step: PastStep) -> Step {
-        Step::Past(Attempt::FIRST, step)
+    fn of(left: Left, step: PastStep) -> Step {
+        Step::Past(Box::new(past(left, Remote::Unknown).past), step)
     }
 
     #[test]
     fn a_run_that_was_left_behind_is_stopped_when_it_can_be() {
         let running = past(Left::MayRun, shows(RunState::Running));
-        assert_eq!(step_of(running.clone()), of(PastStep::Stop { settled_at: Timestamp::MIN }));
+        assert_eq!(step_of(running.clone()), of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN }));
         for link in [LOST, LinkState::Connecting, LinkState::Suspect { since: at(99) }] {
             let mut away = running.clone();
             away.member.as_mut().unwrap().link = link;
             assert_eq!(step_of(away), REST, "{link:?}");
         }
         assert_eq!(step_of(past(Left::MayRun, Remote::Unknown)), REST);
-        let settled = of(PastStep::Stop { settled_at: at(105) });
+        let settled = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
         assert_eq!(step_of(past(Left::MayRun, Remote::Absent)), settled, "a create may still arrive");
         let tries_again = past(Left::Ended, shows(RunState::Running));
         assert!(matches!(step_of(tries_again), Step::Past(_, PastStep::Stop { .. })), "by somebody's hand");
+    }
+
+    /// As after a restore that found one attempt on several members.
+    #[test]
+    fn of_two_with_one_number_the_step_says_which_it_is_about() {
+        let mut away = past(Left::MayRun, shows(RunState::Running));
+        away.past.cluster = ClusterName::from("ap-1");
+        away.member.as_mut().unwrap().link = LOST;
+        let running = past(Left::MayRun, shows(RunState::Running));
+        let both = |views: [&PastView; 2]| {
+            World::running(RunState::Running)
+                .with(|w| w.elsewhere.past = views.into_iter().cloned().collect())
+                .step()
+        };
+        let stopped = of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN });
+        assert_eq!(both([&away, &running]), stopped);
+        assert_eq!(both([&running, &away]), stopped);
     }
 
     #[test]
@@ -466,16 +483,16 @@ mod past_attempts {
     #[test]
     fn what_is_over_is_let_go_of_and_taken_away_in_time() {
         let mut view = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
-        assert_eq!(step_of(view.clone()), of(PastStep::Release(RemoteUid::from("r-1"))));
+        assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Release(RemoteUid::from("r-1"))));
         let Remote::Present(seen) = &mut view.remote else { panic!() };
         seen.held = false;
         assert_eq!(step_of(view.clone()), Step::Rest { until: Some(at(680)) });
         let late = with(view.clone()).with(|w| w.now = at(680));
-        assert_eq!(late.step(), of(PastStep::Retire(RemoteUid::from("r-1"))));
+        assert_eq!(late.step(), of(Left::Ended, PastStep::Retire(RemoteUid::from("r-1"))));
         view.remote = Remote::Absent;
-        assert_eq!(step_of(view.clone()), of(PastStep::Close));
+        assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Close));
         view.member.as_mut().unwrap().forgotten = true;
-        assert_eq!(step_of(view), of(PastStep::Close));
+        assert_eq!(step_of(view), of(Left::Ended, PastStep::Close));
     }
 
     #[test]
@@ -487,7 +504,10 @@ mod past_attempts {
         ] {
             let mut seen = observation(RunState::Running);
             change(&mut seen);
-            assert_eq!(step_of(past(Left::MayRun, Remote::Present(Box::new(seen)))), of(PastStep::Close));
+            assert_eq!(
+                step_of(past(Left::MayRun, Remote::Present(Box::new(seen)))),
+                of(Left::MayRun, PastStep::Close)
+            );
         }
     }
 
@@ -503,9 +523,9 @@ mod past_attempts {
         assert!(matches!(deleted(running.clone()).step(), Step::Past(_, PastStep::Stop { .. })));
         let mut away = running;
         away.member.as_mut().unwrap().link = LOST;
-        assert_eq!(deleted(away.clone()).step(), of(PastStep::Abandon));
+        assert_eq!(deleted(away.clone()).step(), of(Left::MayRun, PastStep::Abandon));
         away.member = None;
-        assert_eq!(deleted(away).step(), of(PastStep::Abandon));
+        assert_eq!(deleted(away).step(), of(Left::MayRun, PastStep::Abandon));
         let over = past(Left::MayRun, shows(RunState::Succeeded));
         assert_eq!(deleted(over).step(), Step::LetGo, "the sweep takes it");
         assert_eq!(deleted(past(Left::Ended, Remote::Unknown)).step(), Step::LetGo);

@@ -51,7 +51,7 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
     let mut until: Option<Timestamp> = None;
     for view in &s.elsewhere.past {
         match due(s, view) {
-            Ok(step) => return Step::Past(view.past.attempt, step),
+            Ok(step) => return Step::Past(Box::new(view.past.clone()), step),
             Err(again) => until = [until, again].into_iter().flatten().min(),
         }
     }
@@ -69,7 +69,7 @@ pub(super) fn before_letting_go(s: Snapshot<'_>) -> Option<Step> {
             Err(_) if !reachable || view.remote == Remote::Unknown => PastStep::Abandon,
             Ok(_) | Err(_) => return None,
         };
-        Some(Step::Past(view.past.attempt, step))
+        Some(Step::Past(Box::new(view.past.clone()), step))
     })
 }
 
