@@ -2,13 +2,10 @@
 //!
 //! Owns no state. Two faults of one lane never overlap: what they break is the same.
 
-use serde::Serialize;
-
 use crate::dice::Dice;
 
 /// Everything that is done to a run, apart from what its owner does to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The leading router dies (SIGKILL) and is started again.
     LeaderKilled,

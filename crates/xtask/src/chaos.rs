@@ -5,12 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use spark_router_chaos::run::{Options, run as break_it};
 use spark_router_chaos::schedule::Sizes;
 use spark_router_testkit::tools;
 
 use crate::binary;
+use crate::format::Format;
+
+/// Members of a run.
+const MEMBERS: usize = 3;
 
 /// Arguments of `cargo xtask chaos`.
 #[derive(Debug, clap::Args)]
@@ -34,24 +37,12 @@ pub(crate) struct Arguments {
     /// The time in which they are submitted and all faults begin
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// Members
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=8))]
-    members: u8,
     /// What stdout gets at the end; progress goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Where evidence is kept if anything is found [default: target/chaos/seed-N]
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
-}
-
-/// What stdout gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table of the faults, and the findings.
-    Text,
-    /// One JSON object and nothing else.
-    Json,
 }
 
 /// Why there is no clean verdict.
@@ -99,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
             sizes: Sizes {
                 jobs: arguments.jobs,
                 length: Duration::from_secs(arguments.minutes.saturating_mul(60)),
-                members: usize::from(arguments.members),
+                members: MEMBERS,
             },
             binary: binary::build().await?,
             evidence: arguments.evidence.clone().unwrap_or_else(|| kept(arguments.seed)),

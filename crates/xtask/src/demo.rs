@@ -13,9 +13,9 @@ mod standin;
 
 use std::time::Instant;
 
-use clap::ValueEnum;
 use spark_router_testkit::{chain, spark_submit};
 
+use crate::format::Format;
 use stage::Stage;
 
 /// Arguments of `cargo xtask demo`.
@@ -30,15 +30,6 @@ pub(crate) struct Arguments {
     /// What stdout gets at the end; progress goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// What stdout gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables.
-    Text,
-    /// One JSON object and nothing else.
-    Json,
 }
 
 /// Why the demo could not be shown, or did not end as it should.

@@ -8,6 +8,7 @@ mod cargo;
 mod chaos;
 mod crds;
 mod demo;
+mod format;
 mod test;
 mod tools;
 

@@ -1,8 +1,8 @@
 //! A placed job that its owner wants held back: its operator is asked to hold it, and later to let it go on.
 //!
 //! Owns no state. What is asked for is on record before anything is written to the member, so that an application that
-//! somebody else suspended there is not touched, as long as the job's owner has no word in it. Comes last: whatever is to be mirrored or ended goes first. Must never write to
-//! an application that its operator may be submitting.
+//! somebody else suspended there is not touched, as long as the job's owner has no word in it. Comes last: whatever is to
+//! be mirrored or ended goes first. Must never write to an application that its operator may be submitting.
 
 use super::{Snapshot, Step, is_ours};
 use crate::{
