@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use spark_router_chaos::run::{Options, run as break_it};
-use spark_router_chaos::schedule::Sizes;
+use spark_router_chaos::schedule::{Schedule, Sizes};
 use spark_router_testkit::tools;
 
 use crate::binary;
@@ -77,6 +77,13 @@ pub(crate) enum Error {
 
 /// Runs it. An error also where anything was found.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let sizes = Sizes {
+        jobs: arguments.jobs,
+        length: Duration::from_secs(arguments.minutes.saturating_mul(60)),
+        members: MEMBERS,
+    };
+    // Said before anything is built.
+    Schedule::new(arguments.seed, sizes).map_err(spark_router_chaos::error::Error::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System("start the async runtime", source))?;
     let began = Instant::now();
@@ -87,11 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         say("building the router (minutes the first time)");
         let options = Options {
             seed: arguments.seed,
-            sizes: Sizes {
-                jobs: arguments.jobs,
-                length: Duration::from_secs(arguments.minutes.saturating_mul(60)),
-                members: MEMBERS,
-            },
+            sizes,
             binary: binary::build().await?,
             evidence: arguments.evidence.clone().unwrap_or_else(|| kept(arguments.seed)),
         };
