@@ -86,9 +86,17 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
     let uid = bench.create(&member, &long).await;
     bench.state(&member, &long.name, "RUNNING").await;
 
-    // It is held and let go on first.
-    let asked =
-        async |suspend: bool| member.suspend(&long.namespace, &long.name, &uid, suspend).await.unwrap();
+    // It is held and let go on first. The operator may write between the read and the write: then it is asked again.
+    let asked = async |suspend: bool| {
+        let started = Instant::now();
+        loop {
+            match member.suspend(&long.namespace, &long.name, &uid, suspend).await.unwrap() {
+                Suspended::NotNow(why) => assert!(started.elapsed() < common::PATIENCE, "not yet: {why}"),
+                answer => break answer,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     assert_eq!(asked(false).await, Suspended::Done, "it is not held");
     assert_eq!(asked(true).await, Suspended::Done);
     let held = bench.state(&member, &long.name, "SUSPENDED").await;

@@ -214,9 +214,11 @@ async fn driver_pods_and_the_double_submit() {
     };
 
     // A label patched while spark-submit runs: FAILED, and the driver runs.
-    let slow = json!({"spark-router.test/submit-ms": "700"});
+    let slow = json!({"spark-router.test/submit-ms": "3000"});
     let uid = apps.create("patched", slow.clone(), json!({"type": "Never"})).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    while !hazard.seen().contains_key(&uid) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     apps.patch("patched", json!({"metadata": {"labels": {"late": "yes"}}})).await;
     let status = apps.wait("patched", "FAILED").await;
     assert_eq!(status["applicationState"]["errorMessage"], "driver pod already exist");
@@ -231,7 +233,7 @@ async fn driver_pods_and_the_double_submit() {
 
     // The usual life, its driver's labels and owner, and a foreground delete by the garbage collector.
     let uid =
-        apps.create("usual", json!({"spark-router.test/run-ms": "300"}), json!({"type": "Never"})).await;
+        apps.create("usual", json!({"spark-router.test/run-ms": "3000"}), json!({"type": "Never"})).await;
     let status = apps.wait("usual", "RUNNING").await;
     assert_eq!(phase("usual-driver").await.as_deref(), Some("Running"));
     let driver = pods.get("usual-driver").await.unwrap();
@@ -260,7 +262,9 @@ async fn driver_pods_and_the_double_submit() {
     let gentle = ScriptedOperator::start(m1.client(), gentle);
     let apps = Applications::new(m1, "gentle").await;
     let uid = apps.create("patched", slow, json!({"type": "Never"})).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    while !gentle.seen().contains_key(&uid) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     apps.patch("patched", json!({"metadata": {"labels": {"late": "yes"}}})).await;
     apps.wait("patched", "COMPLETED").await;
     assert_eq!(gentle.seen().remove(&uid).unwrap().submits, 1);
