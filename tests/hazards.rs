@@ -77,7 +77,7 @@ async fn whatever_is_done_to_an_application_its_job_ends_once_as_what_it_was() {
     let (hub, m1) = (fleet.hub(), fleet.member("m1"));
     let mut operator = ScriptedOperator::start(m1.client(), options());
     let installation = sure(Installation::new(&fleet).await);
-    sure(installation.member("m1", json!({"retention": "2s"})).await);
+    sure(installation.member("m1", json!({"retention": "15s"})).await);
     sure(installation.namespace(TEAM).await);
     sure(hub.apply_manifest(&objects::queue(QUEUE, &objects::weights(&[("m1", 1)])).to_string()).await);
     let router = Watched::start(&installation, &fleet, &["--retention-floor=1s"], &["m1"]).await;
@@ -150,7 +150,16 @@ async fn whatever_is_done_to_an_application_its_job_ends_once_as_what_it_was() {
     let after = succeeded(hub, TEAM, "over").await;
     assert_eq!(jobs::phase(&after), jobs::phase(&before));
 
+    // Somebody edits a finished application, and the operator begins anew: it is taken away, and the end stays.
+    submit(&timed("again", soon, soon)).await;
+    let before = succeeded(hub, TEAM, "again").await;
+    let ended = application(m1, "again", |it| state(it) == "COMPLETED").await;
+    change(m1, &ended.name_any(), json!({"spec": {"executor": {"instances": 2}}})).await;
+    sure(jobs::wait_for_applications(m1, "none", PATIENCE, gone).await);
+    let after = succeeded(hub, TEAM, "again").await;
+    assert_eq!((jobs::phase(&after), attempt(&after)), (jobs::phase(&before), 1));
+
     let remote = sure(RemoteApplications::read(fleet.clusters()));
-    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (6, 6, 1));
+    assert_eq!((remote.jobs(), remote.created(), remote.max_per_job()), (7, 7, 1));
     sure(fleet.check());
 }

@@ -125,7 +125,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
                 let note = format!("let go of although it may still run on {cluster}");
                 context.events.publish(&*at.object, Kind::Warning, "Abandon", reason::ABANDONED, &note);
             }
-            context.memory.change(uid, |entry| entry.fenced = true);
+            context.memory.change(uid, |entry| entry.fenced = crate::memory::Gone::Told);
             Ok(Next::Again)
         }
         Step::LetGo => {

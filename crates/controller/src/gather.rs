@@ -92,7 +92,7 @@ impl Gathered {
             sends: &self.entry.sends,
             confirmed: &self.confirmed,
             driver: &self.driver,
-            fenced: self.entry.fenced,
+            fenced: self.entry.fenced.holds(),
             elsewhere: &self.elsewhere,
             leading_since: context.leading_since(),
             mirrored_at: self.entry.mirrored_at,
@@ -119,9 +119,15 @@ pub(crate) async fn gather(
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));
+    let member = placement.and_then(|placement| member_of(&placement.cluster, &placement.identity, context));
+    let shown = match (&member, placement) {
+        (Some(member), Some(placement)) => member.observe(&placement.namespace, &placement.name),
+        _ => Remote::Unknown,
+    };
     let (entry, is_new) = context.memory.change(uid, |entry| {
         let is_new = entry.placement != turned;
         entry.turn_to(turned);
+        entry.look(&shown);
         (entry.clone(), is_new)
     });
     match placement {
@@ -137,18 +143,14 @@ pub(crate) async fn gather(
         context.dispatcher.forget(uid.clone()).await;
         context.memory.change(uid, |entry| entry.ended = true);
     }
-    let member = placement.and_then(|placement| member_of(&placement.cluster, &placement.identity, context));
     let view = placement.and_then(|placement| view_of(member.as_ref(), &placement.cluster, context));
-    let remote = match (&member, placement) {
-        (Some(_), Some(_)) if entry.retired => Remote::Absent,
-        (Some(member), Some(placement)) => match member.observe(&placement.namespace, &placement.name) {
-            Remote::Present(mut seen) => {
-                seen.held &= !entry.released;
-                Remote::Present(seen)
-            }
-            other => other,
-        },
-        _ => Remote::Unknown,
+    let remote = match shown {
+        Remote::Present(_) if entry.retired.holds() => Remote::Absent,
+        Remote::Present(mut seen) => {
+            seen.held &= !entry.released.holds();
+            Remote::Present(seen)
+        }
+        other => other,
     };
     if let (Remote::Present(seen), Some(placement)) = (&remote, placement)
         && parsed.job.record.finished.is_none()

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use spark_router_api::RoutedSparkJob;
 use spark_router_core::{
     id::{Attempt, JobUid},
+    observe::Remote,
     step::Sends,
 };
 use spark_router_member::Rendered;
@@ -29,7 +30,7 @@ pub struct Entry {
     /// Which placement `sends` and `fenced` are about: attempt and sequence number.
     pub placement: Option<(Attempt, u64)>,
     /// That attempt is proven to run nowhere.
-    pub fenced: bool,
+    pub fenced: Gone,
     /// When the status was last mirrored.
     pub mirrored_at: Option<Timestamp>,
     /// Passes that failed in a row.
@@ -38,18 +39,47 @@ pub struct Entry {
     pub create_failures: u32,
     /// What this process wrote last, until the watch has caught up.
     pub written: Option<Arc<RoutedSparkJob>>,
-    /// Our finalizer was taken off its application; the member's view may be behind.
-    pub released: bool,
+    /// Our finalizer was taken off its application.
+    pub released: Gone,
     /// Its end was seen: the dispatcher was told.
     pub ended: bool,
-    /// Its application was deleted after its end; the member's view may be behind.
-    pub retired: bool,
+    /// Its application was deleted after its end.
+    pub retired: Gone,
     /// What the dispatcher was told of its progress.
     pub told: Progress,
     /// What was read of its spec.
     reading: Option<Arc<Reading>>,
     /// What this placement is created as.
     pub rendered: Option<Arc<Rendered>>,
+}
+
+/// What this process took away on a member, or proved to be away, against what the member's view shows of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gone {
+    /// It is not known to be gone.
+    #[default]
+    No,
+    /// It is; the member's view may be behind.
+    Told,
+    /// It is, and the view shows so: what it shows of it from now on is new.
+    Shown,
+}
+
+impl Gone {
+    /// Whether it is gone, whatever the view still shows.
+    pub fn holds(self) -> bool {
+        self != Self::No
+    }
+
+    /// As of now, given whether the view shows it.
+    fn look(self, is_shown: bool) -> Self {
+        match (self, is_shown) {
+            (Self::Told, false) => Self::Shown,
+            // A member that was put back to a backup, or a hand, brought it back.
+            (Self::Shown, true) => Self::No,
+            _ => self,
+        }
+    }
 }
 
 /// How far a placed job has come, as far as the ledger goes.
@@ -65,14 +95,26 @@ pub enum Progress {
 }
 
 impl Entry {
+    /// Compares what was taken away with what the member's view shows now.
+    pub fn look(&mut self, remote: &Remote) {
+        let (is_there, is_held) = match remote {
+            Remote::Present(seen) => (true, seen.held),
+            Remote::Absent => (false, false),
+            Remote::Unknown | Remote::Unsettled { .. } => return,
+        };
+        self.fenced = self.fenced.look(is_there);
+        self.retired = self.retired.look(is_there);
+        self.released = self.released.look(is_held);
+    }
+
     /// Starts over for another placement; the first sight of one by this process knows nothing of its sends.
     pub fn turn_to(&mut self, placement: Option<(Attempt, u64)>) {
         if self.placement != placement {
             self.placement = placement;
             self.sends = Sends::default();
-            self.fenced = false;
-            self.retired = false;
-            self.released = false;
+            self.fenced = Gone::default();
+            self.retired = Gone::default();
+            self.released = Gone::default();
             self.create_failures = 0;
             self.told = Progress::Placed;
             self.rendered = None;
@@ -181,6 +223,22 @@ mod tests {
             "remoteUid": uid, "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:01Z", "demand": {"jobs": 1}
         });
         with_status(&json!({"placement": placement}))
+    }
+
+    #[test]
+    fn what_comes_back_after_it_was_seen_to_be_gone_is_there() {
+        let view = |gone: Gone, shown: &[bool]| shown.iter().fold(gone, |gone, shown| gone.look(*shown));
+        // A view that is behind shows it for a while, and what it shows then is old.
+        assert_eq!(view(Gone::Told, &[true, true]), Gone::Told);
+        assert_eq!(view(Gone::Told, &[true, false, false]), Gone::Shown);
+        assert!(!view(Gone::Told, &[true, false, true]).holds(), "it came back");
+        assert!(!view(Gone::No, &[false, true]).holds());
+
+        let mut entry = Entry { fenced: Gone::Told, ..Entry::default() };
+        for blind in [Remote::Unknown, Remote::Absent, Remote::Unknown] {
+            entry.look(&blind);
+            assert!(entry.fenced.holds(), "what is not seen proves nothing");
+        }
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub enum Lost {
         /// The name on record.
         by: String,
     },
+    /// The record is older than one that was seen before: the hub was put back to an earlier state, and nothing that
+    /// this process remembers of it holds any more.
+    PutBack,
 }
 
 /// A process's claim to the lease.
@@ -83,6 +86,11 @@ pub struct Claim {
     in_doubt: bool,
     /// There once was a record.
     met: bool,
+    /// The highest version that was seen. A server counts upwards for as long as it lives, whatever is written:
+    /// [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+    highest: u64,
+    /// A version below that one was seen.
+    put_back: bool,
     held: Option<Held>,
 }
 
@@ -102,7 +110,16 @@ struct Held {
 impl Claim {
     /// A process that has seen nothing yet. `me` is its name: no two that live at once have the same.
     pub fn new(me: impl Into<String>, terms: Terms) -> Self {
-        Self { me: me.into(), terms, seen: None, in_doubt: false, met: false, held: None }
+        Self {
+            me: me.into(),
+            terms,
+            seen: None,
+            in_doubt: false,
+            met: false,
+            highest: 0,
+            put_back: false,
+            held: None,
+        }
     }
 
     /// Until when this process counts as leading; `None` as long as it never did.
@@ -118,6 +135,9 @@ impl Claim {
 
     /// What to do now.
     pub fn next(&self, now: Duration) -> Move {
+        if self.put_back {
+            return Move::Lost(Lost::PutBack);
+        }
         if self.held.is_some_and(|held| now >= held.until) {
             return Move::Lost(Lost::Lapsed);
         }
@@ -154,6 +174,7 @@ impl Claim {
     pub fn saw(&mut self, record: Option<Record>, at: Duration) {
         self.in_doubt = false;
         self.met |= record.is_some();
+        self.compare(record.as_ref());
         match &self.seen {
             Some(seen) if seen.record == record => {}
             _ => self.seen = Some(Seen { record, since: at }),
@@ -164,8 +185,16 @@ impl Claim {
     pub fn wrote(&mut self, record: Record, began: Duration) {
         self.in_doubt = false;
         self.met = true;
+        self.compare(Some(&record));
         self.held = Some(Held { tenure: record.tenure, until: began.saturating_add(self.terms.hold) });
         self.seen = Some(Seen { record: Some(record), since: began });
+    }
+
+    /// A version that is no number says nothing.
+    fn compare(&mut self, record: Option<&Record>) {
+        let Some(version) = record.and_then(|record| record.version.parse().ok()) else { return };
+        self.put_back |= version < self.highest;
+        self.highest = self.highest.max(version);
     }
 
     /// What was seen may be out of date: time has passed, somebody else was faster, or a write was not answered and may

@@ -57,6 +57,33 @@ fn a_lease_that_was_given_back_or_left_behind_by_the_same_name_is_taken_at_once(
 }
 
 #[test]
+fn a_hub_that_was_put_back_ends_every_process_that_saw_it_before() {
+    let mut leader = claim();
+    leader.wrote(record(41, "a", 1), S);
+    leader.doubt();
+    // Its own record, of before.
+    leader.saw(Some(record(17, "a", 1)), 2 * S);
+    assert_eq!(leader.next(2 * S), Move::Lost(Lost::PutBack));
+    leader.saw(Some(record(42, "a", 1)), 3 * S);
+    assert_eq!(leader.next(3 * S), Move::Lost(Lost::PutBack), "it stays lost");
+
+    let mut stands_by = claim();
+    stands_by.saw(Some(record(41, "b", 1)), S);
+    // Put back to before there was a record.
+    stands_by.saw(None, 2 * S);
+    assert_eq!(stands_by.next(20 * S), Move::Create { tenure: 1 });
+    stands_by.wrote(record(9, "a", 1), 20 * S);
+    assert_eq!(stands_by.next(20 * S), Move::Lost(Lost::PutBack));
+
+    // Versions that are no numbers can't be compared.
+    let mut odd = claim();
+    for version in ["b", "a"] {
+        odd.saw(Some(Record { version: version.to_owned(), ..record(0, "", 1) }), S);
+    }
+    assert_eq!(odd.next(S), Move::Replace { version: "a".to_owned(), tenure: 2 });
+}
+
+#[test]
 fn a_renewal_that_nobody_answers_is_looked_up_before_the_next() {
     let mut claim = claim();
     claim.wrote(record(1, "a", 3), Duration::ZERO);

@@ -4,11 +4,20 @@
 //! whose job is gone by a quorum read, are removed. One that still runs without a job is reported, and stopped only if
 //! its attempt was knowingly abandoned. Foreign objects are not even seen. A router that does not lead sweeps nothing.
 
-use std::{collections::HashSet, error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    error::Error as StdError,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use spark_router_core::id::{Attempt, ClusterName, JobKey, JobUid};
+use spark_router_core::{
+    health::LinkState,
+    id::{Attempt, ClusterName, JobKey, JobUid},
+};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
@@ -32,6 +41,11 @@ pub trait Jobs: Send + Sync + 'static {
     fn abandoned(&self, cluster: &ClusterName) -> Vec<(JobUid, Attempt)>;
 }
 
+/// Changes of members are looked at together, at most this often.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// Members that are back are looked for at least this often.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// How members are swept.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -52,18 +66,43 @@ impl Pace {
     }
 }
 
-/// Starts the sweep of all members, until the registry stops.
+/// Starts the sweep of all members, until the registry stops. A member that returns, or is seen for the first time, is
+/// swept at once if something was let go of on it: that may run for nobody.
 pub fn start(registry: &Registry, jobs: Arc<dyn Jobs>, pace: Pace) {
     let sweeping = registry.clone();
     registry.spawn(async move {
+        let mut changes = sweeping.subscribe();
+        let mut present: BTreeSet<ClusterName> = BTreeSet::new();
+        let mut due = Instant::now() + pace.every;
         loop {
-            tokio::time::sleep(pace.every).await;
+            // Who takes over the lead is told by nobody.
+            let look = due.min(Instant::now() + LOOK);
+            tokio::select! {
+                () = tokio::time::sleep_until(look) => {}
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(TOGETHER).await;
+                }
+            }
+            let is_due = Instant::now() >= due;
+            if is_due {
+                due = Instant::now() + pace.every;
+            }
             if !sweeping.may_send().now() {
                 continue;
             }
-            for link in sweeping.links() {
-                sweep(&sweeping, &link, &*jobs, pace).await;
+            let links = sweeping.links();
+            let ready = links.iter().filter(|link| link.standing().link() == LinkState::Ready);
+            let ready: BTreeSet<_> = ready.map(|link| link.name().clone()).collect();
+            let back = |name: &ClusterName| !present.contains(name) && !jobs.abandoned(name).is_empty();
+            for link in links {
+                if is_due || (ready.contains(link.name()) && back(link.name())) {
+                    sweep(&sweeping, &link, &*jobs, pace).await;
+                }
             }
+            present = ready;
         }
     });
 }

@@ -198,7 +198,8 @@ pub(crate) struct Run {
     #[arg(long, env = "SPARK_ROUTER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or target=level pairs separated by commas.
+    /// What is logged: a level, or target=level pairs separated by commas. The Kubernetes client libraries log nothing
+    /// unless they are named (kube_client=debug, kube_runtime=debug).
     #[arg(long, env = "SPARK_ROUTER_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 }

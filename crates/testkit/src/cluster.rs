@@ -21,6 +21,7 @@ use kube::{Client, Config};
 use parking_lot::Mutex;
 
 use crate::audit::Audit;
+use crate::etcd::{Backup, Etcd};
 use crate::kubeconfig::{Kubeconfig, User};
 use crate::pki::Authority;
 use crate::supervise::{Process, Supervisor};
@@ -86,6 +87,8 @@ pub struct Cluster {
     tools: Tools,
     supervisor: Arc<Supervisor>,
     parts: Mutex<BTreeMap<Part, Running>>,
+    /// Only where it is this cluster's alone.
+    etcd: Option<Arc<Etcd>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -103,7 +106,9 @@ pub(crate) struct Site<'a> {
     pub(crate) address: Ipv4Addr,
     /// 0, 1, 2 ... within the fleet: the ports follow from it.
     pub(crate) index: u16,
-    pub(crate) etcd: &'a str,
+    pub(crate) etcd: Arc<Etcd>,
+    /// Whether no other cluster is on it.
+    pub(crate) own_etcd: bool,
     pub(crate) tools: &'a Tools,
     pub(crate) supervisor: &'a Arc<Supervisor>,
 }
@@ -111,7 +116,7 @@ pub(crate) struct Site<'a> {
 impl Cluster {
     /// Starts the API server and returns when it is ready.
     pub(crate) async fn start(site: Site<'_>) -> Result<Self, Error> {
-        let Site { name, address, index, etcd, tools, supervisor } = site;
+        let Site { name, address, index, etcd, own_etcd, tools, supervisor } = site;
         let folder = supervisor.folder().join(name);
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         let authority = Authority::new(&format!("{name}-ca"))?;
@@ -138,9 +143,10 @@ impl Cluster {
             tools: tools.clone(),
             supervisor: Arc::clone(supervisor),
             parts: Mutex::default(),
+            etcd: own_etcd.then(|| Arc::clone(&etcd)),
         };
         cluster.write("admin.kubeconfig", &cluster.kubeconfig)?;
-        let command = commands::api_server(&cluster, etcd)?;
+        let command = commands::api_server(&cluster, etcd.url())?;
         cluster.launch(Part::ApiServer, command)?;
         cluster.wait_ready().await?;
         Ok(cluster)
@@ -293,6 +299,27 @@ impl Cluster {
     pub async fn start_apiserver(&self) -> Result<(), Error> {
         self.restart(Part::ApiServer)?;
         self.wait_ready().await
+    }
+
+    /// A copy of everything that the API server stores, as of this instant. Needs an etcd of its own
+    /// ([`crate::MemberOptions::own_etcd`]).
+    pub fn back_up(&self) -> Result<Backup, Error> {
+        self.own_etcd()?.back_up()
+    }
+
+    /// Restores the cluster as administrators do: API server and etcd are stopped, the data is replaced by the copy, and
+    /// everything starts again, the controllers too, because revisions go back to those of the copy and their watches
+    /// would see nothing. Returns when `/readyz` says yes.
+    pub async fn put_back(&self, backup: &Backup) -> Result<(), Error> {
+        self.stop_apiserver()?;
+        self.own_etcd()?.put_back(backup).await?;
+        self.start_apiserver().await?;
+        let parts: Vec<Part> = self.parts.lock().keys().copied().collect();
+        parts.into_iter().filter(|part| *part != Part::ApiServer).try_for_each(|part| self.restart(part))
+    }
+
+    fn own_etcd(&self) -> Result<&Etcd, Error> {
+        self.etcd.as_deref().ok_or_else(|| Error::NoCluster(format!("{} with an etcd of its own", self.name)))
     }
 
     /// Kills a part (SIGKILL).

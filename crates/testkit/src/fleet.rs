@@ -6,22 +6,25 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use crate::cluster::{self, Cluster, Site};
+use crate::cluster::{Cluster, Site};
 use crate::compute::{self, KwokOptions};
+use crate::etcd::Etcd;
 use crate::kubeflow::{self, KubeflowOptions};
 use crate::slot::Slot;
 use crate::spark_submit::StandIn;
-use crate::supervise::{Process, Supervisor};
+use crate::supervise::Supervisor;
 use crate::tools::{self, Tools};
 use crate::{Error, chain};
 
 /// The name of the hub cluster.
 const HUB: &str = "hub";
+
+/// The first port of the shared etcd; each other one has the next two.
+const ETCD_PORT: u16 = 12379;
 
 /// What runs beside the API server and the controller-manager of a cluster. The default is nothing.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +35,8 @@ pub struct MemberOptions {
     pub kwok: Option<KwokOptions>,
     /// Who acts on SparkApplications.
     pub operator: OperatorKind,
+    /// Whether it has an etcd of its own, so that it can be put back to an earlier state ([`Cluster::back_up`]).
+    pub own_etcd: bool,
 }
 
 impl MemberOptions {
@@ -41,6 +46,7 @@ impl MemberOptions {
             scheduler: true,
             kwok: Some(KwokOptions::default()),
             operator: OperatorKind::Kubeflow(KubeflowOptions::default()),
+            own_etcd: false,
         }
     }
 }
@@ -101,11 +107,20 @@ impl Builder {
             .keep();
         let supervisor = Arc::new(Supervisor::start(folder, slot.share()?)?);
         let address = slot.address(1);
-        let (etcd, etcd_url) = start_etcd(&supervisor, &tools, address).await?;
+        let etcd = Arc::new(Etcd::start(&supervisor, &tools, "etcd", (address, ETCD_PORT)).await?);
 
-        let sites = self.clusters.iter().zip(0u16..).map(|((name, _), index)| {
-            let (etcd, tools, supervisor) = (etcd_url.as_str(), &tools, &supervisor);
-            Cluster::start(Site { name, address, index, etcd, tools, supervisor })
+        let sites = self.clusters.iter().zip(0u16..).map(|((name, options), index)| {
+            let (shared, tools, supervisor) = (&etcd, &tools, &supervisor);
+            async move {
+                let etcd = if options.own_etcd {
+                    let port = ETCD_PORT + 2 * (index + 1);
+                    Arc::new(Etcd::start(supervisor, tools, &format!("{name}-etcd"), (address, port)).await?)
+                } else {
+                    Arc::clone(shared)
+                };
+                let own_etcd = options.own_etcd;
+                Cluster::start(Site { name, address, index, etcd, own_etcd, tools, supervisor }).await
+            }
         });
         let clusters = try_join_all(sites).await?;
         let furnished =
@@ -115,28 +130,6 @@ impl Builder {
         let clusters = clusters.into_iter().map(|cluster| (cluster.name().to_owned(), cluster)).collect();
         Ok(Fleet { stand_ins, clusters, etcd, tools, slot, supervisor })
     }
-}
-
-async fn start_etcd(
-    supervisor: &Supervisor,
-    tools: &Tools,
-    address: Ipv4Addr,
-) -> Result<(Process, String), Error> {
-    let (client, peer) = (format!("http://{address}:12379"), format!("http://{address}:12380"));
-    let mut command = Command::new(tools.program("etcd"));
-    command.arg("--data-dir").arg(supervisor.folder().join("etcd"));
-    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-    command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-    command.args(["--initial-cluster", &format!("default={peer}"), "--log-level", "warn"]);
-    // The data is thrown away anyway; eight GiB is etcd's largest advised size.
-    command.args(["--unsafe-no-fsync", "--quota-backend-bytes", "8589934592"]);
-    let process = supervisor.spawn("etcd", &command)?;
-    cluster::wait("etcd", &process, async || {
-        let connected = tokio::net::TcpStream::connect((address, 12379)).await;
-        connected.map(drop).map_err(|error| error.to_string())
-    })
-    .await?;
-    Ok((process, client))
 }
 
 async fn furnish(cluster: &Cluster, options: &MemberOptions) -> Result<Option<StandIn>, Error> {
@@ -168,7 +161,7 @@ pub struct Fleet {
     // Dropped in this order: what talks to the clusters first, the processes last.
     stand_ins: Vec<StandIn>,
     clusters: BTreeMap<String, Cluster>,
-    etcd: Process,
+    etcd: Arc<Etcd>,
     tools: Tools,
     slot: Arc<Slot>,
     supervisor: Arc<Supervisor>,
@@ -207,8 +200,8 @@ impl Fleet {
         self.clusters.values()
     }
 
-    /// The etcd process, which all API servers share.
-    pub fn etcd(&self) -> &Process {
+    /// The etcd that all API servers share but those with one of their own.
+    pub fn etcd(&self) -> &Etcd {
         &self.etcd
     }
 
@@ -235,7 +228,7 @@ impl Fleet {
 
     /// An error with the last log lines of the first part that has ended by itself.
     pub fn check(&self) -> Result<(), Error> {
-        self.etcd.check()?;
+        self.etcd.process().check()?;
         self.clusters.values().try_for_each(Cluster::check)
     }
 }

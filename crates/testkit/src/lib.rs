@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cluster;
 pub mod compute;
 pub mod error;
+pub mod etcd;
 pub mod fault;
 pub mod fleet;
 pub mod kubeconfig;

@@ -17,7 +17,12 @@ use tracing::{debug, warn};
 
 use super::{Next, UNCLEAR_SECONDS, explain, finish, in_seconds, place, seconds_since, trouble, write};
 use crate::{
-    context::Context, convert, error::Error, gather::Gathered, memory::Entry, metrics::MemberLabels,
+    context::Context,
+    convert,
+    error::Error,
+    gather::Gathered,
+    memory::{Entry, Gone},
+    metrics::MemberLabels,
     status::Change,
 };
 
@@ -203,7 +208,7 @@ pub(super) async fn release(
     uid: &RemoteUid,
 ) -> Result<Next, Error> {
     member.release(&placement.namespace, &placement.name, uid).await.map_err(of(placement))?;
-    context.memory.change(&at.parsed.job.uid, |entry| entry.released = true);
+    context.memory.change(&at.parsed.job.uid, |entry| entry.released = Gone::Told);
     Ok(Next::Again)
 }
 
@@ -229,7 +234,7 @@ pub(super) async fn retire(
         }
         Err(error) => return Err(of(placement)(error)),
     }
-    context.memory.change(&at.parsed.job.uid, |entry| entry.retired = true);
+    context.memory.change(&at.parsed.job.uid, |entry| entry.retired = Gone::Told);
     Ok(Next::Again)
 }
 
@@ -253,7 +258,7 @@ pub(super) async fn stop(
     };
     let (until, why) = match member.stop(&order).await {
         Fence::Proven => {
-            context.memory.change(&job.uid, |entry| entry.fenced = true);
+            context.memory.change(&job.uid, |entry| entry.fenced = Gone::Told);
             return Ok(Next::Again);
         }
         Fence::Ended(seen) => return Ok(Next::Confirmed(Confirmed::Present(seen))),

@@ -191,6 +191,7 @@ impl Keeper {
             Lost::Taken { by } if *by == self.instance => {
                 format!("another process of the same name took it; give each its own --instance, not {by}")
             }
+            Lost::PutBack => "the hub was put back to an earlier state; everything is read anew".to_owned(),
             Lost::Taken { by } if by.is_empty() => "somebody emptied it".to_owned(),
             Lost::Taken { by } => format!("{by} took it"),
         };

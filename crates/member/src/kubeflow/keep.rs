@@ -3,7 +3,10 @@
 //! Each ends with the link. None ever waits for another: a member whose checks hang is still probed.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,6 +28,9 @@ use crate::{
 const LONG_GAP: Duration = Duration::from_secs(5);
 /// A probe that failed at once is repeated after this long, until its deadline.
 const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// After an API server was down everything is listed anew, but not more often than this: one that comes and goes would
+/// have it done each time.
+const LIST_EVERY: Duration = Duration::from_secs(10);
 /// The silence of an operator is looked at every so many probes: it goes through the whole cache.
 const SILENCE_EVERY: u32 = 5;
 
@@ -70,21 +76,31 @@ impl Kubeflow {
         let mut unanswered: Option<Instant> = None;
         let mut count = 0_u32;
         let mut refused = 0_u32;
+        let was_down = AtomicBool::new(false);
+        let (mut list_due, mut listed) = (false, None::<Instant>);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.probe_now.notified() => {}
             }
             let started = Instant::now();
-            let answer = tokio::time::timeout(tempo.probe_deadline, self.probe_until_answered()).await;
+            let answer =
+                tokio::time::timeout(tempo.probe_deadline, self.probe_until_answered(&was_down)).await;
             let was = self.standing.link();
             if let Ok(taken) = answer {
                 let back = self.standing.answered(taken);
                 let gap = unanswered.take().map(|since| since.elapsed());
                 if back && gap.is_some_and(|gap| gap >= LONG_GAP) {
                     self.renew();
-                    self.watch_anew.notify_one();
                     self.check_now.notify_one();
+                    (list_due, listed) = (true, None);
+                }
+                // It may have been put back to a backup: a watch that goes on from a version of before is told nothing
+                // until the server has counted up to it, and never of what happened until then.
+                list_due |= was_down.swap(false, Ordering::Relaxed);
+                if list_due && listed.is_none_or(|at| at.elapsed() >= LIST_EVERY) {
+                    (list_due, listed) = (false, Some(Instant::now()));
+                    self.watch_anew.notify_one();
                 }
                 if taken == Taken::Unauthorized {
                     // A client reads token files anew; a static token stays refused until its Secret changes.
@@ -113,8 +129,8 @@ impl Kubeflow {
     }
 
     /// Asks whether the API server is ready to serve. Any answer that is not its own failure counts: also one that the
-    /// account may not ask.
-    async fn probe_until_answered(&self) -> Taken {
+    /// account may not ask. `was_down` tells that it failed on the way.
+    async fn probe_until_answered(&self, was_down: &AtomicBool) -> Taken {
         loop {
             let client = Client::clone(&self.probe.load());
             let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else {
@@ -124,7 +140,10 @@ impl Kubeflow {
                 Ok(_) => return Taken::Yes,
                 Err(kube::Error::Api(status)) if status.code == 401 => return Taken::Unauthorized,
                 Err(kube::Error::Api(status)) if status.code < 500 => return Taken::Yes,
-                Err(_) => tokio::time::sleep(PROBE_AGAIN).await,
+                Err(_) => {
+                    was_down.store(true, Ordering::Relaxed);
+                    tokio::time::sleep(PROBE_AGAIN).await;
+                }
             }
         }
     }
