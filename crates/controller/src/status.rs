@@ -4,7 +4,9 @@
 //! record that programs read; phase, reason and message are the same thing for people. `Reconciling` and `Stalled` are
 //! there only while True and never together, as kstatus wants it.
 
+mod attempts;
 mod held;
+mod stop;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,17 +14,12 @@ use spark_router_api::{
     RoutedSparkJob, RoutedSparkJobStatus,
     condition::{self, Finding, Truth, reason},
     executors::ExecutorCounts,
-    job::{
-        ApplicationLinks, ApplicationStatus, LONGEST_HISTORY, Left as Remains, MOST_REFUSALS, MemberRefusal,
-        PastAttempt, PlacementRecord, StoppingRecord,
-    },
+    job::{ApplicationLinks, ApplicationStatus, PastAttempt, PlacementRecord},
 };
 use spark_router_core::{
     application::Application,
-    id::ClusterName,
-    job::{Left, Past, Rejection, Stopping},
+    job::{Past, Rejection, Stopping},
     phase::Phase,
-    refusal::{Refusal, RefusalClass},
     step::{Cause, DeletionWaits, Mirror, Outcome, Pause, Requeue, Trouble},
     waits::Waits,
 };
@@ -217,44 +214,6 @@ impl Next<'_> {
         }
     }
 
-    fn withdrawn(&mut self, cause: &Cause) {
-        let Some(placement) = self.status.placement.take() else { return };
-        let message = match cause {
-            Cause::Unsent => {
-                format!("withdrawn from {}: it stopped answering before anything was sent", placement.cluster)
-            }
-            Cause::Refused(Refusal { reason, message, .. }) => {
-                format!("withdrawn from {}: {reason}: {message}", placement.cluster)
-            }
-        };
-        if let Cause::Refused(refusal) = cause
-            && refusal.class == RefusalClass::Job
-        {
-            let cluster = ClusterName::new(&placement.cluster);
-            self.refused(&cluster, refusal);
-        }
-        // A withdrawal uses up no attempt.
-        self.status.attempt = placement.attempt.checked_sub(1).filter(|attempt| *attempt > 0);
-        self.status.cluster = None;
-        self.status.application = None;
-        condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
-        self.set(condition::PLACED, Truth::False, reason::WITHDRAWN, &message);
-        self.going_on(reason::WAITING_FOR_PLACEMENT, &message);
-        self.show(Phase::Queued, reason::WITHDRAWN, &message);
-    }
-
-    fn refused(&mut self, cluster: &ClusterName, refusal: &Refusal) {
-        self.status.refusals.retain(|r| r.cluster != cluster.as_str());
-        self.status.refusals.push(MemberRefusal {
-            cluster: cluster.as_str().to_owned(),
-            reason: refusal.reason.to_owned(),
-            message: refusal.message.clone(),
-            at: self.now.clone(),
-        });
-        let excess = self.status.refusals.len().saturating_sub(MOST_REFUSALS);
-        self.status.refusals.drain(..excess);
-    }
-
     fn record(&mut self, application: &Application, links: &ApplicationLinks) {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let counts = application.executors;
@@ -378,64 +337,6 @@ impl Next<'_> {
         self.remember(phase.as_str(), why, None);
     }
 
-    fn remember(&mut self, outcome: &str, why: &str, left: Option<Remains>) {
-        let Some(placement) = &self.status.placement else { return };
-        let application = self.status.application.as_ref();
-        self.status.history.push(PastAttempt {
-            attempt: placement.attempt,
-            cluster: placement.cluster.clone(),
-            member_identity: Some(placement.member_identity.clone()),
-            namespace: Some(placement.namespace.clone()),
-            remote_name: placement.remote_name.clone(),
-            remote_uid: placement.remote_uid.clone(),
-            left,
-            outcome: outcome.to_owned(),
-            reason: Some(why.to_owned()),
-            started_at: application.and_then(|a| a.started_at.clone()),
-            finished_at: application.and_then(|a| a.finished_at.clone()).or_else(|| Some(self.now.clone())),
-        });
-        self.bound_history();
-    }
-
-    fn bound_history(&mut self) {
-        // What may still run is never forgotten for the length of the list.
-        while self.status.history.len() > LONGEST_HISTORY {
-            let oldest = self.status.history.iter().position(|row| row.left != Some(Remains::MayRun));
-            self.status.history.remove(oldest.unwrap_or_default());
-        }
-    }
-
-    fn requeued(&mut self, requeue: &Requeue) {
-        let Requeue { outcome, reason: why, message, uid, application, left, is_retry, not_before, .. } =
-            requeue;
-        if let (Some(placement), Some(uid)) = (&mut self.status.placement, uid) {
-            placement.remote_uid = Some(uid.as_str().to_owned());
-        }
-        if let Some(application) = application {
-            self.record(application, &ApplicationLinks::default());
-        }
-        let left = left.map(|left| match left {
-            Left::Ended => Remains::Ended,
-            Left::MayRun => Remains::MayRun,
-        });
-        self.remember(outcome, why, left);
-        self.status.placement = None;
-        self.status.application = None;
-        self.status.stopping = None;
-        self.status.cluster = None;
-        self.status.waiting_since = Some(self.now.clone());
-        self.status.not_before = not_before.map(|at| Time(crate::convert::to_the_second(at)));
-        if *is_retry {
-            self.status.retries = Some(self.status.retries.unwrap_or_default().saturating_add(1));
-        }
-        condition::remove(&mut self.status.conditions, condition::MEMBER_REACHABLE);
-        condition::remove(&mut self.status.conditions, condition::SUSPENDED);
-        self.set(condition::PLACED, Truth::False, why, message);
-        self.unfinished(reason::WAITING_FOR_PLACEMENT);
-        self.going_on(reason::WAITING_FOR_PLACEMENT, message);
-        self.show(Phase::Queued, why, message);
-    }
-
     fn suspended(&mut self) {
         let message = "held back by spec.suspend; it waits for a place again when that is false";
         self.accepted();
@@ -445,104 +346,10 @@ impl Next<'_> {
         self.show(Phase::Suspended, reason::SUSPENDED, message);
     }
 
-    fn closed(&mut self, past: &Past) {
-        // Found on two members after a restore, attempts have one number: what is left of the other stays on record.
-        let is_it = |row: &&mut PastAttempt| {
-            row.attempt == past.attempt.0
-                && row.cluster == past.cluster.as_str()
-                && row.member_identity.as_deref() == Some(past.identity.as_str())
-        };
-        for row in self.status.history.iter_mut().filter(is_it) {
-            row.left = None;
-        }
-    }
-
-    fn stopping(&mut self, stopping: &Stopping) {
-        let Stopping { cause, message, at } = stopping;
-        let why = cause.as_str();
-        self.status.stopping = Some(StoppingRecord {
-            reason: why.to_owned(),
-            message: message.clone(),
-            at: Time(crate::convert::to_the_second(*at)),
-        });
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        self.being_stopped(why, &format!("being stopped on {cluster}: {message}"));
-    }
-
-    fn being_stopped(&mut self, why: &str, message: &str) {
-        self.unfinished(why);
-        self.going_on(why, message);
-        self.show(Phase::Cancelling, why, message);
-    }
-
-    fn stop_waits(&mut self, waits: &DeletionWaits) {
-        let Some(StoppingRecord { reason: why, message, .. }) = self.status.stopping.clone() else { return };
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        let (trouble, waits_for) = match waits {
-            DeletionWaits::Unreachable { since: Some(since) } => {
-                (Some(reason::MEMBER_UNREACHABLE), format!("which does not answer since {since}"))
-            }
-            DeletionWaits::Unreachable { since: None } => {
-                (Some(reason::MEMBER_UNREACHABLE), "which is not connected".to_owned())
-            }
-            DeletionWaits::Unregistered => {
-                (Some(reason::MEMBER_MISSING), "which is no MemberCluster any more".to_owned())
-            }
-            DeletionWaits::Member(why) => (None, why.clone()),
-        };
-        let waits = match trouble {
-            Some(trouble) => {
-                let waits = format!(
-                    "waits for {cluster}, {waits_for}: the job may still run there, and ends when {cluster} is back; \
-                     to let go of it earlier, delete it"
-                );
-                self.set(condition::MEMBER_REACHABLE, Truth::False, trouble, &waits);
-                waits
-            }
-            None => {
-                if condition::find(&self.status.conditions, condition::MEMBER_REACHABLE).is_some() {
-                    let found = "the member answers";
-                    self.set(condition::MEMBER_REACHABLE, Truth::True, reason::REACHABLE, found);
-                }
-                format!("waits for {cluster}: {waits_for}")
-            }
-        };
-        self.being_stopped(&why, &format!("being stopped on {cluster}: {message}. It {waits}"));
-    }
-
     fn observed(&mut self) {
         for condition in &mut self.status.conditions {
             condition.observed_generation = self.generation;
         }
-    }
-
-    fn terminating(&mut self, waits: &DeletionWaits) {
-        let cluster = self.status.cluster.clone().unwrap_or_default();
-        let meta = &self.object.metadata;
-        let way_out = format!(
-            "To let go of it although it may still run there: kubectl annotate rsj -n {} {} {}=true",
-            meta.namespace.as_deref().unwrap_or("default"),
-            meta.name.as_deref().unwrap_or_default(),
-            spark_router_api::names::ABANDON_ANNOTATION
-        );
-        let message = match waits {
-            DeletionWaits::Unreachable { since: Some(since) } => {
-                format!(
-                    "waits for {cluster}, which does not answer since {since}: the job may still run there. {way_out}"
-                )
-            }
-            DeletionWaits::Unreachable { since: None } => {
-                format!("waits for {cluster}, which is not connected: the job may still run there. {way_out}")
-            }
-            DeletionWaits::Unregistered => {
-                format!(
-                    "waits for {cluster}, which is no MemberCluster any more: the job may still run there. {way_out}"
-                )
-            }
-            DeletionWaits::Member(why) => format!("waits for {cluster}: {why}. {way_out}"),
-        };
-        self.going_on(reason::TERMINATING, &message);
-        self.show(Phase::Cancelling, reason::TERMINATING, &message);
     }
 
     fn drifted(&mut self) {

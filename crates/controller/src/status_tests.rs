@@ -1,9 +1,10 @@
 use serde_json::json;
+use spark_router_api::job::Left as Remains;
 use spark_router_core::{
     breaker::Start,
-    id::{Attempt, MemberIdentity, Namespace, RemoteName, RemoteUid},
-    job::StopCause,
-    refusal::Refusal,
+    id::{Attempt, ClusterName, MemberIdentity, Namespace, RemoteName, RemoteUid},
+    job::{Left, StopCause},
+    refusal::{Refusal, RefusalClass},
 };
 
 use super::*;

@@ -3,6 +3,7 @@
 //! Purpose: start, stop and freeze the parts of a cluster and talk to it. Owns the cluster's folder, certificates and
 //! processes. It must never hide an outage: clients are built without retries.
 
+mod backup;
 mod commands;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use kube::{Client, Config};
 use parking_lot::Mutex;
 
 use crate::audit::Audit;
-use crate::etcd::{Backup, Etcd};
+use crate::etcd::Etcd;
 use crate::kubeconfig::{Kubeconfig, User};
 use crate::pki::Authority;
 use crate::supervise::{Process, Supervisor};
@@ -299,27 +300,6 @@ impl Cluster {
     pub async fn start_apiserver(&self) -> Result<(), Error> {
         self.restart(Part::ApiServer)?;
         self.wait_ready().await
-    }
-
-    /// A copy of everything that the API server stores, as of this instant. Needs an etcd of its own
-    /// ([`crate::MemberOptions::own_etcd`]).
-    pub fn back_up(&self) -> Result<Backup, Error> {
-        self.own_etcd()?.back_up()
-    }
-
-    /// Restores the cluster as administrators do: API server and etcd are stopped, the data is replaced by the copy, and
-    /// everything starts again, the controllers too, because revisions go back to those of the copy and their watches
-    /// would see nothing. Returns when `/readyz` says yes.
-    pub async fn put_back(&self, backup: &Backup) -> Result<(), Error> {
-        self.stop_apiserver()?;
-        self.own_etcd()?.put_back(backup).await?;
-        self.start_apiserver().await?;
-        let parts: Vec<Part> = self.parts.lock().keys().copied().collect();
-        parts.into_iter().filter(|part| *part != Part::ApiServer).try_for_each(|part| self.restart(part))
-    }
-
-    fn own_etcd(&self) -> Result<&Etcd, Error> {
-        self.etcd.as_deref().ok_or_else(|| Error::NoCluster(format!("{} with an etcd of its own", self.name)))
     }
 
     /// Kills a part (SIGKILL).
