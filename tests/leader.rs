@@ -73,6 +73,7 @@ impl<'a> Stage<'a> {
             arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
             environment: vec![("KUBECONFIG".to_owned(), path.to_string_lossy().into_owned())],
             host,
+            ..RouterOptions::default()
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_spark-router"));
         let router = Watched(sure(Router::start(self.fleet, binary, options).await));

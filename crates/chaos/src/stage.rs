@@ -204,6 +204,7 @@ async fn seat(fleet: &Fleet, host: u8, binary: &Path) -> Result<Seat, Error> {
         arguments: vec!["--retention-floor=1s".to_owned()],
         environment: vec![("KUBECONFIG".to_owned(), path.to_string_lossy().into_owned())],
         host,
+        ..RouterOptions::default()
     };
     let router = Router::start(fleet, binary, options).await?;
     router.wait_ready().await?;

@@ -45,11 +45,13 @@ pub struct RouterOptions {
     /// The address of the fleet that `/readyz` and `/metrics` are on, as for [`Fleet::address`]. Two routers of one fleet
     /// need two. Also the suffix of the log's name.
     pub host: u8,
+    /// The cluster that it works for, if not the hub of the fleet: one that was made a copy of it.
+    pub hub: Option<String>,
 }
 
 impl Default for RouterOptions {
     fn default() -> Self {
-        Self { arguments: Vec::new(), environment: Vec::new(), host: 250 }
+        Self { arguments: Vec::new(), environment: Vec::new(), host: 250, hub: None }
     }
 }
 
@@ -71,11 +73,11 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts `binary run` against the hub of the fleet, which must have an [`Installation`]; does not wait until it is
+    /// Starts `binary run` against the hub, which must have an [`Installation`]; does not wait until it is
     /// ready. It speaks as its service account, with a kubeconfig as a user would give it.
     pub async fn start(fleet: &Fleet, binary: &Path, options: RouterOptions) -> Result<Self, Error> {
-        let hub = fleet.hub();
-        let RouterOptions { arguments, environment, host } = options;
+        let RouterOptions { arguments, environment, host, hub } = options;
+        let hub = hub.map_or_else(|| Ok(fleet.hub()), |name| fleet.find(&name))?;
         let name = format!("router-{host}");
         let address = SocketAddr::from((fleet.address(host), 8080));
         let token = hub.token_for(NAMESPACE, ACCOUNT).await?;

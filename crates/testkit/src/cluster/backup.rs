@@ -16,7 +16,7 @@ impl Cluster {
 
     /// Restores the cluster as administrators do: API server and etcd are stopped, the data is replaced by the copy, and
     /// everything starts again, the controllers too, because revisions go back to those of the copy and their watches
-    /// would see nothing. Returns when `/readyz` says yes.
+    /// would see nothing. A copy of another cluster makes this one its twin, also in its identity. Returns when `/readyz` says yes.
     pub async fn put_back(&self, backup: &Backup) -> Result<(), Error> {
         self.stop_apiserver()?;
         self.own_etcd()?.put_back(backup).await?;

@@ -11,7 +11,7 @@ use crate::{Error, pki};
 
 const AUDIT_POLICY: &str = include_str!("../audit-policy.yaml");
 
-/// kube-apiserver on its own prefix of the shared etcd.
+/// kube-apiserver, on its own prefix of an etcd that it shares with others.
 pub(super) fn api_server(cluster: &Cluster, etcd: &str) -> Result<Command, Error> {
     let served = cluster.authority.server(&[cluster.address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)])?;
     let (private, public) = pki::signing_key()?;
@@ -31,7 +31,9 @@ pub(super) fn api_server(cluster: &Cluster, etcd: &str) -> Result<Command, Error
     // Never rotate: tests count lines.
     command.arg("--audit-log-maxsize=100000");
     command.arg(format!("--cert-dir={}", cluster.folder.display()));
-    command.arg(format!("--etcd-servers={etcd}")).arg(format!("--etcd-prefix=/{}", cluster.name));
+    // One prefix wherever an etcd is one cluster's alone: a copy of it serves any other.
+    let prefix = if cluster.etcd.is_some() { "registry" } else { &cluster.name };
+    command.arg(format!("--etcd-servers={etcd}")).arg(format!("--etcd-prefix=/{prefix}"));
     let ip = cluster.address.ip();
     command.arg(format!("--bind-address={ip}")).arg(format!("--advertise-address={ip}"));
     command.arg(format!("--secure-port={}", cluster.address.port()));

@@ -1,6 +1,6 @@
 //! The test files that start control planes: which there are, which run alone, and running them.
 //!
-//! Purpose: much of such a test is waiting, so two files run at once, each with one set of control planes; those that
+//! Purpose: much of such a test is waiting, so three files run at once, each with one set of control planes; those that
 //! measure time, or fill the machine by themselves, have it to themselves. Owns no state. It must never leave out a
 //! file: whatever cargo builds as an integration test is run.
 
@@ -37,8 +37,8 @@ const ALONE: [(&str, &str, &str); 18] = [
     ("xtask", "spark", "runs real Spark"),
 ];
 
-/// Files at once. A set of control planes takes up to 2 GB, and a small machine has two cores.
-const AT_ONCE: usize = 2;
+/// Files at once. A set of control planes takes up to 2 GB; a test that waits takes a third of a core.
+const AT_ONCE: usize = 3;
 
 /// Why the tests did not pass.
 #[derive(Debug, thiserror::Error)]
