@@ -162,7 +162,10 @@ impl Lookout {
             }
             let mut is_done = true;
             for (queue, unknown) in by_queue {
-                is_done &= self.look_up(&*member, &queue, unknown).await?;
+                is_done = self.look_up(&*member, &queue, unknown).await?;
+                if !is_done {
+                    break;
+                }
             }
             if is_done {
                 self.parts.looked.0.lock().insert((member.name().clone(), identity));
@@ -345,5 +348,49 @@ async fn in_time<T>(
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(answer) => answer.map_err(Error::hub(doing)),
         Err(_) => Err(Error::Timeout { doing, after: PATIENCE }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use spark_router_core::restored::Account;
+
+    use super::*;
+
+    fn queue(name: &str, status: &Value) -> SparkQueue {
+        serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "SparkQueue",
+            "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"routes": [{"clusters": {"names": ["m1"]}}]}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn placed(queue: &str, seq: u64) -> Arc<RoutedSparkJob> {
+        let placement = json!({
+            "cluster": "m1", "memberIdentity": "id", "attempt": 1, "namespace": "n", "remoteName": "r", "queue": queue,
+            "seq": seq, "at": "2026-01-01T00:00:00Z", "demand": {"jobs": 1},
+        });
+        let job = json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob", "metadata": {"name": "a"},
+            "spec": {"queue": "moved-since", "template": {"spec": {"sparkVersion": "4.0.1"}}},
+            "status": {"placement": placement},
+        });
+        Arc::new(serde_json::from_value(job).unwrap())
+    }
+
+    #[test]
+    fn a_queue_knows_the_highest_of_what_is_on_any_record() {
+        let queues = [
+            queue("etl", &json!({"seq": 7, "creditsSeq": 5})),
+            queue("adhoc", &json!({"seq": 7, "creditsSeq": 9})),
+            queue("new", &json!({})),
+        ];
+        let jobs = [placed("etl", 8), placed("adhoc", 3), placed("gone", 99)];
+        let created: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let expected = [("adhoc", 9), ("etl", 8), ("new", 0)]
+            .map(|(name, seq)| (QueueName::from(name), Account { seq, created }));
+        assert_eq!(accounts(queues.iter(), &jobs), Accounts::from(expected));
     }
 }

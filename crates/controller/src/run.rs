@@ -331,6 +331,9 @@ async fn load(
         looked: context.looked.clone(),
     });
     lookout.first(stop).await;
+    if stop.is_cancelled() {
+        return;
+    }
     tasks.spawn(lookout.run(stop.child_token()));
     info!(jobs = job_store.state().len(), "deciding");
     context.loaded.cancel();

@@ -24,7 +24,7 @@ pub(crate) struct Sign {
 }
 
 /// The number that somebody acknowledged; what cannot be read acknowledges nothing.
-pub fn acknowledged(object: &SparkQueue) -> Option<u64> {
+pub(super) fn acknowledged(object: &SparkQueue) -> Option<u64> {
     object.annotations().get(names::ACKNOWLEDGE_ANNOTATION)?.trim().parse().ok()
 }
 

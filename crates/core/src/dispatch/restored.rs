@@ -37,9 +37,4 @@ impl Dispatcher {
             self.positions.insert(uid, Position { queue: slot, class: None, rank });
         }
     }
-
-    /// How many jobs of a queue are held back.
-    pub fn held_back(&self, queue: &QueueName) -> usize {
-        self.line_of.get(queue).map_or(0, |slot| self.lines[index(*slot)].held_back.len())
-    }
 }
