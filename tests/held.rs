@@ -1,6 +1,6 @@
 //! The hub's etcd is restored from a snapshot that was taken before jobs were placed, one of which left no trace: what
-//! waits there holds and says so until somebody acknowledges it, then runs once. What is left of a job that was taken away
-//! by force is no sign of a restore.
+//! waits there holds and says so until somebody acknowledges it, then runs once. A member that comes only later is looked at
+//! before it takes anything. What is left of a job that was taken away by force is no sign of a restore.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, ResourceExt as _, api::DeleteParams};
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use spark_router_api::{RoutedSparkJob, SparkQueue, condition};
 use spark_router_testkit::Cluster;
@@ -21,7 +21,10 @@ use scene::{
 };
 
 const TEAM: &str = "team";
+/// Goes to m1.
 const QUEUE: &str = "etl";
+/// Goes to m2, which is away when the router starts on the restored hub.
+const LATE: &str = "late";
 
 /// `spark-router` as an administrator of the hub runs it: what it printed. It must end well.
 async fn command(hub: &Cluster, arguments: &[&str]) -> String {
@@ -34,8 +37,8 @@ async fn command(hub: &Cluster, arguments: &[&str]) -> String {
 }
 
 /// Waits until the queue is as wanted.
-async fn queue(hub: &Cluster, what: &str, wanted: impl Fn(&SparkQueue) -> bool) -> SparkQueue {
-    sure(jobs::wait_until(Api::all(hub.client()), QUEUE, what, PATIENCE, wanted).await)
+async fn queue(hub: &Cluster, name: &str, what: &str, wanted: impl Fn(&SparkQueue) -> bool) -> SparkQueue {
+    sure(jobs::wait_until(Api::all(hub.client()), name, what, PATIENCE, wanted).await)
 }
 
 /// Status and reason of the queue's condition Restored; empty where it has none.
@@ -67,36 +70,54 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     for name in ["m1", "m2"] {
         sure(installation.member(name, json!({})).await);
     }
-    scene::shared_queue(&installation, hub, TEAM, QUEUE).await;
-    patch(hub, "sq", "", QUEUE, json!({"spec": {"paused": true}})).await;
-    let mut router = Watched::start(&installation, &fleet, &[], &["m1", "m2"]).await;
-    let job = |name: &str, script: &str| -> Value {
-        objects::job(TEAM, name, QUEUE, |template| objects::annotate(template, "script", script))
+    sure(installation.namespace(TEAM).await);
+    let pause = async |paused: bool| {
+        for name in [QUEUE, LATE] {
+            patch(hub, "sq", "", name, json!({"spec": {"paused": paused}})).await;
+        }
     };
+    for (name, member) in [(QUEUE, "m1"), (LATE, "m2")] {
+        let routes = objects::weights(&[(member, 1)]);
+        sure(hub.apply_manifest(&objects::queue(name, &routes).to_string()).await);
+    }
+    pause(true).await;
+    let mut router = Watched::start(&installation, &fleet, &[], &["m1", "m2"]).await;
+    let job_of = |queue: &str, name: &str, script: &str| -> Value {
+        objects::job(TEAM, name, queue, |template| objects::annotate(template, "script", script))
+    };
+    let job = |name: &str, script: &str| job_of(QUEUE, name, script);
     let api: Api<RoutedSparkJob> = Api::namespaced(hub.client(), TEAM);
     for (name, script) in [("runs", "hang-running"), ("waits", "succeed")] {
         sure(installation.submit(&job(name, script)).await);
         queued(hub, TEAM, name, "QueuePaused").await;
     }
+    sure(installation.submit(&job_of(LATE, "waits-for-m2", "succeed")).await);
+    queued(hub, TEAM, "waits-for-m2", "QueuePaused").await;
     let snapshot = sure(hub.records().await);
 
     // After it: one runs, one runs to its end and goes without a trace, one comes that the snapshot does not know.
-    patch(hub, "sq", "", QUEUE, json!({"spec": {"paused": false}})).await;
+    pause(false).await;
     let before = running(hub, TEAM, "runs").await;
     let first_run = succeeded(hub, TEAM, "waits").await;
     sure(installation.submit(&job("later", "hang-running")).await);
     let later = running(hub, TEAM, "later").await;
-    api.delete("waits", &DeleteParams::default()).await.unwrap();
-    sure(jobs::wait_gone(api.clone(), "waits", PATIENCE).await);
+    sure(installation.submit(&job_of(LATE, "later-on-m2", "hang-running")).await);
+    running(hub, TEAM, "later-on-m2").await;
+    for name in ["waits", "waits-for-m2"] {
+        succeeded(hub, TEAM, name).await;
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        sure(jobs::wait_gone(api.clone(), name, PATIENCE).await);
+    }
     assert_eq!(applications(&members, "waits-").await, Vec::<String>::new());
     sure(router.0.kill());
     sure(hub.put_back(&snapshot).await);
-    patch(hub, "sq", "", QUEUE, json!({"spec": {"paused": false}})).await;
+    pause(false).await;
     let mark = members.map(|member| member.audit().mark());
     let sent = || -> Vec<String> {
         let calls = members.iter().zip(mark).flat_map(|(member, mark)| creates(member, mark));
         calls.map(|call| call.name).collect()
     };
+    sure(members[1].stop_apiserver());
     sure(router.0.restart());
     sure(router.0.wait_ready().await);
 
@@ -110,7 +131,7 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     let unknown = format!("of job team/later, placement {} of the queue", seq(&later));
     assert!(message.contains(&unknown), "{message}");
     assert!(message.ends_with("spark-router acknowledge etl"), "{message}");
-    let found = queue(hub, "Restored", |queue| restored(queue) == ("True", "HubRestored")).await;
+    let found = queue(hub, QUEUE, "Restored", |queue| restored(queue) == ("True", "HubRestored")).await;
     let record = found.status.and_then(|status| status.restored).unwrap();
     assert_eq!((record.known_seq, record.seq), (0, seq(&later)));
     let signs: Vec<_> = record.signs.iter().map(|sign| (sign.job_name.as_str(), sign.job_exists)).collect();
@@ -122,6 +143,17 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     let explained: Value =
         serde_json::from_str(&command(hub, &["explain", "team/waits", "-o", "json"]).await).unwrap();
     assert_eq!(explained["reason"], "HubRestored", "{explained}");
+
+    // A member that comes later is looked at before it takes what waits for it.
+    queued(hub, TEAM, "waits-for-m2", "NoClusterReady").await;
+    assert_eq!(restored(&queue(hub, LATE, "there", |_| true).await), ("", ""));
+    sure(members[1].start_apiserver().await);
+    let held = queued(hub, TEAM, "waits-for-m2", "HubRestored").await;
+    assert!(
+        jobs::message(&held).contains("m2 shows application team/later-on-m2-"),
+        "{}",
+        jobs::message(&held)
+    );
 
     // A restart changes nothing, although by now the record knows what runs; younger jobs go on.
     sure(router.0.restart());
@@ -142,22 +174,25 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     {
         assert!(shown.contains(part), "{part:?} in\n{shown}");
     }
-    assert!(shown.ends_with("To let them go: spark-router acknowledge etl\n"), "{shown}");
+    assert!(shown.contains("To let them go: spark-router acknowledge etl\n"), "{shown}");
     queued(hub, TEAM, "waits", "HubRestored").await;
-    let done = command(hub, &["acknowledge", QUEUE]).await;
-    assert!(done.ends_with("Let go: the router places them like any other.\n"), "{done}");
-    succeeded(hub, TEAM, "waits").await;
+    let done = command(hub, &["acknowledge", QUEUE, LATE]).await;
+    assert_eq!(done.matches("Let go: the router places them like any other.\n").count(), 2, "{done}");
+    for name in ["waits", "waits-for-m2"] {
+        succeeded(hub, TEAM, name).await;
+    }
     let settled = |queue: &SparkQueue| restored(queue) == ("False", "Acknowledged");
-    let after = queue(hub, "acknowledged", settled).await;
+    let after = queue(hub, QUEUE, "acknowledged", settled).await;
     assert!(after.status.is_some_and(|status| status.restored.is_none()));
-    assert_eq!(sent().iter().filter(|name| name.starts_with("waits-")).count(), 1, "{:?}", sent());
+    // Each once: the one name begins as the other does.
+    assert_eq!(sent().iter().filter(|name| name.starts_with("waits-")).count(), 2, "{:?}", sent());
     assert!(command(hub, &["acknowledge", QUEUE]).await.contains("holds no jobs"));
 
     // The same signs do not hold again, and what was taken away by force is none: its number is on the queue's record.
     sure(installation.submit(&job("forced", "hang-running")).await);
     let forced = seq(&running(hub, TEAM, "forced").await);
     let counted = |queue: &SparkQueue| queue.status.as_ref().and_then(|status| status.seq) >= Some(forced);
-    queue(hub, "its account written", counted).await;
+    queue(hub, QUEUE, "its account written", counted).await;
     sure(router.0.kill());
     api.delete("forced", &DeleteParams::background()).await.unwrap();
     patch(hub, "rsj", TEAM, "forced", json!({"metadata": {"finalizers": null}})).await;
@@ -165,13 +200,13 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     sure(router.0.restart());
     sure(router.0.wait_ready().await);
     succeeded(hub, TEAM, "after").await;
-    assert!(settled(&queue(hub, "there", |_| true).await));
+    assert!(settled(&queue(hub, QUEUE, "there", |_| true).await));
     let metrics = sure(router.0.metrics().await);
     assert!(metrics.contains("sparkrouter_queue_restored{queue=\"etl\"} 0"), "{metrics}");
 
     // What nobody on the hub knows runs on.
-    for name in ["later", "forced"] {
-        assert_eq!(applications(&members, &format!("{name}-")).await.len(), 1, "{name}");
+    for (name, count) in [("later-", 2), ("forced-", 1)] {
+        assert_eq!(applications(&members, name).await.len(), count, "{name}");
     }
     assert_eq!(uid(&running(hub, TEAM, "runs").await), uid(&before));
     assert!(sure(router.0.terminate().await).success());

@@ -2,7 +2,7 @@
 //!
 //! Owns the queues' accounts as this process began to lead with them, and the list of members that were looked at. What is
 //! found is on the queue's record before anything is decided that would cover it up: the first look comes before the first
-//! decision, and what a member shows is taken up only after the member was looked at. Must never believe a cache for it:
+//! decision, and a member takes jobs, and what it shows is taken up, only after it was looked at. Must never believe a cache for it:
 //! each sign is looked up on the hub and on its member.
 
 mod record;
@@ -28,6 +28,7 @@ use spark_router_core::{
     restored::{Accounts, Shown},
 };
 use spark_router_member::{Confirmation, Member, Registry};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -54,12 +55,40 @@ const MOST_ASKED: usize = 100;
 
 /// The members that were looked at. Clones share it.
 #[derive(Clone, Default)]
-pub struct Looked(Arc<Mutex<BTreeSet<(ClusterName, MemberIdentity)>>>);
+pub struct Looked(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// `None` until this process begins to look.
+    seen: Mutex<Option<BTreeSet<(ClusterName, MemberIdentity)>>>,
+    changed: watch::Sender<()>,
+}
 
 impl Looked {
     /// Whether a member was.
     pub fn at(&self, cluster: &ClusterName, identity: &MemberIdentity) -> bool {
-        self.0.lock().contains(&(cluster.clone(), identity.clone()))
+        let seen = self.0.seen.lock();
+        seen.as_ref().is_some_and(|seen| seen.contains(&(cluster.clone(), identity.clone())))
+    }
+
+    /// Whether a member may take jobs, as far as this goes. A process that does not lead asks nobody.
+    pub fn passes(&self, cluster: &ClusterName, identity: &MemberIdentity) -> bool {
+        let begun = self.0.seen.lock().is_some();
+        !begun || self.at(cluster, identity)
+    }
+
+    /// Changes with each member that is looked at.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    fn begin(&self) {
+        self.0.seen.lock().get_or_insert_default();
+    }
+
+    fn insert(&self, cluster: ClusterName, identity: MemberIdentity) {
+        self.0.seen.lock().get_or_insert_default().insert((cluster, identity));
+        self.0.changed.send_replace(());
     }
 }
 
@@ -108,6 +137,7 @@ enum Verdict {
 impl Lookout {
     /// Begins with the hub's records as they are now. Call when this process leads and before it decides anything.
     pub fn begin(parts: Parts) -> Self {
+        parts.looked.begin();
         let jobs = parts.jobs.state();
         let queues = parts.queues.all();
         let accounts = accounts(queues.iter().map(|queue| queue.object()), &jobs);
@@ -168,7 +198,7 @@ impl Lookout {
                 }
             }
             if is_done {
-                self.parts.looked.0.lock().insert((member.name().clone(), identity));
+                self.parts.looked.insert(member.name().clone(), identity);
             }
         }
         Ok(())
@@ -392,5 +422,18 @@ mod tests {
         let expected = [("adhoc", 9), ("etl", 8), ("new", 0)]
             .map(|(name, seq)| (QueueName::from(name), Account { seq, created }));
         assert_eq!(accounts(queues.iter(), &jobs), Accounts::from(expected));
+    }
+
+    #[test]
+    fn a_member_takes_jobs_once_it_was_looked_at_and_by_who_it_is() {
+        let looked = Looked::default();
+        let (m1, id, other) =
+            (ClusterName::from("m1"), MemberIdentity::from("id"), MemberIdentity::from("other"));
+        assert!(looked.passes(&m1, &id) && !looked.at(&m1, &id), "who stands by asks nobody");
+        looked.begin();
+        assert!(!looked.passes(&m1, &id));
+        looked.insert(m1.clone(), id.clone());
+        looked.begin();
+        assert!(looked.passes(&m1, &id) && looked.at(&m1, &id) && !looked.passes(&m1, &other));
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     dispatcher,
     error::Error,
     events::Publisher,
-    fleet::{Fleet, Told},
+    fleet::Fleet,
     hub::Hub,
     jobs,
     lease::Lease,
@@ -189,6 +189,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         jobs: job_store.clone(),
         dispatcher: dispatcher.clone(),
         called,
+        looked: context.looked.clone(),
+        told: tokio::sync::Mutex::default(),
     };
     let looking = (members.listed, members.changed, queues_changed);
     let load = load(client, fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
@@ -311,10 +313,10 @@ async fn load(
     if waited.await.is_err() {
         warn!("not every member is connected yet; deciding among the others");
     }
-    let mut told = Told::default();
-    fleet.tell(&mut told).await;
-    info!(jobs = job_store.state().len(), members = told.len(), "loaded");
-    tasks.spawn(fleet.run(told, changed, queues, stop.child_token()));
+    let fleet = Arc::new(fleet);
+    let members = fleet.tell().await;
+    info!(jobs = job_store.state().len(), members, "loaded");
+    tasks.spawn(fleet.clone().run(changed, queues, stop.child_token()));
     readiness.done("member connections");
     context.lease.taken().await;
     jobs::restore(&job_store, context).await;
@@ -335,6 +337,8 @@ async fn load(
         return;
     }
     tasks.spawn(lookout.run(stop.child_token()));
+    // All that were looked at take part in the first decision.
+    fleet.tell().await;
     info!(jobs = job_store.state().len(), "deciding");
     context.loaded.cancel();
 }
