@@ -1,4 +1,4 @@
-//! The hub's etcd is restored from a snapshot that was taken before jobs were placed, one of which left no trace: what
+//! The hub is put back to a backup that was taken before jobs were placed, one of which left no trace: what
 //! waits there holds and says so until somebody acknowledges it, then runs once. A member that comes only later is looked at
 //! before it takes anything. What is left of a job that was taken away by force is no sign of a restore.
 
@@ -13,11 +13,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use spark_router_api::{RoutedSparkJob, SparkQueue, condition};
-use spark_router_testkit::Cluster;
 use spark_router_testkit::router::{Installation, jobs, objects};
+use spark_router_testkit::{Cluster, Fleet, MemberOptions};
 
 use scene::{
-    PATIENCE, Watched, condition as of_job, creates, event, patch, queued, running, succeeded, sure, uid,
+    PATIENCE, Watched, condition as of_job, crds_only, creates, event, patch, queued, running, succeeded,
+    sure, uid,
 };
 
 const TEAM: &str = "team";
@@ -63,7 +64,10 @@ async fn applications(members: &[&Cluster], job: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
-    let fleet = scene::two_members().await;
+    let own = MemberOptions { own_etcd: true, ..MemberOptions::default() };
+    let builder =
+        Fleet::builder().hub_with(own).member_with("m1", crds_only()).member_with("m2", crds_only());
+    let fleet = sure(builder.start().await);
     let (hub, members) = (fleet.hub(), [fleet.member("m1"), fleet.member("m2")]);
     let _operators = scene::operators(&fleet);
     let installation = sure(Installation::new(&fleet).await);
@@ -93,9 +97,9 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     }
     sure(installation.submit(&job_of(LATE, "waits-for-m2", "succeed")).await);
     queued(hub, TEAM, "waits-for-m2", "QueuePaused").await;
-    let snapshot = sure(hub.records().await);
+    let backup = sure(hub.back_up());
 
-    // After it: one runs, one runs to its end and goes without a trace, one comes that the snapshot does not know.
+    // After it: one runs, one runs to its end and goes without a trace, one comes that the backup does not know.
     pause(false).await;
     let before = running(hub, TEAM, "runs").await;
     let first_run = succeeded(hub, TEAM, "waits").await;
@@ -110,7 +114,7 @@ async fn what_waits_on_a_restored_hub_holds_until_somebody_lets_it_go() {
     }
     assert_eq!(applications(&members, "waits-").await, Vec::<String>::new());
     sure(router.0.kill());
-    sure(hub.put_back(&snapshot).await);
+    sure(hub.put_back(&backup).await);
     pause(false).await;
     let mark = members.map(|member| member.audit().mark());
     let sent = || -> Vec<String> {

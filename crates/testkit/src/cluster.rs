@@ -5,7 +5,6 @@
 
 mod backup;
 mod commands;
-mod records;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,8 +28,6 @@ use crate::pki::Authority;
 use crate::supervise::{Process, Supervisor};
 use crate::tools::Tools;
 use crate::{Error, manifest};
-
-pub use records::Records;
 
 /// How long a part may take to become ready: seconds when the machine is idle, more beside a compiler.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -87,7 +84,6 @@ pub struct Cluster {
     folder: PathBuf,
     kubeconfig: String,
     client: Client,
-    etcd: String,
     audit: Audit,
     tools: Tools,
     supervisor: Arc<Supervisor>,
@@ -145,7 +141,6 @@ impl Cluster {
             folder,
             kubeconfig,
             client,
-            etcd: etcd.to_owned(),
             tools: tools.clone(),
             supervisor: Arc::clone(supervisor),
             parts: Mutex::default(),

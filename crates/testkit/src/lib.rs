@@ -28,7 +28,7 @@ pub mod supervise;
 pub mod tools;
 pub mod yunikorn;
 
-pub use cluster::{Cluster, Part, Records};
+pub use cluster::{Cluster, Part};
 pub use compute::KwokOptions;
 pub use error::{Error, chain};
 pub use fleet::{Fleet, MemberOptions, OperatorKind};
