@@ -2,36 +2,32 @@
 //!
 //! Owns the queues' accounts as this process began to lead with them, and the list of members that were looked at. What is
 //! found is on the queue's record before anything is decided that would cover it up: the first look comes before the first
-//! decision, and a member takes jobs, and what it shows is taken up, only after it was looked at. Must never believe a cache for it:
-//! each sign is looked up on the hub and on its member.
+//! decision, and a member takes jobs, and what it shows is taken up, only after it was looked at. Must never believe a cache
+//! for it: each sign is looked up on the hub and on its member.
 
+mod looked;
 mod record;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
     runtime::reflector::{ObjectRef, Store},
 };
-use parking_lot::Mutex;
 use spark_router_api::{
     MemberCluster, RoutedSparkJob, SparkQueue, SparkQueueStatus,
     condition::{self, reason},
 };
 use spark_router_core::{
-    id::{ClusterName, MemberIdentity, QueueName},
+    id::QueueName,
     restored::{Accounts, Shown},
 };
 use spark_router_member::{Confirmation, Member, Registry};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub use self::looked::Looked;
 use self::record::Sign;
 pub(crate) use self::record::given;
 pub use self::record::{holding, restored, seen};
@@ -52,45 +48,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Applications of one member and queue that are looked up in one look.
 const MOST_ASKED: usize = 100;
-
-/// The members that were looked at. Clones share it.
-#[derive(Clone, Default)]
-pub struct Looked(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    /// `None` until this process begins to look.
-    seen: Mutex<Option<BTreeSet<(ClusterName, MemberIdentity)>>>,
-    changed: watch::Sender<()>,
-}
-
-impl Looked {
-    /// Whether a member was.
-    pub fn at(&self, cluster: &ClusterName, identity: &MemberIdentity) -> bool {
-        let seen = self.0.seen.lock();
-        seen.as_ref().is_some_and(|seen| seen.contains(&(cluster.clone(), identity.clone())))
-    }
-
-    /// Whether a member may take jobs, as far as this goes. A process that does not lead asks nobody.
-    pub fn passes(&self, cluster: &ClusterName, identity: &MemberIdentity) -> bool {
-        let begun = self.0.seen.lock().is_some();
-        !begun || self.at(cluster, identity)
-    }
-
-    /// Changes with each member that is looked at.
-    pub fn subscribe(&self) -> watch::Receiver<()> {
-        self.0.changed.subscribe()
-    }
-
-    fn begin(&self) {
-        self.0.seen.lock().get_or_insert_default();
-    }
-
-    fn insert(&self, cluster: ClusterName, identity: MemberIdentity) {
-        self.0.seen.lock().get_or_insert_default().insert((cluster, identity));
-        self.0.changed.send_replace(());
-    }
-}
 
 /// What it is made of.
 pub struct Parts {
@@ -128,7 +85,10 @@ pub struct Lookout {
 
 /// Whether an application is a sign.
 enum Verdict {
-    Yes(Sign),
+    /// It is, and its job is on the hub, in an older state, or is not.
+    Yes {
+        job_exists: bool,
+    },
     No,
     /// Its member does not say now.
     NotNow,
@@ -241,7 +201,7 @@ impl Lookout {
         let mut signs = Vec::new();
         for one in unknown.iter().take(MOST_ASKED) {
             match self.verdict(member, one).await? {
-                Verdict::Yes(sign) => signs.push(sign),
+                Verdict::Yes { job_exists } => signs.push(Sign { shown: one.clone(), job_exists }),
                 Verdict::No => {}
                 Verdict::NotNow => return Ok(false),
             }
@@ -266,7 +226,7 @@ impl Lookout {
         }
         Ok(match member.confirm(&shown.namespace, &shown.name).await {
             Confirmation::Present(seen) if seen.uid == shown.uid => {
-                Verdict::Yes(Sign { shown: shown.clone(), job_exists: record.is_some() })
+                Verdict::Yes { job_exists: record.is_some() }
             }
             Confirmation::Present(_) | Confirmation::Gone => Verdict::No,
             Confirmation::Unclear(why) => {
@@ -422,18 +382,5 @@ mod tests {
         let expected = [("adhoc", 9), ("etl", 8), ("new", 0)]
             .map(|(name, seq)| (QueueName::from(name), Account { seq, created }));
         assert_eq!(accounts(queues.iter(), &jobs), Accounts::from(expected));
-    }
-
-    #[test]
-    fn a_member_takes_jobs_once_it_was_looked_at_and_by_who_it_is() {
-        let looked = Looked::default();
-        let (m1, id, other) =
-            (ClusterName::from("m1"), MemberIdentity::from("id"), MemberIdentity::from("other"));
-        assert!(looked.passes(&m1, &id) && !looked.at(&m1, &id), "who stands by asks nobody");
-        looked.begin();
-        assert!(!looked.passes(&m1, &id));
-        looked.insert(m1.clone(), id.clone());
-        looked.begin();
-        assert!(looked.passes(&m1, &id) && looked.at(&m1, &id) && !looked.passes(&m1, &other));
     }
 }

@@ -23,8 +23,8 @@ fn born(name: &str, second: i64) -> Applicant {
     Applicant { created: at(second), ..applicant(name, "etl", 0) }
 }
 
-fn since(second: i64) -> Option<Restored> {
-    Some(Restored { before: at(second), seq: 41, seen: "m1 shows placement 41".to_owned() })
+fn since(second: i64) -> Restored {
+    Restored { before: at(second), seq: 41, seen: "m1 shows placement 41".to_owned() }
 }
 
 fn waits_for(d: &Dispatcher, name: &str) -> Option<Waits> {
@@ -44,7 +44,7 @@ fn seq_of(d: &Dispatcher, name: &str) -> Option<u64> {
 #[test]
 fn older_jobs_hold_and_say_so_and_younger_ones_of_their_kind_go_on() {
     let mut d = dispatcher();
-    d.set_restored(&etl(), since(10));
+    d.set_restored(&etl(), Some(since(10)));
     d.enqueue(born("old", 10));
     d.enqueue(born("new", 11));
     let passed = d.pass(at(20));
@@ -68,15 +68,15 @@ fn who_is_in_line_already_is_taken_out_and_told() {
     }
     d.enqueue(born("young", 30));
     d.pass(at(30));
-    d.set_restored(&etl(), since(10));
+    d.set_restored(&etl(), Some(since(10)));
     let told: Vec<_> = d.pass(at(31)).rephrased.into_iter().map(|(_, key)| key.name).collect();
     assert_eq!(told, ["first", "second"]);
     d.set_member(ClusterName::from("a"), member(None));
     assert_eq!(d.pass(at(32)).decided.len(), 1);
     assert!(seq_of(&d, "young").is_some());
     // The same again, with what was seen in other words: they are told anew, and hold as before.
-    let other = since(10).map(|restored| Restored { seen: "m2 shows placement 41".to_owned(), ..restored });
-    d.set_restored(&etl(), other);
+    let other = Restored { seen: "m2 shows placement 41".to_owned(), ..since(10) };
+    d.set_restored(&etl(), Some(other));
     assert_eq!(d.pass(at(33)).decided.len(), 0);
     assert!(waits_for(&d, "first").unwrap().message.contains("m2 shows"));
 }
@@ -84,7 +84,7 @@ fn who_is_in_line_already_is_taken_out_and_told() {
 #[test]
 fn let_go_they_are_called_and_each_is_placed_once() {
     let mut d = dispatcher();
-    d.set_restored(&etl(), since(10));
+    d.set_restored(&etl(), Some(since(10)));
     for name in ["one", "two", "gone"] {
         d.enqueue(born(name, 5));
     }
@@ -108,7 +108,7 @@ fn let_go_they_are_called_and_each_is_placed_once() {
 fn a_queue_beside_it_goes_on() {
     let mut d = dispatcher();
     d.set_queue(queue("adhoc", &[("a", 1)]), Some(Selector::default()), Checkpoint::default());
-    d.set_restored(&etl(), since(10));
+    d.set_restored(&etl(), Some(since(10)));
     d.enqueue(born("held", 5));
     d.enqueue(Applicant { created: at(5), ..applicant("free", "adhoc", 0) });
     d.pass(at(20));
@@ -127,7 +127,7 @@ fn those_beyond_the_limit_of_the_queue_hold_too_and_leave_their_room_to_others()
     }
     d.pass(at(30));
     assert_eq!(waits_for(&d, "young").unwrap().reason, "QueueFull");
-    d.set_restored(&etl(), since(10));
+    d.set_restored(&etl(), Some(since(10)));
     let called: Vec<_> = d.pass(at(31)).rephrased.into_iter().map(|(_, key)| key.name).collect();
     assert!(
         ["old-1", "old-2", "young"].iter().all(|name| called.contains(&(*name).to_owned())),
