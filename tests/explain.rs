@@ -396,14 +396,14 @@ async fn missing_rights(scene: &Scene<'_>, reader: &Person, writer: &Value) {
     let nobody = scene.person("nobody", json!([])).await;
     let refusal = nobody.explain(&["team/waits"]).await.refusal();
     assert!(
-        refusal.starts_with("cannot list namespaces on the hub; explain needs get and list on namespaces: "),
+        refusal.starts_with("cannot list namespaces on the hub; this needs get and list on namespaces: "),
         "{refusal}"
     );
     assert!(refusal.contains("system:serviceaccount:team:nobody"), "{refusal}");
     // Each kind by its name.
     let few = scene.person("few", json!([reading()[1]])).await;
     let refusal = few.explain(&["team/waits"]).await.refusal();
-    assert!(refusal.starts_with("cannot list routedsparkjobs on the hub; explain needs "), "{refusal}");
+    assert!(refusal.starts_with("cannot list routedsparkjobs on the hub; this needs "), "{refusal}");
 
     // A manifest is sent as a dry run: that needs what submitting needs.
     let file = scene.file("new", &tolerating("new"));

@@ -20,6 +20,8 @@ pub const SUSPENDED: &str = "Suspended";
 /// Jobs fail there one after the other before their drivers start, so that it gets none but one at a time to see
 /// (members); only present once it happened.
 pub const BREAKER_OPEN: &str = "BreakerOpen";
+/// Older jobs hold, because the hub was put back to an earlier state (queues); only present once that was seen.
+pub const RESTORED: &str = "Restored";
 /// Work is going on; only present while True (kstatus).
 pub const RECONCILING: &str = "Reconciling";
 /// Nothing will move without a change by a user; only present while True (kstatus).
@@ -91,6 +93,10 @@ pub mod reason {
     pub const QUEUED_DEADLINE_EXCEEDED: &str = "QueuedDeadlineExceeded";
     /// A quota of the member kept the application from being submitted.
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// Holds, because the hub was put back to an earlier state, until somebody acknowledges it.
+    pub const HUB_RESTORED: &str = "HubRestored";
+    /// Somebody acknowledged that the hub was put back: the queue's older jobs are let go.
+    pub const ACKNOWLEDGED: &str = "Acknowledged";
     /// Found on its member although the record did not know of it.
     pub const ADOPTED: &str = "Adopted";
     /// The driver used more memory than it had asked for.

@@ -39,3 +39,7 @@ pub const RENDER_HASH_ANNOTATION: &str = "sparkrouter.dev/render-hash";
 /// Annotation that a user sets to `true` on a job being deleted: let it go, although it may still run on a member that
 /// does not answer.
 pub const ABANDON_ANNOTATION: &str = "sparkrouter.dev/abandon";
+
+/// Annotation that a user sets on a SparkQueue whose older jobs hold because the hub was put back to an earlier state: the
+/// number in its `status.restored.seq`, and they go. What `spark-router acknowledge` writes.
+pub const ACKNOWLEDGE_ANNOTATION: &str = "sparkrouter.dev/acknowledge";

@@ -3,6 +3,7 @@
 //! Owns no state. The status carries the checkpoint of the queue's credits: exact fractions as text, never floats.
 
 mod limits;
+mod restored;
 mod route;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{ApplicationParts, Capacity, DurationText, SizeClass, schema};
 
 pub use limits::{Allowed, Backfill, QueueLimits};
+pub use restored::{MOST_SIGNS, RestoredQueue, RestoredSign};
 pub use route::{
     KueueSignal, LARGEST_TIER, LARGEST_WEIGHT, ResourceQuotaSignal, Route, RouteClusters, RouteSignal,
     YuniKornSignal,
@@ -152,7 +154,8 @@ pub struct SparkQueueStatus {
     /// Generation of the spec that this status speaks of; -1 before the router has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready: whether jobs can be placed from it, and if not, why.
+    /// Ready: whether jobs can be placed from it, and if not, why. Restored: whether older jobs hold because the hub was put
+    /// back to an earlier state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -165,7 +168,7 @@ pub struct SparkQueueStatus {
     /// When the job was created that has waited longest. Left out: none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_waiting: Option<Time>,
-    /// Number of the last placement from this queue that is known.
+    /// The highest number that a placement from this queue was given, as far as is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// Exact credit of each member, as of the placement creditsSeq.
@@ -179,6 +182,10 @@ pub struct SparkQueueStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub clusters: Vec<MemberShare>,
+    /// Members show placements that the hub has no record of: it was put back to an earlier state. The queue's older jobs
+    /// hold until somebody acknowledges it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredQueue>,
 }
 
 /// The credit of one member.

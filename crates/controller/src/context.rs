@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock, dispatcher, events::Publisher, hub::Hub, lease::Lease, members::Abandon, memory::Memory,
-    metrics::Metrics, queues::Queues,
+    metrics::Metrics, queues::Queues, restored::Looked,
 };
 
 /// See the module.
@@ -39,6 +39,8 @@ pub struct Context {
     pub memory: Memory,
     /// Notes given-up attempts on their member.
     pub abandon: Abandon,
+    /// The members that were looked at for signs of a restore.
+    pub looked: Looked,
     /// Events.
     pub events: Publisher,
     /// Metrics.

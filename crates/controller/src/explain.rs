@@ -106,14 +106,15 @@ pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Re
     };
     let applicant = applicant(&job, request);
     let mut dispatcher = picture.dispatcher(now);
-    if explanation.placed.is_none() && job.record.finished.is_none() {
+    let waits = explanation.placed.is_none() && job.record.finished.is_none();
+    if waits {
         dispatcher.enqueue(applicant.clone());
         explanation.ahead = dispatcher.ahead_of(&job.uid);
     }
     // As things are before anything more is placed: what the job would be told now.
     let verdicts = dispatcher.weigh(&applicant, now).unwrap_or_default();
     explanation.members = rows(&request.queue, &verdicts, &dispatcher.standing(&request.queue).1.credits);
-    if explanation.ahead.is_some() {
+    if waits {
         dispatcher.pass(now);
         match dispatcher.answer(&job.uid) {
             Some(Answer::Place(decision)) => {

@@ -1,7 +1,8 @@
 //! Tells the dispatcher what its members are, and the jobs of a member that it changed.
 //!
 //! Owns what was told last. Facts come from two places, a member's object and its link; a change of either is told at
-//! once. Must never wait for a member.
+//! once. A member that was not looked at for signs of a restore takes nothing yet: what waits for it might have run there.
+//! Must never wait for a member.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ use spark_router_member::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{convert, dispatcher};
+use crate::{convert, dispatcher, restored::Looked};
 
 /// Blocks on namespaces end by themselves: the facts are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -45,25 +46,30 @@ pub struct Fleet {
     pub dispatcher: dispatcher::Handle,
     /// Takes the keys of jobs that have something new to see.
     pub called: mpsc::Sender<JobKey>,
+    /// The members that were looked at for signs of a restore.
+    pub looked: Looked,
+    /// What was told last.
+    pub told: tokio::sync::Mutex<Told>,
 }
 
 impl Fleet {
-    /// Tells every change until stopped, starting from what was `told`. `changed` fires when an object changed.
+    /// Tells every change until stopped. `changed` fires when an object changed.
     pub async fn run(
-        self,
-        mut told: Told,
+        self: Arc<Self>,
         mut changed: watch::Receiver<u64>,
         mut queues: watch::Receiver<u64>,
         stop: CancellationToken,
     ) {
         let mut links = self.registry.subscribe();
+        let mut looked = self.looked.subscribe();
         loop {
-            self.tell(&mut told).await;
+            self.tell().await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 // A closed channel means that its task ended; the stop follows.
                 _ = changed.changed() => {}
                 _ = links.changed() => {}
+                _ = looked.changed() => {}
                 // Their routes say which signals are wanted.
                 _ = queues.changed() => {}
                 () = tokio::time::sleep(REFRESH) => {}
@@ -71,15 +77,20 @@ impl Fleet {
         }
     }
 
-    /// Tells what differs from what was told.
-    pub async fn tell(&self, told: &mut Told) {
+    /// Tells what differs from what was told. How many members there are.
+    pub async fn tell(&self) -> usize {
+        let mut told = self.told.lock().await;
         // A dispatcher that is gone goes down with us: nothing is wanted any more.
         let wanted = self.dispatcher.read(|d: &mut Dispatcher| d.signals_wanted()).await.unwrap_or_default();
         let mut gone: Vec<_> = told.keys().cloned().collect();
         for object in self.members.state() {
             let cluster = ClusterName::new(object.name_any());
             let link = self.registry.get(&cluster);
-            let facts = convert::member(&object, link.as_deref());
+            let mut facts = convert::member(&object, link.as_deref());
+            let is_passed = |identity| self.looked.passes(&cluster, identity);
+            if facts.link == LinkState::Ready && !facts.identity.as_ref().is_some_and(is_passed) {
+                facts.link = LinkState::Connecting;
+            }
             gone.retain(|name| *name != cluster);
             let signals = match &link {
                 Some(link) => {
@@ -118,6 +129,7 @@ impl Fleet {
             self.dispatcher.change(move |dispatcher| dispatcher.remove_member(&name)).await;
             self.call_jobs_of(&cluster).await;
         }
+        told.len()
     }
 
     /// Calls the jobs that a member concerns. A finished one among them whose application is still held: its end came

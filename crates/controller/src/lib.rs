@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod queues;
 pub mod readiness;
 pub mod reconcile;
+pub mod restored;
 mod run;
 pub mod status;
 pub mod template;

@@ -90,6 +90,9 @@ pub struct Metrics {
     pub breaker_open: Family<MemberLabels, Gauge>,
     /// How often a member's breaker opened.
     pub breaker_opened: Family<MemberLabels, Counter>,
+    /// Whether a queue's older jobs hold because the hub was put back: 0 or 1. Nothing for a queue of which that was never
+    /// seen.
+    pub queue_restored: Family<QueueLabels, Gauge>,
     /// Events that found no place in the queue.
     pub events_dropped: Counter,
     /// Whether this process leads: 0 or 1.
@@ -120,6 +123,7 @@ impl Metrics {
             finished: Family::default(),
             breaker_open: Family::default(),
             breaker_opened: Family::default(),
+            queue_restored: Family::default(),
             events_dropped: Counter::default(),
             leading: Gauge::default(),
         };
@@ -160,6 +164,11 @@ impl Metrics {
             metrics.breaker_open.clone(),
         );
         ours.register("breaker_opened", "Breakers of members that opened", metrics.breaker_opened.clone());
+        ours.register(
+            "queue_restored",
+            "Whether a queue's older jobs hold because the hub was put back to an earlier state (1) or do not (0)",
+            metrics.queue_restored.clone(),
+        );
         ours.register(
             "events_dropped",
             "Events that found no place in the queue",

@@ -21,7 +21,7 @@ use spark_router_api::{
 };
 use spark_router_core::{
     credit::Credit,
-    dispatch::{Checkpoint, Held},
+    dispatch::{Checkpoint, Dispatcher, Held},
     id::{ClusterName, QueueName},
 };
 use tokio::sync::watch;
@@ -33,6 +33,7 @@ use crate::{
     dispatcher,
     error::Error,
     lease::Lease,
+    restored,
     watches::Seen,
 };
 
@@ -61,6 +62,11 @@ impl Queues {
         self.objects.lock().get(queue).cloned()
     }
 
+    /// All queues, by name.
+    pub fn all(&self) -> Vec<Arc<KnownQueue>> {
+        self.objects.lock().values().cloned().collect()
+    }
+
     /// Fires with each change that the dispatcher was told.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -74,6 +80,7 @@ impl Queues {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
+                let (named, restored) = (QueueName::new(&name), restored::restored(&object));
                 let known = Arc::new(KnownQueue::new(Arc::from(object)));
                 let sets = |known: &KnownQueue| (known.number(), convert::times(known.object()));
                 let (parts, times) = sets(&known);
@@ -92,11 +99,17 @@ impl Queues {
                         dispatcher.change(move |d| d.remove_queue(&name)).await;
                     }
                 }
+                dispatcher.change(move |d| d.set_restored(&named, restored)).await;
             }
             Seen::Gone(name) => {
                 self.objects.lock().remove(&name);
                 let name = QueueName::new(name);
-                dispatcher.change(move |d| d.remove_queue(&name)).await;
+                let remove = move |d: &mut Dispatcher| {
+                    d.remove_queue(&name);
+                    // Its record is gone with it.
+                    d.set_restored(&name, None);
+                };
+                dispatcher.change(remove).await;
             }
             Seen::Listed => {}
         }
@@ -106,7 +119,7 @@ impl Queues {
 
     /// The accounts as the hub has them now.
     pub fn checkpoints(&self) -> Vec<(QueueName, Checkpoint)> {
-        let queues: Vec<_> = self.objects.lock().values().cloned().collect();
+        let queues = self.all();
         let checkpoint = |queue: Arc<KnownQueue>| {
             let (facts, _, checkpoint) = convert::queue(queue.object()).ok()?;
             Some((facts.name, checkpoint))
@@ -165,6 +178,16 @@ async fn keep_status(
     if object.status.as_ref() == Some(&next) {
         return Ok(());
     }
+    write_status(client, object, &next, lease).await
+}
+
+/// Writes a queue's whole status, if the queue still is as `object` shows it.
+pub(crate) async fn write_status(
+    client: &Client,
+    object: &SparkQueue,
+    next: &SparkQueueStatus,
+    lease: &Lease,
+) -> Result<(), Error> {
     let body = json!({
         "apiVersion": API_VERSION,
         "kind": "SparkQueue",
@@ -193,7 +216,7 @@ fn status(
     status.observed_generation = generation;
     status.queued = Some(held.queued);
     status.active = Some(held.active.jobs);
-    status.seq = Some(account.seq);
+    status.seq = Some(account.given.max(restored::given(object)));
     status.credits_seq = Some(account.seq);
     status.credits = account
         .credits

@@ -33,7 +33,7 @@ use crate::{
     dispatcher,
     error::Error,
     events::Publisher,
-    fleet::{Fleet, Told},
+    fleet::Fleet,
     hub::Hub,
     jobs,
     lease::Lease,
@@ -43,6 +43,7 @@ use crate::{
     queues::Queues,
     readiness::Readiness,
     reconcile::{on_error, reconcile},
+    restored::{self, Looked, Lookout},
     watches::{self, Seen},
 };
 
@@ -143,6 +144,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         dispatcher: dispatcher.clone(),
         memory: Memory::default(),
         abandon: members.abandon.clone(),
+        looked: Looked::default(),
         events,
         metrics: settings.metrics.clone(),
         timing: Timing::default(),
@@ -170,7 +172,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         stop.child_token(),
     ));
 
-    let triggers = jobs::triggers(client, writer, job_store.clone(), &context);
+    let triggers = jobs::triggers(client.clone(), writer, job_store.clone(), &context);
     let config = controller::Config::default().concurrency(settings.concurrency);
     let calls = futures::stream::unfold(calls, async |mut calls| calls.recv().await.map(|key| (key, calls)));
     let loop_ = Controller::for_stream(triggers, job_store.clone())
@@ -187,9 +189,11 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         jobs: job_store.clone(),
         dispatcher: dispatcher.clone(),
         called,
+        looked: context.looked.clone(),
+        told: tokio::sync::Mutex::default(),
     };
     let looking = (members.listed, members.changed, queues_changed);
-    let load = load(fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
+    let load = load(client, fleet, job_store, &listed, &context, settings.readiness, looking, &tasks, &stop);
     tokio::pin!(loop_, load);
     let mut loading = true;
     loop {
@@ -282,6 +286,7 @@ async fn watch_namespaces(
 /// Loads everything that decisions rest on, keeps it fresh, and opens the gate as soon as this process leads.
 #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
 async fn load(
+    client: Client,
     fleet: Fleet,
     job_store: Store<RoutedSparkJob>,
     listed: &Listed,
@@ -308,13 +313,32 @@ async fn load(
     if waited.await.is_err() {
         warn!("not every member is connected yet; deciding among the others");
     }
-    let mut told = Told::default();
-    fleet.tell(&mut told).await;
-    info!(jobs = job_store.state().len(), members = told.len(), "loaded");
-    tasks.spawn(fleet.run(told, changed, queues, stop.child_token()));
+    let fleet = Arc::new(fleet);
+    let members = fleet.tell().await;
+    info!(jobs = job_store.state().len(), members, "loaded");
+    tasks.spawn(fleet.clone().run(changed, queues, stop.child_token()));
     readiness.done("member connections");
     context.lease.taken().await;
     jobs::restore(&job_store, context).await;
+    let mut lookout = Lookout::begin(restored::Parts {
+        client,
+        lease: context.lease.clone(),
+        registry: context.registry.clone(),
+        jobs: job_store.clone(),
+        members: context.members.clone(),
+        queues: context.queues.clone(),
+        dispatcher: context.dispatcher.clone(),
+        events: context.events.clone(),
+        metrics: context.metrics.clone(),
+        looked: context.looked.clone(),
+    });
+    lookout.first(stop).await;
+    if stop.is_cancelled() {
+        return;
+    }
+    tasks.spawn(lookout.run(stop.child_token()));
+    // All that were looked at take part in the first decision.
+    fleet.tell().await;
     info!(jobs = job_store.state().len(), "deciding");
     context.loaded.cancel();
 }

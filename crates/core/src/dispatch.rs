@@ -20,6 +20,7 @@
 //! | `dispatch/choice.rs` | among whom it was made, as a value |
 //! | `dispatch/hold.rs` | members that are held for a job that waited too long |
 //! | `dispatch/broken.rs` | members that fail job after job |
+//! | `dispatch/restored.rs` | who holds because the hub was put back to an earlier state |
 //! | `dispatch/age.rs` | signals that turn stale while jobs wait |
 //! | `dispatch/view.rs` | what it holds, for those who show it |
 //! | `dispatch/account.rs` | what becomes of a decision: committed, withdrawn, restored, over |
@@ -38,6 +39,7 @@ mod judge;
 mod line;
 mod order;
 mod pass;
+mod restored;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -140,6 +142,8 @@ pub struct Held {
 pub struct Checkpoint {
     /// The last placement that is contained.
     pub seq: u64,
+    /// The highest number that was given out.
+    pub given: u64,
     /// Credits after it.
     pub credits: Credits,
     /// Placements so far by member; with its credit, that is what its weight entitles it to.

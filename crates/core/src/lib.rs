@@ -35,6 +35,7 @@ pub mod place;
 pub mod policy;
 pub mod refusal;
 pub mod resources;
+pub mod restored;
 pub mod selector;
 pub mod signal;
 pub mod step;

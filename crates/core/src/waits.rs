@@ -6,6 +6,7 @@
 use crate::{
     id::{ClusterName, Namespace, QueueName},
     place::Exclusion,
+    restored,
 };
 
 /// Why a job is not placed.
@@ -27,6 +28,8 @@ const LISTED: usize = 10;
 impl Waits {
     /// The reason of a job that has to be parsed again, with what its queue sets now, and asked for again.
     pub const QUEUE_CHANGED: &'static str = "QueueChanged";
+    /// The reason of a job that holds because the hub was put back to an earlier state.
+    pub const RESTORED: &'static str = "HubRestored";
 
     fn change(reason: &'static str, message: String) -> Self {
         Self { reason, message, refused_by_all: false, needs_a_change: true }
@@ -70,6 +73,19 @@ impl Waits {
             "QueueFull",
             format!(
                 "SparkQueue {queue} takes at most {most} waiting jobs; this one gets in line when there are fewer"
+            ),
+        )
+    }
+
+    /// Nobody but a person can say whether the job ran in the state that is lost. The queue's own event says so once, not
+    /// one of each of its jobs.
+    pub(crate) fn restored(queue: &QueueName, seen: &str) -> Self {
+        Self::time(
+            Self::RESTORED,
+            format!(
+                "held, because {seen}. It was queued in that state and may have run since. To let the held jobs of \
+                 SparkQueue {queue} go: {}",
+                restored::command(queue.as_str())
             ),
         )
     }

@@ -8,11 +8,27 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use spark_router_core::{
-    id::{JobKey, JobUid, Namespace, RemoteName},
+    id::{JobKey, JobUid, Namespace, QueueName, RemoteName},
     observe::{Observation, Remote, RunState},
 };
+
+/// An application as the watch shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) observation: Observation,
+    /// When it was created, and from which queue: both never change.
+    pub(crate) created: Option<Timestamp>,
+    pub(crate) queue: Option<QueueName>,
+}
+
+impl From<Observation> for Seen {
+    fn from(observation: Observation) -> Self {
+        Self { observation, created: None, queue: None }
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -33,6 +49,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Row {
     observation: Observation,
+    created: Option<Timestamp>,
+    queue: Option<QueueName>,
     /// Since when it is fresh (not yet moved by the operator), as seen here.
     fresh_since: Option<Instant>,
     /// Since when it is over, as seen here.
@@ -83,7 +101,8 @@ impl Cache {
     }
 
     /// An application is there. The key of its job, if this is news.
-    pub(crate) fn put(&self, namespace: Namespace, observation: Observation, now: Instant) -> Option<JobKey> {
+    pub(crate) fn put(&self, namespace: Namespace, seen: impl Into<Seen>, now: Instant) -> Option<JobKey> {
+        let Seen { observation, created, queue } = seen.into();
         let mut guard = self.0.write();
         let inner = &mut *guard;
         if let Some(listing) = &mut inner.listing {
@@ -105,6 +124,8 @@ impl Cache {
             fresh_since: fresh.then(|| old.and_then(|row| row.fresh_since).unwrap_or(now)),
             ended_since: over.then(|| old.and_then(|row| row.ended_since).unwrap_or(now)),
             observation,
+            created,
+            queue,
         };
         let name = row.observation.name.clone();
         let owner = row.observation.owner.clone();
@@ -134,6 +155,25 @@ impl Cache {
             Some((namespace.clone(), row.observation.clone()))
         };
         places.iter().filter_map(shown).collect()
+    }
+
+    /// Whatever was placed from a queue and is wanted by its number there, once the first list is through.
+    pub(crate) fn numbered(
+        &self,
+        wanted: impl Fn(&QueueName, u64) -> bool,
+    ) -> Option<Vec<(Namespace, Seen)>> {
+        let inner = self.0.read();
+        let rows =
+            inner.seen.iter().flat_map(|(namespace, names)| names.values().map(move |row| (namespace, row)));
+        let is_wanted = |row: &Row| {
+            let (Some(queue), Some(owner)) = (&row.queue, &row.observation.owner) else { return false };
+            wanted(queue, owner.seq)
+        };
+        let found = rows.filter(|(_, row)| is_wanted(row)).map(|(namespace, row)| {
+            let Row { observation, created, queue, .. } = row.clone();
+            (namespace.clone(), Seen { observation, created, queue })
+        });
+        inner.synced.then(|| found.collect())
     }
 
     /// The jobs of everything that is there.
@@ -331,6 +371,30 @@ mod tests {
         released.held = false;
         cache.put(ns("n"), released, start + Duration::from_secs(5));
         assert_eq!(cache.owned(start + Duration::from_secs(11))[0].ended_for, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn numbers_are_known_once_the_first_list_is_through() {
+        let cache = Cache::default();
+        let now = Instant::now();
+        let numbered = |name: &str, queue: Option<&str>, seq: u64| {
+            let mut observation = observation(name, "1", "RUNNING");
+            observation.owner.as_mut().unwrap().seq = seq;
+            Seen { queue: queue.map(QueueName::from), ..Seen::from(observation) }
+        };
+        cache.list_begins();
+        for (name, queue, seq) in
+            [("a", Some("etl"), 7), ("b", Some("etl"), 8), ("c", Some("adhoc"), 9), ("d", None, 9)]
+        {
+            cache.put(ns("n"), numbered(name, queue, seq), now);
+        }
+        let above_seven = || {
+            let found = cache.numbered(|queue, seq| *queue == QueueName::from("etl") && seq > 7)?;
+            Some(found.into_iter().map(|(_, seen)| seen.observation.name).collect::<Vec<_>>())
+        };
+        assert_eq!(above_seven(), None, "more may be to come");
+        cache.list_ends();
+        assert_eq!(above_seven(), Some(vec![RemoteName::from("b")]));
     }
 
     #[test]

@@ -23,15 +23,19 @@ use kube::{Api, Client, Config};
 use parking_lot::Mutex;
 use spark_router_core::{
     health::{LinkState, Thresholds},
-    id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
+    id::{
+        Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName,
+        RemoteUid,
+    },
     observe::{Observation, Remote},
     place::NamespaceRule,
+    restored::{Accounts, Shown},
     signal::Signals,
 };
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    cache::{Cache, Owned},
+    cache::{Cache, Owned, Seen},
     calls::Calls,
     error::Error,
     fold,
@@ -278,6 +282,30 @@ impl Member for Kubeflow {
         let mut shown = self.cache.of_job(job);
         shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == self.hub));
         shown
+    }
+
+    fn beyond(&self, accounts: &Accounts) -> Option<Vec<Shown>> {
+        if self.standing.is_other_cluster() {
+            return None;
+        }
+        let identity = self.identity()?;
+        let is_above = |queue: &QueueName, seq| accounts.get(queue).is_some_and(|account| seq > account.seq);
+        let found = self.cache.numbered(is_above)?;
+        let shown = found.into_iter().filter_map(|(namespace, seen)| {
+            let Seen { observation, created, queue } = seen;
+            Some(Shown {
+                cluster: self.settings.name.clone(),
+                identity: identity.clone(),
+                namespace,
+                name: observation.name,
+                uid: observation.uid,
+                owner: observation.owner.filter(|owner| owner.hub == self.hub)?,
+                queue: queue?,
+                created,
+                over: observation.run.is_terminal(),
+            })
+        });
+        Some(shown.filter(|shown| shown.is_beyond(accounts)).collect())
     }
 
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {

@@ -11,6 +11,7 @@ use spark_router_core::{
     id::{Attempt, ClusterName, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{FailureSign, Observation, Remote},
     refusal::Refusal,
+    restored::{Accounts, Shown},
     signal::Signals,
 };
 
@@ -141,6 +142,10 @@ pub trait Member: Send + Sync + 'static {
 
     /// What the cache shows of a job of this hub, under whatever name. Never calls the member.
     fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)>;
+
+    /// The applications of this hub whose number is above what `accounts` say of their queue. `None` as long as more of
+    /// them may come to light. Never calls the member.
+    fn beyond(&self, accounts: &Accounts) -> Option<Vec<Shown>>;
 
     /// A quorum read by name.
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;

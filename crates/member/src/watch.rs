@@ -11,11 +11,16 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use spark_router_api::names;
-use spark_router_core::id::{ClusterName, HubId, JobKey, Namespace, RemoteName};
+use spark_router_core::id::{ClusterName, HubId, JobKey, Namespace, QueueName, RemoteName};
 use tokio::sync::{Notify, mpsc};
 use tracing::{debug, warn};
 
-use crate::{cache::Cache, error::chain, fold, view::Application};
+use crate::{
+    cache::{Cache, Seen},
+    error::chain,
+    fold,
+    view::Application,
+};
 
 /// The server ends each watch after this many seconds, and a stream that is silent for five more is given up: a
 /// connection that died without a word is noticed within about a minute.
@@ -84,8 +89,14 @@ pub(crate) async fn run(
 }
 
 fn put(cache: &Cache, application: &Application) -> Option<JobKey> {
-    let namespace = Namespace::new(application.metadata.namespace.clone()?);
-    cache.put(namespace, fold::observation(application)?, Instant::now())
+    let metadata = &application.metadata;
+    let namespace = Namespace::new(metadata.namespace.clone()?);
+    let seen = Seen {
+        observation: fold::observation(application)?,
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+        queue: metadata.labels.as_ref().and_then(|labels| labels.get(names::QUEUE_LABEL)).map(QueueName::new),
+    };
+    cache.put(namespace, seen, Instant::now())
 }
 
 /// An answer that waiting does not change.

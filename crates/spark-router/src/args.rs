@@ -33,6 +33,21 @@ pub(crate) enum Command {
     /// so that the hub's own checks are made too. Not known here, because only the router's memory has it: the tokens of
     /// rate limits, and a quota that was full a second ago.
     Explain(Explain),
+    /// Let jobs go that hold because the hub was put back to an earlier state.
+    ///
+    /// When the router starts on a hub that was restored, members may show placements that the hub has no record of. What
+    /// was placed and is still there is taken up again by itself. But a job that is Queued in the restored state may have
+    /// been placed, have run and be gone since, without a trace: it would run twice. So the older jobs of such a queue
+    /// hold, with the reason HubRestored; jobs created after the router's start go on.
+    ///
+    /// Without QUEUE this shows which queues hold, what was seen where and which jobs would be let go, and changes nothing.
+    /// With QUEUE it shows the same and lets the held jobs of those queues go. First delete the jobs that are not to run
+    /// (again). Applications of jobs that the hub does not know run on; delete them on their member if nobody needs them.
+    ///
+    /// Uses your own rights: list on sparkqueues and routedsparkjobs, and patch on sparkqueues to let go. It writes the
+    /// annotation sparkrouter.dev/acknowledge with the number of the last placement that was shown: what comes to light
+    /// later holds the jobs again.
+    Acknowledge(Acknowledge),
     /// Try members, queues and weights on a virtual clock before the hub has them.
     ///
     /// Runs the router's own placement over the MemberCluster and SparkQueue manifests of a file and the jobs of a trace,
@@ -132,6 +147,25 @@ pub(crate) struct Explain {
     /// Namespace of the job. Default: that of the manifest, else that of the kubeconfig's context.
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
+
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Context of the kubeconfig that leads to the hub. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Flags of `acknowledge`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  spark-router acknowledge\n  spark-router acknowledge etl\n  spark-router acknowledge etl adhoc -o json"
+)]
+pub(crate) struct Acknowledge {
+    /// SparkQueues whose held jobs are let go. Default: none, all that hold are shown.
+    #[arg(value_name = "QUEUE")]
+    pub queues: Vec<String>,
 
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]

@@ -91,10 +91,22 @@ pub(crate) enum Error {
     #[error("the hub would refuse it")]
     Refused(#[source] Box<kube::Error>),
     /// The hub could not be read.
-    #[error("cannot list {what} on the hub; explain needs get and list on {what}")]
+    #[error("cannot list {what} on the hub; this needs get and list on {what}")]
     List {
         /// The resource.
         what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No such queue.
+    #[error("there is no SparkQueue {0}")]
+    NoQueue(String),
+    /// The annotation could not be written.
+    #[error("cannot annotate SparkQueue {queue}; acknowledging needs patch on sparkqueues")]
+    Acknowledge {
+        /// The queue.
+        queue: String,
         /// Why.
         #[source]
         source: Box<kube::Error>,

@@ -7,9 +7,8 @@ use std::io::{IsTerminal, Read, Write};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, Client, ResourceExt,
     api::{ListParams, PostParams},
-    config::KubeConfigOptions,
 };
 use spark_router_api::RoutedSparkJob;
 use spark_router_controller::explain::{Explanation, Picture, explain as explain_job};
@@ -17,13 +16,11 @@ use spark_router_controller::explain::{Explanation, Picture, explain as explain_
 use crate::{
     args::{Explain, Output},
     error::Error,
+    hub,
 };
 
-/// Objects a list call brings at once: a hub with many jobs is read in pieces.
-const PAGE: u32 = 500;
-
 pub(crate) async fn explain(asked: Explain) -> Result<(), Error> {
-    let config = config(asked.context.as_deref()).await?;
+    let config = hub::config(asked.context.as_deref()).await?;
     let default_namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| Error::Refused(Box::new(error)))?;
     let now = Timestamp::now();
@@ -44,16 +41,6 @@ pub(crate) async fn explain(asked: Explain) -> Result<(), Error> {
         explain_job(job, &picture, now)?
     };
     print(&explanation, asked.output).map_err(Error::Runtime)
-}
-
-async fn config(context: Option<&str>) -> Result<Config, Error> {
-    let Some(context) = context else {
-        return Config::infer().await.map_err(|error| Error::NoHub(Box::new(error)));
-    };
-    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    Config::from_kubeconfig(&options)
-        .await
-        .map_err(|source| Error::Context { context: context.to_owned(), source: Box::new(source) })
 }
 
 fn manifest(file: &std::path::Path) -> Result<RoutedSparkJob, Error> {
@@ -93,29 +80,11 @@ async fn picture(client: &Client) -> Result<Picture, Error> {
     let listed = namespaces.list_metadata(&ListParams::default()).await;
     let namespaces = listed.map_err(|source| Error::List { what: "namespaces", source: Box::new(source) })?;
     Ok(Picture {
-        jobs: list(client, "routedsparkjobs").await?,
-        queues: list(client, "sparkqueues").await?,
-        members: list(client, "memberclusters").await?,
+        jobs: hub::list(Api::all(client.clone()), "routedsparkjobs", None).await?,
+        queues: hub::list(Api::all(client.clone()), "sparkqueues", None).await?,
+        members: hub::list(Api::all(client.clone()), "memberclusters", None).await?,
         namespaces: namespaces.items,
     })
-}
-
-async fn list<K>(client: &Client, what: &'static str) -> Result<Vec<K>, Error>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    let api: Api<K> = Api::all(client.clone());
-    let mut objects = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await;
-        let page = page.map_err(|source| Error::List { what, source: Box::new(source) })?;
-        objects.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(objects),
-        }
-    }
 }
 
 fn print(explanation: &Explanation, output: Output) -> std::io::Result<()> {

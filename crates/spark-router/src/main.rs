@@ -2,10 +2,12 @@
 //!
 //! Holds wiring only. What the router decides is in `core`, what it does in `controller` and `member`.
 
+mod acknowledge;
 mod admin;
 mod args;
 mod error;
 mod explain;
+mod hub;
 mod simulate;
 mod telemetry;
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             result
         }),
         Command::Explain(explain) => on_runtime(explain::explain(explain)),
+        Command::Acknowledge(acknowledge) => on_runtime(acknowledge::acknowledge(acknowledge)),
         Command::Simulate(simulate) => simulate::simulate(&simulate),
     };
     match result {

@@ -80,6 +80,10 @@ fn the_statuses_of_members_and_queues_are_kept_whole() {
             "observedGeneration": 1, "conditions": [ready], "queued": 1, "active": 2, "seq": 7,
             "credits": [{ "cluster": "a", "credit": "-1/3" }, { "cluster": "b", "credit": "1/3" }], "creditsSeq": 5,
             "clusters": [{ "name": "a", "weight": 2, "placed": 5, "expected": "4.67" }],
+            "restored": { "before": "2026-01-01T00:00:00Z", "knownSeq": 7, "seq": 9, "signs": [{
+                "cluster": "a", "namespace": "n", "remoteName": "r", "jobNamespace": "team", "jobName": "j", "jobUid": "u",
+                "attempt": 1, "seq": 9, "jobExists": true, "over": false,
+            }] },
         });
         let typed: SparkQueueStatus = serde_json::from_value(queue.clone()).unwrap();
         assert_eq!(serde_json::to_value(typed).unwrap(), queue);

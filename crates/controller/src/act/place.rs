@@ -19,7 +19,7 @@ use spark_router_core::{
 };
 use tracing::{info, warn};
 
-use super::{Next, finish, seconds_since, trouble, verdict, write};
+use super::{Next, finish, in_seconds, seconds_since, trouble, verdict, write};
 use crate::{
     context::Context,
     convert,
@@ -30,6 +30,9 @@ use crate::{
     metrics::{QueueLabels, RouteLabels},
     status::Change,
 };
+
+/// A member that shows its applications is looked at in a moment.
+const LOOK_SECONDS: i64 = 1;
 
 pub(super) async fn enqueue(at: &Gathered, context: &Context) -> Result<Next, Error> {
     let job = &at.parsed.job;
@@ -79,6 +82,10 @@ fn avoiding(mut applicant: Applicant, record: &Record) -> Applicant {
 pub(super) async fn adopt(at: &Gathered, context: &Context, trace: &Trace) -> Result<Next, Error> {
     let job = &at.parsed.job;
     let Some(owner) = trace.owner() else { return Ok(Next::Again) };
+    if !context.looked.at(&trace.cluster, &trace.identity) {
+        // Once it is on record it tells nobody any more that the hub was put back.
+        return Ok(Next::Rest(Some(in_seconds(LOOK_SECONDS))));
+    }
     let demand = job.request.as_ref().map_or_else(|_| Resources::default(), |request| request.demand);
     let why = format!(
         "found there as attempt {}, although the record did not know of it: the hub was put back to an earlier state",

@@ -179,6 +179,7 @@ fn checkpoint(object: &SparkQueue) -> Result<Checkpoint, String> {
     let shares = status.map(|s| s.clusters.as_slice()).unwrap_or_default();
     Ok(Checkpoint {
         seq: status.and_then(|s| s.credits_seq).unwrap_or(0),
+        given: crate::restored::given(object),
         credits: Credits::restore(credits),
         placed: shares.iter().map(|share| (ClusterName::new(&share.name), share.placed)).collect(),
     })
@@ -268,7 +269,7 @@ mod tests {
                 "routes": [{"clusters": {"names": ["eu-1"]}, "weight": 50, "capacity": {"cpu": "2.5", "memory": "1Gi", "jobs": 3}}]
             },
             "status": {
-                "creditsSeq": 9, "credits": [{"cluster": "eu-1", "credit": "-1/3"}],
+                "seq": 11, "creditsSeq": 9, "credits": [{"cluster": "eu-1", "credit": "-1/3"}],
                 "clusters": [{"name": "eu-1", "weight": 50, "placed": 4, "expected": "3.667"}]
             }
         }))
@@ -282,7 +283,8 @@ mod tests {
         };
         assert_eq!(facts.routes[0].capacity, expected);
         assert!(admits.unwrap().matches(&BTreeMap::from([("team".to_owned(), "a".to_owned())])));
-        assert_eq!((checkpoint.seq, checkpoint.placed[&ClusterName::from("eu-1")]), (9, 4));
+        assert_eq!((checkpoint.seq, checkpoint.given), (9, 11));
+        assert_eq!(checkpoint.placed[&ClusterName::from("eu-1")], 4);
         assert_eq!(checkpoint.credits.of(&ClusterName::from("eu-1")).to_string(), "-1/3");
     }
 }

@@ -10,12 +10,13 @@ use kube::{ResourceExt, core::PartialObjectMeta};
 use spark_router_api::{MemberCluster, RoutedSparkJob, SparkQueue, condition};
 use spark_router_core::{
     dispatch::Dispatcher,
-    id::{ClusterName, JobUid, Namespace},
+    id::{ClusterName, JobUid, Namespace, QueueName},
 };
 
 use crate::{
     convert::{self, KnownQueue},
     dispatcher::applicant,
+    restored,
 };
 
 fn known(queue: &SparkQueue) -> KnownQueue {
@@ -54,6 +55,9 @@ impl Picture {
         // One that cannot be read takes nothing, as in the router.
         for (facts, admits, checkpoint) in self.queues.iter().filter_map(|queue| convert::queue(queue).ok()) {
             dispatcher.set_queue(facts, admits, checkpoint);
+        }
+        for queue in &self.queues {
+            dispatcher.set_restored(&QueueName::new(queue.name_any()), restored::restored(queue));
         }
         for job in &self.jobs {
             let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };

@@ -124,3 +124,23 @@ fn a_template_that_cannot_be_taken_is_explained_by_its_field() {
     assert_eq!(explanation.reason.as_deref(), Some("InvalidTemplate"));
     assert!(explanation.message.unwrap().contains("spec.template.spec.sparkVersion"));
 }
+
+#[test]
+fn a_job_that_holds_after_a_restore_is_told_so() {
+    let mut picture = picture(vec![job("waits", 1, None)]);
+    let restored = json!({"before": "2026-01-01T00:00:00Z", "knownSeq": 1, "seq": 4, "signs": [{
+        "cluster": "small", "namespace": "n", "remoteName": "r", "jobNamespace": "team-a", "jobName": "lost", "jobUid": "u",
+        "attempt": 1, "seq": 4, "jobExists": false, "over": false,
+    }]});
+    let mut status = serde_json::to_value(picture.queues[0].status.clone()).unwrap();
+    status["restored"] = restored;
+    picture.queues[0].status = serde_json::from_value(status).unwrap();
+    let now = "2026-01-02T00:00:00Z".parse().unwrap();
+    let told = |picture: &Picture| explain(&picture.jobs[0], picture, now).unwrap();
+    let held = told(&picture);
+    assert_eq!((held.reason.as_deref(), held.would_go_to.as_deref()), (Some("HubRestored"), None));
+    assert!(held.message.unwrap().contains("small shows application n/r of job team-a/lost, placement 4"));
+    let annotations = [("sparkrouter.dev/acknowledge".to_owned(), "4".to_owned())];
+    picture.queues[0].metadata.annotations = Some(annotations.into());
+    assert_eq!(told(&picture).would_go_to.as_deref(), Some("small"));
+}

@@ -49,7 +49,11 @@ impl Dispatcher {
         let line = &mut self.lines[index(queue)];
         let limits = line.limits();
         let is_full = limits.queued.is_some_and(|most| line.len() >= most);
-        let class = if is_full || limits.highest_priority.is_some_and(|highest| rank.priority.0 > highest) {
+        let holds = line.restored.as_ref().is_some_and(|restored| restored.holds(created));
+        let class = if holds {
+            line.held_back.insert(rank.clone(), uid.clone());
+            None
+        } else if is_full || limits.highest_priority.is_some_and(|highest| rank.priority.0 > highest) {
             line.turned_away.insert(rank.clone(), uid.clone());
             None
         } else {
@@ -67,6 +71,9 @@ impl Dispatcher {
         let line = &self.lines[index(*queue)];
         let name = &self.names[index(*queue)];
         let waits = match class {
+            None if line.held_back.contains_key(rank) => {
+                Waits::restored(name, line.restored.as_ref().map_or("", |restored| &restored.seen))
+            }
             None => match (line.limits().highest_priority, line.limits().queued) {
                 (Some(highest), _) if rank.priority.0 > highest => {
                     Waits::priority_too_high(name, rank.priority.0, highest)
@@ -84,6 +91,7 @@ impl Dispatcher {
         let line = &mut self.lines[index(queue)];
         let Some(class) = class else {
             line.turned_away.remove(&rank);
+            line.held_back.remove(&rank);
             return;
         };
         if let Some(held) = line.leave(&class, &rank) {

@@ -209,7 +209,7 @@ impl Dispatcher {
         if let Some(pace) = facts.limits.pace {
             line.bucket.take(pace, now);
         }
-        line.seq = line.seq.saturating_add(1);
+        line.seq = line.seq.max(line.given).saturating_add(1);
         line.book(&choice.among, &routed.cluster);
         line.decided(line.seq, &routed.cluster, &choice);
         line.last_choice = Some(choice.clone());

@@ -199,7 +199,10 @@ impl Dispatcher {
         line.facts.is_none()
             && line.is_idle()
             && line.turned_away.is_empty()
+            && line.held_back.is_empty()
+            && line.restored.is_none()
             && line.seq == 0
+            && line.given == 0
             && self.ledger.total_of(slot).jobs == 0
     }
 

@@ -24,6 +24,7 @@ use crate::{
     pace::Bucket,
     place::{Bounds, Exclusion, Inexpressible, Order, QueueFacts, QueueLimits},
     resources::Resources,
+    restored::Restored,
     selector::Selector,
     waits::Waits,
 };
@@ -83,6 +84,8 @@ pub(super) struct Line {
     pub(super) credits: Credits,
     pub(super) placed: HashMap<ClusterName, u64>,
     pub(super) seq: u64,
+    /// Numbers up to this one were given out, also where no record is left of them.
+    pub(super) given: u64,
     /// Placements by number, from the first one on that is decided and not on record: no part of a checkpoint.
     young: BTreeMap<u64, Young>,
     /// Members that it routes to, by name.
@@ -96,6 +99,10 @@ pub(super) struct Line {
     waiting: u64,
     /// Jobs that may not wait in line: beyond the queue's limit, or of too high a priority. They are called when they may.
     pub(super) turned_away: BTreeMap<Rank, JobUid>,
+    /// The hub was put back to an earlier state: its older jobs hold.
+    pub(super) restored: Option<Restored>,
+    /// Those that do, out of the line.
+    pub(super) held_back: BTreeMap<Rank, JobUid>,
     /// Classes that nobody was asked for yet.
     pub(super) fresh: HashSet<Arc<Class>>,
     /// Anything may have changed since the last pass.
@@ -380,6 +387,7 @@ impl Line {
     /// Goes on from what is on record.
     pub(super) fn resume(&mut self, checkpoint: Checkpoint) {
         self.seq = self.seq.max(checkpoint.seq);
+        self.given = self.given.max(checkpoint.given);
         (self.credits, self.placed) = (checkpoint.credits, checkpoint.placed.into_iter().collect());
     }
 
@@ -396,6 +404,6 @@ impl Line {
             }
         }
         let seq = self.young.first_key_value().map_or(self.seq, |(first, _)| first.saturating_sub(1));
-        Checkpoint { seq, credits, placed }
+        Checkpoint { seq, given: self.given.max(self.seq), credits, placed }
     }
 }

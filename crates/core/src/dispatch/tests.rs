@@ -11,6 +11,7 @@ mod many_shapes;
 mod order;
 mod pace;
 mod properties;
+mod restored;
 mod signals;
 mod tiers;
 

@@ -48,11 +48,15 @@ pub struct SignalOnMember {
 }
 
 impl Dispatcher {
-    /// How many jobs of its queue go before a waiting job, as things are now; `None` for one that does not wait. Costs a
+    /// How many jobs of its queue go before a waiting job, as things are now; `None` for one that does not wait, or holds
+    /// because the hub was put back. Costs a
     /// look at each of them: for somebody who asks, not for every pass.
     pub fn ahead_of(&self, uid: &JobUid) -> Option<u64> {
         let Position { queue, class, rank } = self.positions.get(uid)?;
         let line = &self.lines[index(*queue)];
+        if line.held_back.contains_key(rank) {
+            return None;
+        }
         let Some(class) = class else {
             let before = line.turned_away.range(..rank).count();
             return Some(line.len().saturating_add(u64::try_from(before).unwrap_or(u64::MAX)));
@@ -68,9 +72,9 @@ impl Dispatcher {
     pub fn standing(&self, queue: &QueueName) -> (Held, Checkpoint, Vec<(ClusterName, u32)>) {
         let Some(&slot) = self.line_of.get(queue) else { return <_>::default() };
         let line = &self.lines[index(slot)];
-        let turned_away = u64::try_from(line.turned_away.len()).unwrap_or(u64::MAX);
-        let held =
-            Held { active: self.ledger.total_of(slot), queued: line.len().saturating_add(turned_away) };
+        let outside = line.turned_away.len().saturating_add(line.held_back.len());
+        let outside = u64::try_from(outside).unwrap_or(u64::MAX);
+        let held = Held { active: self.ledger.total_of(slot), queued: line.len().saturating_add(outside) };
         (
             held,
             line.checkpoint(),
@@ -83,7 +87,8 @@ impl Dispatcher {
         let &slot = self.line_of.get(queue)?;
         let line = &self.lines[index(slot)];
         let oldest = line.classes().filter_map(|waiting| waiting.jobs.keys().map(|rank| rank.created).min());
-        oldest.chain(line.turned_away.keys().map(|rank| rank.created)).min()
+        let outside = line.turned_away.keys().chain(line.held_back.keys());
+        oldest.chain(outside.map(|rank| rank.created)).min()
     }
 
     /// All that is placed on a member.

@@ -540,8 +540,12 @@ proptest! {
 fn the_bound_of_constant_candidates_is_met_from_any_checkpoint() {
     let among = [("a", "1/2"), ("b", "-1/2")];
     let credits = among.map(|(name, credit)| (ClusterName::from(name), credit.parse::<Credit>().unwrap()));
-    let checkpoint =
-        Checkpoint { seq: 7, credits: crate::credit::Credits::restore(credits), placed: BTreeMap::new() };
+    let checkpoint = Checkpoint {
+        seq: 7,
+        given: 7,
+        credits: crate::credit::Credits::restore(credits),
+        placed: BTreeMap::new(),
+    };
     let mut again = Dispatcher::default();
     again.set_namespace(Namespace::from("team-a"), Some(BTreeMap::new()));
     again.set_member(ClusterName::from("a"), member(None));
