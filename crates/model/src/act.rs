@@ -1,80 +1,16 @@
-//! What a router does: an effect, carried out as the controller and the Kubeflow backend carry it out.
+//! An effect of a router, carried out as the controller carries it out.
 //!
-//! Owns no state. Each rule here is one of `controller/act` or of `member/kubeflow`, by hand and in small.
+//! Owns no state. Each rule here is one of `controller/act`, by hand and in small.
 
 use crate::{
+    effect::{Answer, Effect, Fate, What},
+    member::View,
+    object::{Change, LateWrite, Placed, Write},
+    remote::{land, release, stop},
+    router::{Found, Memory, Pending},
     setup::{Protocol, Setup},
-    world::{
-        App, Change, Create, End, Found, LateWrite, Memory, Object, Pending, Placed, Proof, Run, Stray, View,
-        World, Write,
-    },
+    world::{Create, World},
 };
-
-/// One thing that a router does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Effect {
-    /// A write to the hub.
-    Write(What, Fate, Write),
-    /// The create of the placement.
-    Create(Answer),
-    /// A quorum read by the recorded name.
-    Confirm,
-    /// A look at the driver's pod.
-    Examine,
-    /// Our finalizer comes off this application.
-    Release(u8),
-    /// This finished application is deleted.
-    Retire(u8),
-    /// The attempt is driven to its fence. Whether the core says that no create can take effect any more.
-    Stop(bool),
-    /// The attempt is noted as given up.
-    GiveUp,
-    /// The pass goes on with what was read for a refusal.
-    GoOn,
-    /// A refusal that may not be believed yet is put aside.
-    PutAside,
-}
-
-/// What a write is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum What {
-    Hold,
-    Place,
-    Adopt,
-    Wait,
-    Claim,
-    Withdraw,
-    Mirror,
-    Unreachable,
-    Finish,
-    Latch,
-    Explain,
-    Observe,
-    Expire,
-    LetGo,
-}
-
-/// What becomes of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fate {
-    Answered,
-    /// It takes effect, and nobody hears of it.
-    AnswerLost,
-    /// It may take effect later, and nobody hears of it.
-    Late,
-}
-
-/// What becomes of a create.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Answer {
-    Given,
-    Lost,
-    Late,
-    /// For want of room.
-    Full,
-    /// The member judged the job.
-    Judged,
-}
 
 /// Whether a write would be taken now.
 pub(crate) fn matches(world: &World, write: Write) -> bool {
@@ -243,21 +179,6 @@ fn create(world: &mut World, router: usize, placed: Placed, answer: Answer, setu
     }
 }
 
-/// A create takes effect: nothing happens where the name is taken.
-pub(crate) fn land(world: &mut World, member: usize) {
-    if world.members[member].app.is_none() {
-        world.history.created += 1;
-        world.members[member].app = Some(App {
-            uid: world.history.created,
-            ours: true,
-            run: Run::Fresh,
-            deleting: false,
-            held: true,
-            hung: false,
-        });
-    }
-}
-
 fn confirm(world: &mut World, router: usize, placed: Placed, pending: Pending, protocol: &Protocol) {
     let member = usize::from(placed.member);
     let me = &mut world.routers[router];
@@ -273,70 +194,4 @@ fn confirm(world: &mut World, router: usize, placed: Placed, pending: Pending, p
             Pending::Confirmed(found)
         }
     };
-}
-
-/// Takes our finalizer off what is over or being deleted; anything else refuses.
-fn release(world: &mut World, member: usize, uid: u8) {
-    let Some(app) = world.members[member].app.as_mut().filter(|app| app.uid == uid) else { return };
-    if !app.ours {
-        world.history.foreign_touched = true;
-    } else if app.is_over() || app.deleting {
-        app.held = false;
-    }
-}
-
-/// As the Kubeflow backend drives an attempt to its fence.
-fn stop(
-    world: &mut World,
-    router: usize,
-    object: &Object,
-    placed: Placed,
-    settled: bool,
-    protocol: &Protocol,
-) {
-    let member = &mut world.members[usize::from(placed.member)];
-    let me = &mut world.routers[router];
-    let recorded = placed.uid.or(me.memory.accepted.map(|(uid, _)| uid));
-    let spares = !object.deleting && object.record.finished.is_none();
-    match &mut member.app {
-        Some(app) if app.ours => {
-            if spares && recorded == Some(app.uid) && app.ended_by_itself() {
-                me.pending = Pending::Confirmed(Found::Present(app.shown()));
-                return;
-            }
-            me.memory.proof = Proof { submitted: app.run != Run::Fresh, nothing: None };
-            app.deleting = true;
-            // As long as an earlier create may still come, our finalizer keeps the name taken.
-            app.held &= !settled;
-        }
-        Some(_) | None => {
-            if !settled {
-                return;
-            }
-            if member.stray == Stray::Driver {
-                me.memory.proof.nothing = None;
-                return;
-            }
-            let nothing = *me.memory.proof.nothing.get_or_insert(0);
-            if me.memory.proof.submitted || nothing >= protocol.hang {
-                me.memory.proof = Proof::default();
-                me.memory.fenced = true;
-            }
-        }
-    }
-}
-
-/// Whether an end on record is one that something really came to.
-pub(crate) fn is_true(end: End, world: &World) -> bool {
-    let history = &world.history;
-    match end {
-        End::Succeeded => history.succeeded,
-        End::Failed => history.failed,
-        End::DriverLost => history.killed || history.removed,
-        End::Vanished => history.removed,
-        End::NameTaken => history.foreign,
-        End::Rejected => history.refused,
-        End::Stopped => history.stopping,
-        End::Abandoned => history.abandoned,
-    }
 }

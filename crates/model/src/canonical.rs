@@ -5,8 +5,11 @@
 //! every property as they are: a walk with and one without [`crate::Bounds::symmetry`] find the same.
 
 use crate::{
+    member::View,
+    object::{Change, LateWrite, Object, Record, Write},
+    router::{Found, Pending, Router},
     setup::Setup,
-    world::{Change, Found, LateWrite, Object, Pending, Record, Router, View, World, Write},
+    world::World,
 };
 
 /// Numbers in use at once, of versions or of uids.

@@ -9,10 +9,15 @@ use spark_router_core::{
 };
 
 use crate::{
-    act::{Answer, Effect, Fate, What, matches},
+    act::matches,
     bridge::{self, Next},
+    clock::has_come,
+    effect::{Answer, Effect, Fate, What},
+    member::Link,
+    object::{Change, Object, Placed, Record, Write},
+    router::Pending,
     setup::{Bounds, Setup},
-    world::{Change, Link, Object, Pending, Placed, Record, World, Write},
+    world::World,
 };
 
 /// Everything that this router may do now: one step of the core, with each fate.
@@ -87,7 +92,7 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         Step::Release(uid) => on_member(world, &record, Effect::Release(bridge::number(&uid)), out),
         Step::Retire(uid) => on_member(world, &record, Effect::Retire(bridge::number(&uid)), out),
         Step::Stop { settled_at } => {
-            on_member(world, &record, Effect::Stop(bridge::has_come(settled_at)), out);
+            on_member(world, &record, Effect::Stop(has_come(settled_at)), out);
         }
         Step::Abandon => out.push(Effect::GiveUp),
         Step::Examine => on_member(world, &record, Effect::Examine, out),

@@ -4,12 +4,51 @@
 
 use crate::{
     act,
-    nature::{Action, leads},
+    action::Action,
+    member::{App, Driver, Link, MEMBERS, Member, Run, Stray, View},
+    object::{Object, Record},
+    remote,
+    router::{Lease, Memory, Pending, Router},
     setup::Setup,
-    world::{
-        App, Driver, Link, MEMBERS, Member, Memory, Object, Pending, ROUTERS, Router, Run, Stray, View, World,
-    },
+    world::{CREATES, History, ROUTERS, World},
 };
+
+/// The world before anything happened: the job was created, and the first router leads.
+pub(crate) fn beginning(setup: &Setup) -> World {
+    let object = Object {
+        version: 0,
+        held: false,
+        deleting: false,
+        abandoned: false,
+        outdated: false,
+        record: Record::default(),
+    };
+    let member = Member { app: None, link: Link::Ready, stray: Stray::None };
+    let mut world = World {
+        hub: Some(object),
+        backup: None,
+        members: [member; MEMBERS],
+        creates: [None; CREATES],
+        write: None,
+        routers: [Router {
+            up: true,
+            known: None,
+            views: [View::Unknown; MEMBERS],
+            lags: false,
+            memory: Memory::default(),
+            pending: Pending::None,
+            leading: setup.protocol.caps().settle,
+        }; ROUTERS],
+        lease: Lease { holder: Some(0), age: 0 },
+        faults: setup.bounds.faults,
+        edits: setup.bounds.edits,
+        history: History::default(),
+    };
+    for router in 0..ROUTERS {
+        start_anew(&mut world, router, setup);
+    }
+    world.canonical(setup)
+}
 
 /// A process starts: it knows nothing but what it lists.
 pub(crate) fn start_anew(world: &mut World, router: usize, setup: &Setup) {
@@ -42,7 +81,7 @@ pub(crate) fn after(before: &World, action: Action, setup: &Setup) -> World {
     let mut world = *before;
     happen(&mut world, action, setup);
     for router in 0..ROUTERS {
-        let lost = !leads(&world, router) || world.lease.age >= setup.protocol.lease;
+        let lost = !world.leads(router) || world.lease.age >= setup.protocol.lease;
         let me = &mut world.routers[router];
         if !me.up && lost {
             // It ends as soon as it goes on: nothing of it matters any more.
@@ -53,7 +92,7 @@ pub(crate) fn after(before: &World, action: Action, setup: &Setup) -> World {
             me.leading = setup.protocol.caps().settle;
         }
         // A standby that nothing keeps from it sees everything; it decides nothing, so when it does is of no account.
-        if me.up && !me.lags && !leads(&world, router) {
+        if me.up && !me.lags && !world.leads(router) {
             start_anew(&mut world, router, setup);
         }
     }
@@ -93,7 +132,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
         }
         Action::Resume(router) => {
             world.routers[router].up = true;
-            if leads(world, router) && world.lease.age < setup.protocol.lease {
+            if world.leads(router) && world.lease.age < setup.protocol.lease {
                 world.lease.age = 0;
                 // The call that was under way is written now, and ends after this.
                 for create in world.creates.iter_mut().flatten().filter(|it| usize::from(it.from) == router) {
@@ -101,7 +140,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
                     world.routers[router].memory.unanswered = Some(0);
                 }
             } else {
-                if leads(world, router) {
+                if world.leads(router) {
                     world.lease.holder = None;
                 }
                 start_anew(world, router, setup);
@@ -118,7 +157,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
         }
         Action::Land(create) => {
             if let Some(late) = world.creates[create].take() {
-                act::land(world, usize::from(late.member));
+                remote::land(world, usize::from(late.member));
             }
         }
         Action::LandWrite => {

@@ -63,14 +63,20 @@
 //! worlds seen, the length of the longest of the shortest ways, and the time.
 
 mod act;
+mod action;
+mod age;
 mod bridge;
 mod canonical;
 mod check;
 mod choose;
+mod clock;
+mod effect;
 mod happen;
+mod member;
 mod model;
 mod nature;
 mod object;
+mod remote;
 mod router;
 mod setup;
 mod world;

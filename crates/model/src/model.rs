@@ -5,10 +5,13 @@
 use stateright::{Model, Property};
 
 use crate::{
-    act, happen,
-    nature::{self, Action},
+    action::Action,
+    happen,
+    member::{Link, Member},
+    nature,
+    object::End,
     setup::Setup,
-    world::{End, Link, Member, World},
+    world::World,
 };
 
 /// A setup to be walked through.
@@ -19,7 +22,7 @@ impl Model for Walk {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![nature::beginning(&self.0)]
+        vec![happen::beginning(&self.0)]
     }
 
     fn actions(&self, world: &World, out: &mut Vec<Action>) {
@@ -68,7 +71,7 @@ fn no_second_life(world: &World) -> bool {
 
 fn true_end(world: &World) -> bool {
     let end = world.hub.and_then(|hub| hub.record.finished);
-    end.is_none_or(|(end, _)| act::is_true(end, world))
+    end.is_none_or(|(end, _)| is_true(end, world))
 }
 
 fn no_orphan(world: &World) -> bool {
@@ -108,5 +111,20 @@ fn is_explained(world: &World) -> bool {
     match record.placement {
         None => record.waiting,
         Some(_) => record.unreachable,
+    }
+}
+
+/// Whether an end on record is one that something really came to.
+fn is_true(end: End, world: &World) -> bool {
+    let history = &world.history;
+    match end {
+        End::Succeeded => history.succeeded,
+        End::Failed => history.failed,
+        End::DriverLost => history.killed || history.removed,
+        End::Vanished => history.removed,
+        End::NameTaken => history.foreign,
+        End::Rejected => history.refused,
+        End::Stopped => history.stopping,
+        End::Abandoned => history.abandoned,
     }
 }

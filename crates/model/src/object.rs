@@ -6,7 +6,10 @@ use std::fmt;
 
 use spark_router_core::phase::Phase;
 
-use crate::world::{Age, Caps, MEMBERS, Run, older};
+use crate::{
+    age::{Age, Caps, older},
+    member::{MEMBERS, Run},
+};
 
 /// The job's object in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,11 @@
 //!
 //! Owns no behaviour but aging, and forgetting as the controller's memory does.
 
-use crate::world::{Age, App, Caps, Driver, MEMBERS, Object, older};
+use crate::{
+    age::{Age, Caps, older},
+    member::{App, Driver, MEMBERS, View},
+    object::Object,
+};
 
 /// One router's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,14 +24,6 @@ pub(crate) struct Router {
     pub(crate) pending: Pending,
     /// For how long it has led.
     pub(crate) leading: Age,
-}
-
-/// A watch's view of one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum View {
-    Unknown,
-    Absent,
-    Shows(App),
 }
 
 /// What a process remembers of the job.

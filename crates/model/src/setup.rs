@@ -4,7 +4,7 @@
 
 use spark_router_core::step::Timing;
 
-use crate::{bridge::ticks, world::Caps};
+use crate::{age::Caps, clock::ticks};
 
 /// What is checked.
 #[derive(Clone, Debug, Default)]

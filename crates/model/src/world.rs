@@ -4,20 +4,17 @@
 //! more, so that the world has finitely many states however long it goes on. Holds no text: names and uids are numbers
 //! and become the core's types in [`crate::bridge`] alone.
 
-pub(crate) use crate::{
-    object::{Change, End, LateWrite, Mirrored, Object, Placed, Record, Write},
-    router::{Found, Lease, Memory, Pending, Proof, Router, View},
+use crate::{
+    age::{Age, Caps, older},
+    member::{MEMBERS, Member, Stray},
+    object::{Change, End, LateWrite, Object},
+    router::{Lease, Router},
 };
 
-/// Members in the world.
-pub(crate) const MEMBERS: usize = 2;
 /// Routers in the world.
 pub(crate) const ROUTERS: usize = 2;
 /// Creates on their way at once.
 pub(crate) const CREATES: usize = 2;
-
-/// Ticks since something happened.
-pub(crate) type Age = u8;
 
 /// Everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,68 +39,6 @@ pub(crate) struct World {
     pub(crate) edits: u8,
     /// What happened, for the properties alone.
     pub(crate) history: History,
-}
-
-/// One member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Member {
-    /// What is there under the name of the job's attempt.
-    pub(crate) app: Option<App>,
-    pub(crate) link: Link,
-    pub(crate) stray: Stray,
-}
-
-/// What probes make of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Link {
-    Ready,
-    Suspect,
-    Lost,
-}
-
-/// A submission that outlives its application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Stray {
-    None,
-    /// It may still make a driver.
-    Hangs(Age),
-    /// It made one.
-    Driver,
-}
-
-/// A remote application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct App {
-    pub(crate) uid: u8,
-    pub(crate) ours: bool,
-    pub(crate) run: Run,
-    pub(crate) deleting: bool,
-    pub(crate) held: bool,
-    /// Its submission hangs. Seen by nobody.
-    pub(crate) hung: bool,
-}
-
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Run {
-    Fresh,
-    Running,
-    Succeeded,
-    Failed,
-    /// Its driver was taken away.
-    DriverLost,
-    /// Its operator started it twice and gave up on the second driver. The first goes on, seen by nobody who does not
-    /// look at it.
-    Doubled(Driver),
-}
-
-/// What became of a driver's pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Driver {
-    Alive,
-    Succeeded,
-    Failed,
-    Gone,
 }
 
 /// A create on its way.
@@ -134,22 +69,11 @@ pub(crate) struct History {
     pub(crate) restored: bool,
 }
 
-/// Where ages are cut off.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caps {
-    pub(crate) settle: Age,
-    pub(crate) lease: Age,
-    pub(crate) patience: Age,
-    pub(crate) retention: Age,
-    pub(crate) hang: Age,
-    pub(crate) run: Age,
-}
-
-pub(crate) fn older(age: &mut Age, cap: Age) {
-    *age = age.saturating_add(1).min(cap);
-}
-
 impl World {
+    pub(crate) fn leads(&self, router: usize) -> bool {
+        self.lease.holder == u8::try_from(router).ok()
+    }
+
     /// One tick passes: everything is older, and what was on its way too long takes no effect any more.
     pub(crate) fn grow_older(&mut self, caps: Caps) {
         for object in [&mut self.hub, &mut self.backup].into_iter().flatten() {
@@ -204,69 +128,5 @@ impl World {
     /// their pods have one name.
     pub(crate) fn alive(&self) -> usize {
         self.members.iter().filter(|member| member.runs() || member.strays()).count()
-    }
-}
-
-impl Member {
-    /// An application of the job runs here or will.
-    pub(crate) fn runs(&self) -> bool {
-        self.app.is_some_and(|app| app.ours && app.runs())
-    }
-
-    /// What a look at the driver's pod says.
-    pub(crate) fn driver(&self) -> Driver {
-        match (self.app.map(|app| app.run), self.stray) {
-            (_, Stray::Driver) | (Some(Run::Running), _) => Driver::Alive,
-            (Some(Run::Doubled(driver)), _) => driver,
-            (Some(Run::Succeeded), _) => Driver::Succeeded,
-            (Some(Run::Failed), _) => Driver::Failed,
-            (Some(Run::Fresh | Run::DriverLost) | None, _) => Driver::Gone,
-        }
-    }
-
-    /// A driver without an application runs here.
-    pub(crate) fn strays(&self) -> bool {
-        self.stray == Stray::Driver
-    }
-}
-
-impl App {
-    pub(crate) fn runs(self) -> bool {
-        match self.run {
-            // Its operator starts nothing that is being deleted.
-            Run::Fresh => !self.deleting,
-            Run::Running | Run::Doubled(Driver::Alive) => true,
-            Run::Succeeded | Run::Failed | Run::DriverLost | Run::Doubled(_) => false,
-        }
-    }
-
-    /// Its operator says that it is over.
-    pub(crate) fn is_over(self) -> bool {
-        !matches!(self.run, Run::Fresh | Run::Running)
-    }
-
-    /// It came to an end that is its own.
-    pub(crate) fn ended_by_itself(self) -> bool {
-        match self.run {
-            Run::Succeeded => true,
-            Run::Failed | Run::DriverLost => !self.deleting,
-            Run::Fresh | Run::Running | Run::Doubled(_) => false,
-        }
-    }
-
-    /// As everybody sees it.
-    pub(crate) fn shown(self) -> Self {
-        let run = match self.run {
-            Run::Doubled(_) => Run::Doubled(Driver::Alive),
-            run => run,
-        };
-        Self { hung: false, run, ..self }
-    }
-}
-
-impl Member {
-    /// As a watch or a list shows it.
-    pub(crate) fn shown(&self) -> View {
-        self.app.map_or(View::Absent, |app| View::Shows(app.shown()))
     }
 }
