@@ -83,6 +83,26 @@ mod cancel {
         assert_eq!(outcome(failed.step()), (Phase::Failed, "JobFailed"));
     }
 
+    /// Its uid goes on record with the first mirror, and the decision came before that: the answer to the create tells it.
+    #[test]
+    fn an_end_that_came_first_counts_also_where_its_uid_is_not_on_record() {
+        let world =
+            cancelled(World::running(RunState::Running)).with(stopping(StopCause::Cancelled)).with(|w| {
+                w.job.record.placement.as_mut().unwrap().uid = None;
+                w.sends.accepted = Some((RemoteUid::from("r-1"), at(85)));
+                w.seen().run = RunState::Succeeded;
+            });
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
+        let read = world.with(|w| {
+            let seen = observation(RunState::Failed(FailureSign::Application));
+            w.confirmed = super::super::Confirmed::Present(Box::new(seen));
+            w.remote = Remote::Absent;
+        });
+        assert_eq!(outcome(read.step()), (Phase::Failed, "JobFailed"));
+        let another = read.with(|w| w.sends.accepted = Some((RemoteUid::from("r-2"), at(85))));
+        assert!(matches!(another.step(), Step::Stop { .. }), "somebody made it anew");
+    }
+
     #[test]
     fn one_on_a_silent_member_is_latched_too() {
         let world = cancelled(World::running(RunState::Running)).with(|w| w.link(LOST));
