@@ -11,7 +11,7 @@ use super::{
 use crate::{
     health::LinkState,
     id::{Attempt, ClusterName, MemberIdentity, Namespace, RemoteName, RemoteUid},
-    job::{Left, Past, StopCause, Stopping},
+    job::{Left, Past, Rejection, StopCause, Stopping},
     observe::{FailureSign, Observation, Remote, RunState},
     phase::Phase,
     policy::{FailureClass, OnMemberLost, Retry},
@@ -513,6 +513,40 @@ mod past_attempts {
         assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Close));
         view.member.as_mut().unwrap().forgotten = true;
         assert_eq!(step_of(view), of(Left::Ended, PastStep::Close));
+    }
+
+    /// It was left behind, and its member is back, while the job itself waits for something else.
+    #[test]
+    fn what_may_run_is_stopped_also_while_the_job_waits() {
+        let running = || past(Left::MayRun, shows(RunState::Running));
+        let stop = of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN });
+        let waiting = |change: fn(&mut World), view: PastView| {
+            World::waiting().with(change).with(|w| w.elsewhere.past = vec![view]).step()
+        };
+        let waits = [
+            ((|_| {}) as fn(&mut World), Step::Enqueue),
+            (|w| w.job.policy.suspend = true, Step::Suspend),
+            (
+                |w| w.job.request = Err(Rejection { reason: "InvalidTemplate", message: String::new() }),
+                Step::Reject(Rejection { reason: "InvalidTemplate", message: String::new() }),
+            ),
+        ];
+        for (change, otherwise) in waits {
+            assert_eq!(waiting(change, running()), stop, "before {otherwise:?}");
+            let mut away = running();
+            away.member.as_mut().unwrap().link = LOST;
+            assert_eq!(waiting(change, away), otherwise);
+            let mut faulty = running();
+            faulty.member.as_mut().unwrap().usable = false;
+            assert_eq!(waiting(change, faulty), otherwise, "the job does not wait for what may not work");
+            let over = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
+            assert_eq!(waiting(change, over), otherwise, "what is over has time");
+        }
+        let deleted = with(running()).with(|w| {
+            w.job.deleting = Some(at(95));
+            w.link(LOST);
+        });
+        assert_eq!(deleted.step(), stop, "its deletion waits for another member");
     }
 
     #[test]

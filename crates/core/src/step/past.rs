@@ -58,6 +58,17 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
     Step::Rest { until }
 }
 
+/// What is to be done although the job itself waits for something else: what may still run is stopped. Only where that
+/// should work: the job does not wait for it otherwise.
+pub(super) fn while_waiting(s: Snapshot<'_>) -> Option<Step> {
+    let works = |view: &&PastView| view.member.is_some_and(|m| m.usable);
+    s.elsewhere.past.iter().filter(works).filter(|view| view.past.left == Left::MayRun).find_map(|view| {
+        let step = due(s, view).ok()?;
+        let stops = matches!(step, PastStep::Stop { .. } | PastStep::Close);
+        stops.then(|| Step::Past(Box::new(view.past.clone()), step))
+    })
+}
+
 /// What is to be done before the job may go. What may still run is stopped where its member can be asked; it waits for no
 /// other member, because whoever left something behind allowed that it runs twice. The sweep takes what is over.
 pub(super) fn before_letting_go(s: Snapshot<'_>) -> Option<Step> {
