@@ -4,7 +4,7 @@
 
 use crate::{
     effect::{Answer, Effect, Fate},
-    member::{Link, Run},
+    member::{Link, Run, Spot},
 };
 
 /// One thing that happens.
@@ -35,27 +35,31 @@ pub(crate) enum Action {
     /// Probes find a member so.
     Probe(usize, Link),
     /// The operator starts the driver.
-    Start(usize),
+    Start(Spot),
     /// The run ends.
-    EndRun(usize, Run),
+    EndRun(Spot, Run),
     /// The operator starts it a second time, and calls it failed because its driver is there.
-    Double(usize),
+    Double(Spot),
     /// What is being deleted goes.
-    Collect(usize),
+    Collect(Spot),
     /// A submission hangs.
-    Hang(usize),
+    Hang(Spot),
     /// A submission whose application is gone makes a driver.
-    StrayDriver(usize),
+    StrayDriver(Spot),
     /// A driver whose application is gone is taken away.
-    StrayEnds(usize),
+    StrayEnds(Spot),
     /// Somebody deletes the application on the member.
-    DeletedByHand(usize),
+    DeletedByHand(Spot),
     /// Somebody puts something else under the name.
-    NamedByHand(usize),
+    NamedByHand(Spot),
+    /// A member is to be emptied, or not any more.
+    Drain(usize, bool),
     /// The user deletes the job.
     Delete,
     /// The user edits the job.
     Edit,
+    /// The user has the job cancelled, or takes that back.
+    Cancel,
     /// The user lets go of whatever may still run.
     LetGo,
     /// The hub is backed up.
@@ -92,8 +96,10 @@ impl Action {
             | Self::StrayDriver(_)
             | Self::DeletedByHand(_)
             | Self::NamedByHand(_)
+            | Self::Drain(..)
             | Self::Delete
             | Self::Edit
+            | Self::Cancel
             | Self::LetGo
             | Self::BackUp
             | Self::Restore => false,

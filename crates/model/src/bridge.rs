@@ -8,25 +8,25 @@ mod take;
 mod tell;
 
 pub(crate) use names::number;
-pub(crate) use take::{finish, mirror, traced};
-pub(crate) use tell::{placement, record_of};
+pub(crate) use take::{finish, latched, mirror, spot_of, traced};
+pub(crate) use tell::{placement, proves_end, record_of};
 
 use spark_router_core::{
     observe::{FailureSign, Remote},
     refusal::{Refusal, RefusalClass},
-    step::{DriverSeen, Elsewhere, MemberView, Sends, Snapshot, Step, Timing, after_refusal, step},
+    step::{DriverSeen, Elsewhere, Sends, Snapshot, Step, Timing, after_refusal, step},
 };
 
 use crate::{
     clock::{ago, now, ticks},
     member::{Driver, Link, MEMBERS},
-    object::Object,
+    object::{Object, Stop},
     router::{Found, Pending, Router},
-    setup::Protocol,
+    setup::Setup,
     world::World,
 };
 use names::uid;
-use tell::{confirmed, job, link, remote, traces, unheard};
+use tell::{confirmed, job, member, past_views, remote, traces, unheard};
 
 /// What a router does next, as the core says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,16 +38,12 @@ pub(crate) enum Next {
 }
 
 /// Asks the core what the router does next for the job that it knows.
-pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Protocol) -> Next {
-    let job = job(object);
+pub(crate) fn ask(world: &World, router: &Router, object: &Object, setup: &Setup) -> Next {
+    let protocol = &setup.protocol;
+    let job = job(object, setup);
     let placed = object.record.placement;
     let remote = placed.map_or(Remote::Unknown, |placed| remote(router, placed));
-    let member = placed.map(|placed| MemberView {
-        link: link(world.members[usize::from(placed.member)].link),
-        usable: true,
-        forgotten: false,
-        drained: false,
-    });
+    let member = placed.map(|placed| member(world, placed.spot.member));
     let memory = &router.memory;
     let sends = Sends {
         placed_here: memory.placed_here,
@@ -60,22 +56,25 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
     };
     let found = match router.pending {
         Pending::Confirmed(found) | Pending::Refused { found, .. } => found,
-        Pending::None | Pending::Taken | Pending::Looked(_) => Found::Nothing,
+        Pending::None | Pending::Taken | Pending::Looked(_) | Pending::Closing(_) => Found::Nothing,
     };
     let driver = match router.pending {
         Pending::Looked(Driver::Alive) => DriverSeen::Alive,
         Pending::Looked(Driver::Succeeded) => DriverSeen::Succeeded,
         Pending::Looked(Driver::Failed) => DriverSeen::Failed(FailureSign::Application, String::new()),
         Pending::Looked(Driver::Gone) => DriverSeen::Gone,
-        Pending::None | Pending::Confirmed(_) | Pending::Refused { .. } | Pending::Taken => {
-            DriverSeen::Nothing
-        }
+        Pending::None
+        | Pending::Confirmed(_)
+        | Pending::Refused { .. }
+        | Pending::Taken
+        | Pending::Closing(_) => DriverSeen::Nothing,
     };
-    let confirmed = confirmed(found);
+    let confirmed = confirmed(found, placed.map_or(0, |placed| placed.spot.attempt));
     let inherited = object.record.finished.is_none() && !memory.placed_here;
     let traces = if inherited { traces(router) } else { Vec::new() };
-    let elsewhere =
-        Elsewhere { past: Vec::new(), traces, unheard: placed.is_some_and(|placed| unheard(router, placed)) };
+    let past = if protocol.remembers { past_views(world, router, object, protocol) } else { Vec::new() };
+    let elsewhere = Elsewhere { past, traces, unheard: placed.is_some_and(|placed| unheard(router, placed)) };
+    let moves = object.record.stopping.is_some_and(Stop::is_move);
     let timing: Timing = protocol.timing();
     let suspects = world.members.iter().filter(|member| member.link == Link::Suspect).count();
     let snapshot = Snapshot {
@@ -85,7 +84,7 @@ pub(crate) fn ask(world: &World, router: &Router, object: &Object, protocol: &Pr
         sends: &sends,
         confirmed: &confirmed,
         driver: &driver,
-        fenced: memory.fenced,
+        fenced: memory.fenced || (moves && !protocol.fences),
         elsewhere: &elsewhere,
         leading_since: ago(router.leading),
         mirrored_at: None,

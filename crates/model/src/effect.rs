@@ -2,7 +2,7 @@
 //!
 //! Owns no state.
 
-use crate::object::Write;
+use crate::{member::Spot, object::Write};
 
 /// One thing that a router does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,14 @@ pub(crate) enum Effect {
     Stop(bool),
     /// The attempt is noted as given up.
     GiveUp,
+    /// A past attempt is driven to its fence.
+    StopPast(Spot, bool),
+    /// Our finalizer comes off the finished application of a past attempt.
+    ReleasePast(Spot, u8),
+    /// The finished application of a past attempt is deleted.
+    RetirePast(Spot, u8),
+    /// A past attempt is noted as given up.
+    GiveUpPast(Spot),
     /// The pass goes on with what was read for a refusal.
     GoOn,
     /// A refusal that may not be believed yet is put aside.
@@ -42,6 +50,8 @@ pub(crate) enum What {
     Unreachable,
     Finish,
     Latch,
+    Requeue,
+    Close,
     Explain,
     Observe,
     Expire,

@@ -1,4 +1,4 @@
-//! A member in small: its link, the application under the name of the job's attempt, and what outlives it.
+//! A member in small: its link, and of each attempt the application under its name and what outlives it.
 //!
 //! Owns no behaviour but what can be read off a state.
 
@@ -7,12 +7,32 @@ use crate::age::Age;
 /// Members in the world.
 pub(crate) const MEMBERS: usize = 2;
 
+/// Attempts that have names. Each is a name of its own on each member.
+pub(crate) const ATTEMPTS: usize = 2;
+
+/// One attempt on one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) member: u8,
+    /// From 0.
+    pub(crate) attempt: u8,
+}
+
 /// One member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Member {
-    /// What is there under the name of the job's attempt.
-    pub(crate) app: Option<App>,
+    /// What is there of each attempt.
+    pub(crate) slots: [Slot; ATTEMPTS],
     pub(crate) link: Link,
+    /// Its administrator wants it empty.
+    pub(crate) drained: bool,
+}
+
+/// What is on a member of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    /// What is there under its name.
+    pub(crate) app: Option<App>,
     pub(crate) stray: Stray,
 }
 
@@ -69,22 +89,52 @@ pub(crate) enum Driver {
     Gone,
 }
 
-/// A watch's view of one name.
+/// A watch's view of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum View {
     Unknown,
-    Absent,
-    Shows(App),
+    Listed([Option<App>; ATTEMPTS]),
 }
 
-impl Member {
+/// What is known of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Unknown,
+    Absent,
+    App(App),
+}
+
+impl Spot {
+    /// Every attempt on every member.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let members = (0_u8..).take(MEMBERS);
+        members.flat_map(|member| (0_u8..).take(ATTEMPTS).map(move |attempt| Self { member, attempt }))
+    }
+
+    /// As places in lists.
+    pub(crate) fn indices(self) -> (usize, usize) {
+        (usize::from(self.member), usize::from(self.attempt))
+    }
+}
+
+impl View {
+    /// What it says of one attempt.
+    pub(crate) fn of(self, attempt: u8) -> Shown {
+        match self {
+            Self::Unknown => Shown::Unknown,
+            Self::Listed(apps) => apps[usize::from(attempt)].map_or(Shown::Absent, Shown::App),
+        }
+    }
+}
+
+impl Slot {
     /// An application of the job runs here or will.
-    pub(crate) fn runs(&self) -> bool {
+    pub(crate) fn runs(self) -> bool {
         self.app.is_some_and(|app| app.ours && app.runs())
     }
 
     /// What a look at the driver's pod says.
-    pub(crate) fn driver(&self) -> Driver {
+    pub(crate) fn driver(self) -> Driver {
         match (self.app.map(|app| app.run), self.stray) {
             (_, Stray::Driver) | (Some(Run::Running), _) => Driver::Alive,
             (Some(Run::Doubled(driver)), _) => driver,
@@ -95,7 +145,7 @@ impl Member {
     }
 
     /// A driver without an application runs here.
-    pub(crate) fn strays(&self) -> bool {
+    pub(crate) fn strays(self) -> bool {
         self.stray == Stray::Driver
     }
 }
@@ -137,6 +187,6 @@ impl App {
 impl Member {
     /// As a watch or a list shows it.
     pub(crate) fn shown(&self) -> View {
-        self.app.map_or(View::Absent, |app| View::Shows(app.shown()))
+        View::Listed(self.slots.map(|slot| slot.app.map(App::shown)))
     }
 }

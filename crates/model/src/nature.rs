@@ -5,7 +5,7 @@
 use crate::{
     action::Action,
     choose,
-    member::{Driver, Link, MEMBERS, Run, Stray},
+    member::{Driver, Link, MEMBERS, Run, Spot, Stray},
     router::{Pending, Router},
     setup::Setup,
     world::{ROUTERS, World},
@@ -25,6 +25,9 @@ pub(crate) fn actions(world: &World, setup: &Setup, out: &mut Vec<Action>) {
     }
     for member in 0..MEMBERS {
         members(world, member, setup, out);
+    }
+    for at in Spot::all().filter(|spot| spot.attempt < setup.bounds.attempts) {
+        attempts(world, at, setup, out);
     }
     users(world, setup, out);
 }
@@ -70,7 +73,15 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
         Link::Suspect => out.extend([Action::Probe(at, Link::Ready), Action::Probe(at, Link::Lost)]),
         Link::Lost => out.push(Action::Probe(at, Link::Ready)),
     }
-    if let Some(app) = member.app {
+    if setup.bounds.drains && (member.drained || faulty) {
+        out.push(Action::Drain(at, !member.drained));
+    }
+}
+
+fn attempts(world: &World, at: Spot, setup: &Setup, out: &mut Vec<Action>) {
+    let slot = world.slot(at);
+    let faulty = world.faults > 0;
+    if let Some(app) = slot.app {
         match app.run {
             Run::Fresh if !app.deleting => {
                 out.push(Action::Start(at));
@@ -98,7 +109,7 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
     } else if faulty && setup.bounds.hands {
         out.push(Action::NamedByHand(at));
     }
-    match member.stray {
+    match slot.stray {
         Stray::None => {}
         Stray::Hangs(_) => out.push(Action::StrayDriver(at)),
         Stray::Driver => out.push(Action::StrayEnds(at)),
@@ -113,8 +124,8 @@ fn is_seen(world: &World) -> bool {
         router.views.iter().zip(&world.members).all(|(view, member)| *view == member.shown())
     };
     let history = &world.history;
-    let trace = world.members.iter().any(|member| member.app.is_some_and(|app| app.ours));
-    let unborn = history.ended.is_none() && !history.removed;
+    let trace = Spot::all().any(|spot| world.slot(spot).app.is_some_and(|app| app.ours));
+    let unborn = history.ended.is_none() && !history.removed.contains(&true);
     still && ready && (trace || unborn) && world.routers.iter().all(sees)
 }
 
@@ -127,8 +138,12 @@ fn users(world: &World, setup: &Setup, out: &mut Vec<Action>) {
             out.push(Action::LetGo);
         }
     }
-    if world.edits > 0 {
+    if world.edits > 0 && !setup.bounds.cancel {
         out.push(Action::Edit);
+    }
+    // Later it is an edit like any other.
+    if world.edits > 0 && setup.bounds.cancel && !hub.deleting && hub.record.finished.is_none() {
+        out.push(Action::Cancel);
     }
     if setup.bounds.restores {
         match world.backup {

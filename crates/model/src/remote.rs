@@ -1,20 +1,20 @@
 //! What is done on a member, as the Kubeflow backend does it.
 //!
-//! Owns no state. Each rule here is one of `member/kubeflow`, by hand and in small.
+//! Owns no state. Each rule here is one of `member/kubeflow`, by hand and in small. Notes for the properties what was
+//! touched that must not be.
 
 use crate::{
-    member::{App, Run, Stray},
-    object::{Object, Placed},
-    router::{Found, Pending, Proof},
+    member::{App, Run, Spot, Stray},
+    router::Proof,
     setup::Protocol,
     world::World,
 };
 
 /// A create takes effect: nothing happens where the name is taken.
-pub(crate) fn land(world: &mut World, member: usize) {
-    if world.members[member].app.is_none() {
+pub(crate) fn land(world: &mut World, spot: Spot) {
+    if world.slot(spot).app.is_none() {
         world.history.created += 1;
-        world.members[member].app = Some(App {
+        world.slot_mut(spot).app = Some(App {
             uid: world.history.created,
             ours: true,
             run: Run::Fresh,
@@ -26,8 +26,8 @@ pub(crate) fn land(world: &mut World, member: usize) {
 }
 
 /// Takes our finalizer off what is over or being deleted; anything else refuses.
-pub(crate) fn release(world: &mut World, member: usize, uid: u8) {
-    let Some(app) = world.members[member].app.as_mut().filter(|app| app.uid == uid) else { return };
+pub(crate) fn release(world: &mut World, spot: Spot, uid: u8) {
+    let Some(app) = world.slot_mut(spot).app.as_mut().filter(|app| app.uid == uid) else { return };
     if !app.ours {
         world.history.foreign_touched = true;
     } else if app.is_over() || app.deleting {
@@ -35,43 +35,79 @@ pub(crate) fn release(world: &mut World, member: usize, uid: u8) {
     }
 }
 
-/// As the Kubeflow backend drives an attempt to its fence.
-pub(crate) fn stop(
-    world: &mut World,
-    router: usize,
-    object: &Object,
-    placed: Placed,
-    settled: bool,
-    protocol: &Protocol,
-) {
-    let member = &mut world.members[usize::from(placed.member)];
-    let me = &mut world.routers[router];
-    let recorded = placed.uid.or(me.memory.accepted.map(|(uid, _)| uid));
-    let spares = !object.deleting && object.record.finished.is_none();
-    match &mut member.app {
+/// Deletes what is ours and over.
+pub(crate) fn retire(world: &mut World, spot: Spot, uid: u8) {
+    let slot = world.slot_mut(spot);
+    let Some(app) = slot.app.as_mut().filter(|app| app.uid == uid && app.ours && app.is_over()) else {
+        return;
+    };
+    if app.held {
+        app.deleting = true;
+    } else {
+        slot.app = None;
+    }
+}
+
+/// An attempt to be stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) spot: Spot,
+    /// The application on record.
+    pub(crate) uid: Option<u8>,
+    /// An end of its own counts.
+    pub(crate) spares: bool,
+    /// No create of it can take effect any more.
+    pub(crate) settled: bool,
+}
+
+/// How far stopping an attempt is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fence {
+    Proven,
+    Ended(App),
+    Pending,
+}
+
+/// Drives an attempt to its fence.
+pub(crate) fn stop(world: &mut World, router: usize, order: Order, protocol: &Protocol) -> Fence {
+    let (member, attempt) = order.spot.indices();
+    let is_cut_off = is_current(world, order.spot);
+    let slot = &mut world.members[member].slots[attempt];
+    let proof = &mut world.routers[router].proofs[member][attempt];
+    match &mut slot.app {
         Some(app) if app.ours => {
-            if spares && recorded == Some(app.uid) && app.ended_by_itself() {
-                me.pending = Pending::Confirmed(Found::Present(app.shown()));
-                return;
+            if order.spares && order.uid == Some(app.uid) && app.ended_by_itself() {
+                return Fence::Ended(app.shown());
             }
-            me.memory.proof = Proof { submitted: app.run != Run::Fresh, nothing: None };
+            *proof = Proof { submitted: app.run != Run::Fresh, nothing: None };
+            world.history.cut_off |= is_cut_off && app.runs();
             app.deleting = true;
             // As long as an earlier create may still come, our finalizer keeps the name taken.
-            app.held &= !settled;
+            app.held &= !order.settled;
+            Fence::Pending
         }
         Some(_) | None => {
-            if !settled {
-                return;
+            if !order.settled {
+                return Fence::Pending;
             }
-            if member.stray == Stray::Driver {
-                me.memory.proof.nothing = None;
-                return;
+            if slot.stray == Stray::Driver {
+                proof.nothing = None;
+                return Fence::Pending;
             }
-            let nothing = *me.memory.proof.nothing.get_or_insert(0);
-            if me.memory.proof.submitted || nothing >= protocol.hang {
-                me.memory.proof = Proof::default();
-                me.memory.fenced = true;
+            let nothing = *proof.nothing.get_or_insert(0);
+            if proof.submitted || nothing >= protocol.hang {
+                *proof = Proof::default();
+                return Fence::Proven;
             }
+            Fence::Pending
         }
     }
+}
+
+/// It is the attempt on record, and nothing on record says that it is to be stopped.
+fn is_current(world: &World, spot: Spot) -> bool {
+    let wanted = world
+        .hub
+        .filter(|hub| !hub.deleting && hub.record.finished.is_none() && hub.record.stopping.is_none());
+    wanted.and_then(|hub| hub.record.placement).is_some_and(|placed| placed.spot == spot)
 }

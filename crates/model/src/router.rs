@@ -4,7 +4,7 @@
 
 use crate::{
     age::{Age, Caps, older},
-    member::{App, Driver, MEMBERS, View},
+    member::{ATTEMPTS, App, Driver, MEMBERS, Spot, View},
     object::Object,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Router {
     /// Standby: its watches hang.
     pub(crate) lags: bool,
     pub(crate) memory: Memory,
+    /// What was seen of attempts that are being stopped.
+    pub(crate) proofs: Proofs,
     /// What the pass under way has found out.
     pub(crate) pending: Pending,
     /// For how long it has led.
@@ -37,10 +39,12 @@ pub(crate) struct Memory {
     pub(crate) fenced: bool,
     pub(crate) released: bool,
     pub(crate) retired: bool,
-    pub(crate) proof: Proof,
     /// Its last write of the placed job was answered, so that no other write can come between.
     pub(crate) claimed: bool,
 }
+
+/// Of each attempt on each member.
+pub(crate) type Proofs = [[Proof; ATTEMPTS]; MEMBERS];
 
 /// What was seen of an attempt that is being stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,9 +58,14 @@ pub(crate) struct Proof {
 pub(crate) enum Pending {
     None,
     Confirmed(Found),
-    Refused { judged: bool, found: Found },
+    Refused {
+        judged: bool,
+        found: Found,
+    },
     Taken,
     Looked(Driver),
+    /// Nothing is left of a past attempt.
+    Closing(Spot),
 }
 
 /// What a quorum read said.
@@ -89,8 +98,10 @@ impl Router {
         if let Some((_, age)) = &mut memory.accepted {
             older(age, caps.patience);
         }
-        if let Some(age) = &mut memory.proof.nothing {
-            older(age, caps.hang);
+        for proof in self.proofs.as_flattened_mut() {
+            if let Some(age) = &mut proof.nothing {
+                older(age, caps.hang);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     age::{Age, Caps, older},
-    member::{MEMBERS, Member, Stray},
+    member::{ATTEMPTS, MEMBERS, Member, Slot, Spot, Stray},
     object::{Change, End, LateWrite, Object},
     router::{Lease, Router},
 };
@@ -44,7 +44,7 @@ pub(crate) struct World {
 /// A create on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Create {
-    pub(crate) member: u8,
+    pub(crate) spot: Spot,
     pub(crate) from: u8,
     /// Ticks for which it may still take effect.
     pub(crate) left: Age,
@@ -57,16 +57,24 @@ pub(crate) struct History {
     pub(crate) placed: u8,
     pub(crate) ended: Option<End>,
     pub(crate) end_changed: bool,
-    pub(crate) succeeded: bool,
-    pub(crate) failed: bool,
-    pub(crate) killed: bool,
-    pub(crate) removed: bool,
+    /// What attempts came to, by their number.
+    pub(crate) succeeded: [bool; ATTEMPTS],
+    pub(crate) failed: [bool; ATTEMPTS],
+    pub(crate) killed: [bool; ATTEMPTS],
+    pub(crate) removed: [bool; ATTEMPTS],
+    /// Left behind although they may run, by members.
+    pub(crate) left: [[bool; ATTEMPTS]; MEMBERS],
     pub(crate) refused: bool,
     pub(crate) foreign: bool,
     pub(crate) foreign_touched: bool,
     pub(crate) abandoned: bool,
     pub(crate) stopping: bool,
+    pub(crate) cancelled: bool,
     pub(crate) restored: bool,
+    /// A stop on record was taken back.
+    pub(crate) revived: bool,
+    /// The attempt on record was stopped, and nothing on record says so.
+    pub(crate) cut_off: bool,
 }
 
 impl World {
@@ -97,6 +105,7 @@ impl World {
                     held: false,
                     deleting: false,
                     abandoned: false,
+                    cancel: false,
                     outdated: false,
                     record: *record,
                 };
@@ -108,11 +117,11 @@ impl World {
                 self.write = None;
             }
         }
-        for member in &mut self.members {
-            if let Stray::Hangs(age) = &mut member.stray {
+        for slot in self.members.iter_mut().flat_map(|member| &mut member.slots) {
+            if let Stray::Hangs(age) = &mut slot.stray {
                 older(age, caps.hang);
                 if *age >= caps.hang {
-                    member.stray = Stray::None;
+                    slot.stray = Stray::None;
                 }
             }
         }
@@ -124,9 +133,25 @@ impl World {
         }
     }
 
-    /// Runs of the job that live or will. A driver without an application and one with it are never two on one member:
-    /// their pods have one name.
-    pub(crate) fn alive(&self) -> usize {
-        self.members.iter().filter(|member| member.runs() || member.strays()).count()
+    pub(crate) fn slot(&self, spot: Spot) -> Slot {
+        let (member, attempt) = spot.indices();
+        self.members[member].slots[attempt]
+    }
+
+    pub(crate) fn slot_mut(&mut self, spot: Spot) -> &mut Slot {
+        let (member, attempt) = spot.indices();
+        &mut self.members[member].slots[attempt]
+    }
+
+    /// Runs of the job that live or will. A driver without an application and one with it are never two of one attempt on
+    /// one member: their pods have one name.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = Spot> {
+        Spot::all().filter(|spot| self.slot(*spot).runs() || self.slot(*spot).strays())
+    }
+
+    /// It was left behind although it may run.
+    pub(crate) fn was_left(&self, spot: Spot) -> bool {
+        let (member, attempt) = spot.indices();
+        self.history.left[member][attempt]
     }
 }

@@ -6,12 +6,18 @@ use spark_router_model::{Bounds, Protocol, Setup, check};
 const ONE_RUN: &str = "at most one run of a job lives";
 const ONE_END: &str = "an end on record stays as it is";
 const TRUE_END: &str = "no end is recorded that no run had";
+const CURRENT_STAYS: &str = "the attempt on record is stopped by decision only";
 
 /// Walks until something breaks, prints it with the shortest way there, and holds it against what must break.
 fn breaks(name: &str, protocol: Protocol, faults: u8, expected: &str) {
-    let bounds = Bounds { faults, late_writes: true, symmetry: false, ..Bounds::default() };
+    let bounds = Bounds { faults, late_writes: true, ..Bounds::default() };
+    breaks_in(name, Setup { protocol, bounds, ..Setup::default() }, expected);
+}
+
+fn breaks_in(name: &str, mut setup: Setup, expected: &str) {
+    setup.bounds.symmetry = false;
     // By one thread, so that the way there is the shortest.
-    let report = check(&Setup { protocol, bounds }, 1);
+    let report = check(&setup, 1);
     println!("{name}: {report}");
     let broken: Vec<_> = report.broken.iter().map(|(name, _)| *name).collect();
     assert!(broken.contains(&expected), "{name}: {report}");
@@ -39,4 +45,11 @@ fn creates_that_do_not_settle_are_found() {
 fn creates_on_a_record_that_changed_unseen_are_found() {
     let protocol = Protocol { claims: false, ..Protocol::default() };
     breaks("no claims", protocol, 2, ONE_RUN);
+}
+
+#[test]
+fn a_cancel_that_is_not_on_record_first_is_found() {
+    let protocol = Protocol { latches: false, ..Protocol::default() };
+    let bounds = Bounds { faults: 0, edits: 1, cancel: true, ..Bounds::default() };
+    breaks_in("no latch", Setup { protocol, bounds, ..Setup::default() }, CURRENT_STAYS);
 }

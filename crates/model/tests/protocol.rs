@@ -30,13 +30,13 @@ fn the_job_is_edited_meanwhile() {
 #[test]
 fn the_job_may_run_for_a_limited_time() {
     let protocol = Protocol { longest_run: Some(1), ..Protocol::default() };
-    holds("limited", &Setup { protocol, bounds: Bounds { faults: 1, ..all() } });
+    holds("limited", &Setup { protocol, bounds: Bounds { faults: 1, ..all() }, ..Setup::default() });
 }
 
 #[test]
 fn a_create_takes_longer_than_a_lease() {
     let protocol = Protocol { request: 2, ..Protocol::default() };
-    holds("slow creates", &Setup { protocol, bounds: Bounds { faults: 1, ..all() } });
+    holds("slow creates", &Setup { protocol, bounds: Bounds { faults: 1, ..all() }, ..Setup::default() });
 }
 
 /// A standby leads with what its watch of the hub showed last, however long ago.
@@ -44,15 +44,15 @@ fn a_create_takes_longer_than_a_lease() {
 fn a_leader_begins_with_an_old_view_of_the_hub() {
     let protocol = Protocol { leader_reads: false, ..Protocol::default() };
     let bounds = Bounds { hands: false, hangs: false, doubles: false, silence: false, ..all() };
-    holds("old view", &Setup { protocol, bounds });
+    holds("old view", &Setup { protocol, bounds, ..Setup::default() });
 }
 
 /// The larger size, on demand: `MODEL_FAULTS` says how many faults, 3 if unset.
 #[test]
 #[ignore = "takes many minutes and gigabytes"]
 fn larger() {
-    let faults = std::env::var("MODEL_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
-    holds("larger", &Setup { bounds: Bounds { faults, placements: 4, ..all() }, ..Setup::default() });
+    let bounds = Bounds { faults: faults(3), placements: 4, ..all() };
+    holds("larger", &Setup { bounds, ..Setup::default() });
 }
 
 /// What a backup does not know of a job is on its member, and is taken up from there. (Nobody deletes the job: one that
@@ -73,4 +73,26 @@ fn the_hub_is_restored_to_a_placement_that_was_taken_back() {
     let setup = restored(2);
     let bounds = Bounds { hands: false, hangs: false, doubles: false, ..setup.bounds };
     holds("restored, and another fault", &Setup { bounds, ..setup });
+}
+
+/// Its owner has it cancelled, and takes that back: what is on record by then holds.
+fn cancelled(faults: u8) -> Setup {
+    Setup { bounds: Bounds { faults, edits: 2, cancel: true, ..all() }, ..Setup::default() }
+}
+
+#[test]
+fn the_job_is_cancelled() {
+    holds("cancelled", &cancelled(1));
+}
+
+/// The larger sizes, on demand: `MODEL_FAULTS` says how many faults, 2 if unset.
+#[test]
+#[ignore = "takes many minutes and gigabytes"]
+fn larger_courses() {
+    let faults = faults(2);
+    holds("larger, cancelled", &cancelled(faults));
+}
+
+fn faults(otherwise: u8) -> u8 {
+    std::env::var("MODEL_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }

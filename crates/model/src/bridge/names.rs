@@ -10,7 +10,7 @@ use spark_router_core::{
     resources::Resources,
 };
 
-use crate::member::MEMBERS;
+use crate::member::{ATTEMPTS, MEMBERS};
 
 /// Highest number of a uid that has a name.
 const UIDS: u8 = 32;
@@ -23,7 +23,7 @@ pub(super) struct Names {
     pub(super) clusters: [ClusterName; MEMBERS],
     pub(super) identities: [MemberIdentity; MEMBERS],
     pub(super) namespace: Namespace,
-    pub(super) application: RemoteName,
+    pub(super) applications: [RemoteName; ATTEMPTS],
     pub(super) queue: QueueName,
     pub(super) uids: Vec<RemoteUid>,
     pub(super) request: Arc<Request>,
@@ -39,7 +39,7 @@ pub(super) static NAMES: LazyLock<Names> = LazyLock::new(|| {
         clusters: [ClusterName::from("m0"), ClusterName::from("m1")],
         identities: [MemberIdentity::from("id0"), MemberIdentity::from("id1")],
         namespace,
-        application: RemoteName::from("job-1"),
+        applications: std::array::from_fn(|attempt| RemoteName::new(format!("job-{attempt}"))),
         queue: queue.clone(),
         uids: (0..UIDS).map(|uid| RemoteUid::new(uid.to_string())).collect(),
         request: Arc::new(Request {

@@ -4,6 +4,8 @@
 
 use spark_router_core::{
     application::Application,
+    id::{Attempt, ClusterName},
+    job::{Past, StopCause, Stopping},
     step::{Mirror, Outcome, Trace},
 };
 
@@ -13,8 +15,8 @@ use super::{
 };
 use crate::{
     clock::age_of,
-    member::{Driver, Run},
-    object::{End, Mirrored, Record},
+    member::{Driver, Run, Spot},
+    object::{End, Mirrored, Record, Stop},
 };
 
 fn unmirrored(application: &Application) -> Mirrored {
@@ -24,9 +26,32 @@ fn unmirrored(application: &Application) -> Mirrored {
     Mirrored { run, started: application.started_at.map(age_of) }
 }
 
-/// The member and the application of a trace.
-pub(crate) fn traced(trace: &Trace) -> (u8, u8) {
-    (u8::from(trace.cluster == NAMES.clusters[1]), number(&trace.seen.uid))
+/// Where a trace is, and its application.
+pub(crate) fn traced(trace: &Trace) -> (Spot, u8) {
+    let attempt = trace.owner().map_or(Attempt::FIRST, |owner| owner.attempt);
+    (spot(&trace.cluster, attempt), number(&trace.seen.uid))
+}
+
+/// Where a past attempt is.
+pub(crate) fn spot_of(past: &Past) -> Spot {
+    spot(&past.cluster, past.attempt)
+}
+
+fn spot(cluster: &ClusterName, attempt: Attempt) -> Spot {
+    let attempt = u8::try_from(attempt.0.saturating_sub(1)).unwrap_or(0);
+    Spot { member: u8::from(*cluster == NAMES.clusters[1]), attempt }
+}
+
+/// Why the core wants it stopped.
+pub(crate) fn latched(stopping: &Stopping) -> Stop {
+    match stopping.cause {
+        StopCause::Cancelled => Stop::Cancelled,
+        StopCause::MemberLost => Stop::MemberLost,
+        StopCause::Drained => Stop::Drained,
+        StopCause::RanTooLong | StopCause::RunDeadline | StopCause::StartDeadline | StopCause::Other => {
+            Stop::RanTooLong
+        }
+    }
 }
 
 /// What the core wants mirrored, as the record holds it.
@@ -57,6 +82,7 @@ pub(crate) fn finish(before: &Record, outcome: &Outcome) -> Record {
         "NameTaken" => End::NameTaken,
         "RejectedByMember" => End::Rejected,
         "RanTooLong" => End::Stopped,
+        "Cancelled" => End::Cancelled,
         "Abandoned" => End::Abandoned,
         _ => End::Failed,
     };
@@ -64,7 +90,7 @@ pub(crate) fn finish(before: &Record, outcome: &Outcome) -> Record {
     if end != End::Abandoned {
         next.unreachable = false;
     }
-    next.stopping = false;
+    next.stopping = None;
     next.finished = Some((end, 0));
     next
 }

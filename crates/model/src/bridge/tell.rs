@@ -2,34 +2,38 @@
 //!
 //! Owns no state.
 
+use std::time::Duration;
+
 use spark_router_core::{
     application::{self, Application},
     health::LinkState,
     id::Attempt,
-    job::{Finished, Job, Placement, Refused, StopCause, Stopping},
+    job::{Finished, Job, Left, Past, Placement, Record, Refused, StopCause, Stopping},
     observe::{ExecutorCounts, FailureSign, Observation, Ownership, Remote, RunState},
-    policy::Policy,
+    policy::{Policy, Retry},
     resources::Resources,
-    step::{Confirmed, Trace},
+    step::{Confirmed, MemberView, PastView, Trace},
 };
 
 use super::names::{NAMES, cluster, uid};
 use crate::{
-    clock::{ago, now},
-    member::{App, Link, Run, View},
-    object::{End, Mirrored, Object, Placed},
+    clock::{ago, now, ticks},
+    member::{App, Link, Run, Shown, Spot, View},
+    object::{self, End, Mirrored, Object, Placed, Stop},
     router::{Found, Router},
+    setup::{Course, Protocol, Setup},
+    world::World,
 };
 
 /// The placement as the core knows it.
 pub(crate) fn placement(placed: Placed) -> Placement {
     let names = &*NAMES;
     Placement {
-        cluster: cluster(placed.member),
-        identity: names.identities[usize::from(placed.member)].clone(),
-        attempt: Attempt::FIRST,
+        cluster: cluster(placed.spot.member),
+        identity: names.identities[usize::from(placed.spot.member)].clone(),
+        attempt: attempt(placed.spot.attempt),
         namespace: names.namespace.clone(),
-        name: names.application.clone(),
+        name: names.applications[usize::from(placed.spot.attempt)].clone(),
         uid: placed.uid.map(uid),
         queue: names.queue.clone(),
         remote_queue: None,
@@ -51,17 +55,17 @@ pub(super) fn run_state(run: Run) -> (RunState, &'static str) {
     }
 }
 
-pub(super) fn observation(app: App) -> Observation {
+pub(super) fn observation(app: App, number: u8) -> Observation {
     let names = &*NAMES;
     let (run, native_state) = run_state(app.run);
     Observation {
-        name: names.application.clone(),
+        name: names.applications[usize::from(number)].clone(),
         uid: uid(app.uid),
         owner: app.ours.then(|| Ownership {
             hub: names.hub.clone(),
             job: names.job.clone(),
             key: names.key.clone(),
-            attempt: Attempt::FIRST,
+            attempt: attempt(number),
             seq: 0,
             render_hash: String::new(),
         }),
@@ -85,14 +89,15 @@ pub(super) fn observation(app: App) -> Observation {
 pub(super) fn mirrored(record: Mirrored) -> Application {
     let app = App { uid: 0, ours: true, run: record.run, deleting: false, held: true, hung: false };
     let before = Application { started_at: record.started.map(ago), ..Application::default() };
-    let mut mirrored = application::mirror(&observation(app), Some(&before), now());
+    let mut mirrored = application::mirror(&observation(app, 0), Some(&before), now());
     mirrored.started_at = before.started_at;
     mirrored
 }
 
-pub(super) fn job(object: &Object) -> Job {
+pub(super) fn job(object: &Object, setup: &Setup) -> Job {
     let names = &*NAMES;
     let record = &object.record;
+    let unlatched = (object.cancel && !setup.protocol.latches).then_some(Stop::Cancelled);
     let refusals = (0..).zip(record.refused).filter(|(_, refused)| *refused);
     Job {
         key: names.key.clone(),
@@ -102,11 +107,11 @@ pub(super) fn job(object: &Object) -> Job {
         held: object.held,
         abandoned: object.abandoned,
         request: Ok(names.request.clone()),
-        policy: Policy::default(),
-        record: spark_router_core::job::Record {
+        policy: policy(object, &setup.course),
+        record: Record {
             phase: record.phase,
             placement: record.placement.map(placement),
-            attempt: record.placement.map(|_| Attempt::FIRST),
+            attempt: record.attempts.checked_sub(1).map(attempt),
             refusals: refusals
                 .map(|(member, _)| Refused {
                     cluster: cluster(member),
@@ -117,8 +122,8 @@ pub(super) fn job(object: &Object) -> Job {
                 .collect(),
             application: record.application.map(mirrored),
             unreachable: record.unreachable,
-            stopping: record.stopping.then(|| Stopping {
-                cause: StopCause::RanTooLong,
+            stopping: record.stopping.or(unlatched).map(|stop| Stopping {
+                cause: cause(stop),
                 message: String::new(),
                 at: now(),
             }),
@@ -127,8 +132,8 @@ pub(super) fn job(object: &Object) -> Job {
                 .map(|(end, age)| Finished { at: ago(age), succeeded: end == End::Succeeded }),
             suspension: None,
             outdated: object.outdated,
-            retries: 0,
-            past: Vec::new(),
+            retries: u32::from(record.retries),
+            past: record.past.into_iter().flatten().map(past).collect(),
             avoided: Vec::new(),
             not_before: None,
             waiting_since: None,
@@ -136,11 +141,11 @@ pub(super) fn job(object: &Object) -> Job {
     }
 }
 
-pub(super) fn confirmed(found: Found) -> Confirmed {
+pub(super) fn confirmed(found: Found, attempt: u8) -> Confirmed {
     match found {
         Found::Nothing => Confirmed::Nothing,
         Found::Gone => Confirmed::Gone,
-        Found::Present(app) => Confirmed::Present(Box::new(observation(app))),
+        Found::Present(app) => Confirmed::Present(Box::new(observation(app, attempt))),
     }
 }
 
@@ -148,39 +153,105 @@ pub(super) fn remote(router: &Router, placed: Placed) -> Remote {
     if router.memory.retired {
         return Remote::Absent;
     }
-    match router.views[usize::from(placed.member)] {
-        View::Unknown => Remote::Unknown,
-        View::Absent => Remote::Absent,
-        View::Shows(app) => {
-            let held = app.held && !router.memory.released;
-            Remote::Present(Box::new(observation(App { held, ..app })))
+    match shown(router, placed.spot) {
+        Remote::Present(mut seen) => {
+            seen.held &= !router.memory.released;
+            Remote::Present(seen)
         }
+        other => other,
     }
+}
+
+/// What the view shows of one attempt.
+fn shown(router: &Router, spot: Spot) -> Remote {
+    match router.views[usize::from(spot.member)].of(spot.attempt) {
+        Shown::Unknown => Remote::Unknown,
+        Shown::Absent => Remote::Absent,
+        Shown::App(app) => Remote::Present(Box::new(observation(app, spot.attempt))),
+    }
+}
+
+/// A member as the core knows it.
+pub(super) fn member(world: &World, member: u8) -> MemberView {
+    let member = &world.members[usize::from(member)];
+    MemberView { link: link(member.link), usable: true, forgotten: false, drained: member.drained }
+}
+
+/// The past attempts on record, and what is shown of them.
+pub(super) fn past_views(
+    world: &World,
+    router: &Router,
+    object: &Object,
+    protocol: &Protocol,
+) -> Vec<PastView> {
+    let rows = object.record.past.into_iter().flatten();
+    rows.map(|row| PastView {
+        past: past(row),
+        member: Some(member(world, row.spot.member)),
+        remote: shown(router, row.spot),
+        retention: ticks(protocol.retention),
+    })
+    .collect()
+}
+
+fn past(row: object::Past) -> Past {
+    let names = &*NAMES;
+    Past {
+        attempt: attempt(row.spot.attempt),
+        cluster: cluster(row.spot.member),
+        identity: names.identities[usize::from(row.spot.member)].clone(),
+        namespace: names.namespace.clone(),
+        name: names.applications[usize::from(row.spot.attempt)].clone(),
+        uid: row.uid.map(uid),
+        at: ago(row.age),
+        left: if row.may_run { Left::MayRun } else { Left::Ended },
+    }
+}
+
+fn attempt(number: u8) -> Attempt {
+    Attempt(u32::from(number) + 1)
+}
+
+fn cause(stop: Stop) -> StopCause {
+    match stop {
+        Stop::RanTooLong => StopCause::RanTooLong,
+        Stop::Cancelled => StopCause::Cancelled,
+        Stop::MemberLost => StopCause::MemberLost,
+        Stop::Drained => StopCause::Drained,
+    }
+}
+
+fn policy(object: &Object, course: &Course) -> Policy {
+    // The next attempt is due at once: a pass that is made later covers a wait.
+    let retry =
+        Retry { max_attempts: u32::from(course.retries) + 1, initial: Duration::ZERO, ..Retry::default() };
+    Policy { cancel: object.cancel, retry, on_member_lost: course.on_member_lost, ..Policy::default() }
 }
 
 /// The other member has shown nothing yet.
 pub(super) fn unheard(router: &Router, placed: Placed) -> bool {
-    router.views[usize::from(1 - placed.member)] == View::Unknown
+    router.views[usize::from(1 - placed.spot.member)] == View::Unknown
 }
 
 /// What members show of a job that this process did not place.
 pub(super) fn traces(router: &Router) -> Vec<Trace> {
-    let shown = (0_u8..).zip(router.views).filter_map(|(member, view)| match view {
-        View::Shows(app) if app.ours => Some((member, app)),
-        View::Shows(_) | View::Absent | View::Unknown => None,
-    });
+    let shown =
+        Spot::all().filter_map(|spot| match router.views[usize::from(spot.member)].of(spot.attempt) {
+            Shown::App(app) if app.ours => Some((spot, app)),
+            Shown::App(_) | Shown::Absent | Shown::Unknown => None,
+        });
     let names = &*NAMES;
     shown
-        .map(|(member, app)| Trace {
-            cluster: cluster(member),
-            identity: names.identities[usize::from(member)].clone(),
+        .map(|(spot, app)| Trace {
+            cluster: cluster(spot.member),
+            identity: names.identities[usize::from(spot.member)].clone(),
             namespace: names.namespace.clone(),
-            seen: observation(app),
+            seen: observation(app, spot.attempt),
         })
         .collect()
 }
 
-pub(super) fn link(link: Link) -> LinkState {
+fn link(link: Link) -> LinkState {
     // Since when it is silent is told to people only.
     match link {
         Link::Ready => LinkState::Ready,
@@ -190,6 +261,11 @@ pub(super) fn link(link: Link) -> LinkState {
 }
 
 /// The record as the core knows it.
-pub(crate) fn record_of(object: &Object) -> spark_router_core::job::Record {
-    job(object).record
+pub(crate) fn record_of(object: &Object, setup: &Setup) -> Record {
+    job(object, setup).record
+}
+
+/// Its state proves that nothing of it runs.
+pub(crate) fn proves_end(app: App) -> bool {
+    run_state(app.run).0.proves_end()
 }
