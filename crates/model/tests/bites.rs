@@ -1,7 +1,7 @@
 //! Each rule that is broken on purpose is found out. The core's step stays as it is: what is told to it, or made of what
 //! it says, is changed around it.
 
-use spark_router_model::{Bounds, Protocol, Setup, check};
+use spark_router_model::{Bounds, Course, OnMemberLost, Protocol, Setup, check};
 
 const ONE_RUN: &str = "at most one run of a job lives";
 const ONE_END: &str = "an end on record stays as it is";
@@ -45,6 +45,14 @@ fn creates_that_do_not_settle_are_found() {
 fn creates_on_a_record_that_changed_unseen_are_found() {
     let protocol = Protocol { claims: false, ..Protocol::default() };
     breaks("no claims", protocol, 2, ONE_RUN);
+}
+
+#[test]
+fn a_move_without_a_fence_is_found() {
+    let protocol = Protocol { fences: false, ..Protocol::default() };
+    let course = Course { on_member_lost: OnMemberLost::FenceThenMove, ..Course::default() };
+    let bounds = Bounds { faults: 1, attempts: 2, ..Bounds::default() };
+    breaks_in("no fence", Setup { protocol, course, bounds }, ONE_RUN);
 }
 
 #[test]

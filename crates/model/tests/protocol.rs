@@ -1,6 +1,6 @@
 //! The protocol holds in every world that can be reached.
 
-use spark_router_model::{Bounds, Protocol, Setup, check};
+use spark_router_model::{Bounds, Course, OnMemberLost, Protocol, Setup, check};
 
 /// Walks, prints what was walked, and takes nothing but a whole walk without a finding.
 fn holds(name: &str, setup: &Setup) {
@@ -85,12 +85,33 @@ fn the_job_is_cancelled() {
     holds("cancelled", &cancelled(1));
 }
 
+/// Its member was lost before it ran, or is drained: the next attempt follows a fence.
+fn moved(faults: u8) -> Setup {
+    let course = Course { on_member_lost: OnMemberLost::FenceThenMove, ..Course::default() };
+    let bounds = Bounds { faults, attempts: 2, drains: true, ..all() };
+    Setup { course, bounds, ..Setup::default() }
+}
+
+#[test]
+fn the_job_moves() {
+    holds("moved", &moved(1));
+}
+
+/// (Nobody deletes the job, so that there is room for more of the rest.)
+#[test]
+fn the_job_moves_and_more_goes_wrong() {
+    let setup = moved(2);
+    let bounds = Bounds { deletion: false, hands: false, refusals: false, doubles: false, ..setup.bounds };
+    holds("moved, and another fault", &Setup { bounds, ..setup });
+}
+
 /// The larger sizes, on demand: `MODEL_FAULTS` says how many faults, 2 if unset.
 #[test]
 #[ignore = "takes many minutes and gigabytes"]
 fn larger_courses() {
     let faults = faults(2);
     holds("larger, cancelled", &cancelled(faults));
+    holds("larger, moved", &moved(faults));
 }
 
 fn faults(otherwise: u8) -> u8 {
