@@ -105,6 +105,20 @@ fn the_job_moves_and_more_goes_wrong() {
     holds("moved, and another fault", &Setup { bounds, ..setup });
 }
 
+/// It fails, and is tried again on any member.
+fn tried_again(faults: u8) -> Setup {
+    let course = Course { retries: 1, ..Course::default() };
+    Setup { course, bounds: Bounds { faults, attempts: 2, ..all() }, ..Setup::default() }
+}
+
+#[test]
+fn the_job_is_tried_again() {
+    holds("tried again", &tried_again(0));
+    let setup = tried_again(1);
+    let bounds = Bounds { deletion: false, ..setup.bounds };
+    holds("tried again, and a fault", &Setup { bounds, ..setup });
+}
+
 /// The larger sizes, on demand: `MODEL_FAULTS` says how many faults, 2 if unset.
 #[test]
 #[ignore = "takes many minutes and gigabytes"]
@@ -112,6 +126,7 @@ fn larger_courses() {
     let faults = faults(2);
     holds("larger, cancelled", &cancelled(faults));
     holds("larger, moved", &moved(faults));
+    holds("larger, tried again", &tried_again(faults));
 }
 
 fn faults(otherwise: u8) -> u8 {
