@@ -7,6 +7,7 @@ const ONE_RUN: &str = "at most one run of a job lives";
 const ONE_END: &str = "an end on record stays as it is";
 const TRUE_END: &str = "no end is recorded that no run had";
 const CURRENT_STAYS: &str = "the attempt on record is stopped by decision only";
+const STALE_GOES: &str = "what is not the attempt on record is stopped where it can be";
 
 /// Walks until something breaks, prints it with the shortest way there, and holds it against what must break.
 fn breaks(name: &str, protocol: Protocol, faults: u8, expected: &str) {
@@ -53,6 +54,14 @@ fn a_move_without_a_fence_is_found() {
     let course = Course { on_member_lost: OnMemberLost::FenceThenMove, ..Course::default() };
     let bounds = Bounds { faults: 1, attempts: 2, ..Bounds::default() };
     breaks_in("no fence", Setup { protocol, course, bounds }, ONE_RUN);
+}
+
+#[test]
+fn a_run_that_was_left_behind_and_is_forgotten_is_found() {
+    let protocol = Protocol { remembers: false, ..Protocol::default() };
+    let course = Course { on_member_lost: OnMemberLost::AllowDuplicate, ..Course::default() };
+    let bounds = Bounds { faults: 1, attempts: 2, deletion: false, ..Bounds::default() };
+    breaks_in("no past", Setup { protocol, course, bounds }, STALE_GOES);
 }
 
 #[test]

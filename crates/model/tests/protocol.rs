@@ -119,6 +119,17 @@ fn the_job_is_tried_again() {
     holds("tried again, and a fault", &Setup { bounds, ..setup });
 }
 
+/// Its member is lost, and it does not wait for it.
+fn twice(faults: u8) -> Setup {
+    let course = Course { on_member_lost: OnMemberLost::AllowDuplicate, ..Course::default() };
+    Setup { course, bounds: Bounds { faults, attempts: 2, ..all() }, ..Setup::default() }
+}
+
+#[test]
+fn the_job_may_run_twice() {
+    holds("twice", &twice(1));
+}
+
 /// The larger sizes, on demand: `MODEL_FAULTS` says how many faults, 2 if unset.
 #[test]
 #[ignore = "takes many minutes and gigabytes"]
@@ -127,6 +138,7 @@ fn larger_courses() {
     holds("larger, cancelled", &cancelled(faults));
     holds("larger, moved", &moved(faults));
     holds("larger, tried again", &tried_again(faults));
+    holds("larger, twice", &twice(faults));
 }
 
 fn faults(otherwise: u8) -> u8 {
