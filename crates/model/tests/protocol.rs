@@ -75,6 +75,14 @@ fn the_hub_is_restored_to_a_placement_that_was_taken_back() {
     holds("restored, and another fault", &Setup { bounds, ..setup });
 }
 
+/// With hung submissions and drivers that are started twice. (Nobody deletes anything by hand, as above.)
+#[test]
+fn the_hub_is_restored_and_operators_do_wrong() {
+    let setup = restored(2);
+    let bounds = Bounds { hands: false, silence: false, ..setup.bounds };
+    holds("restored, and operators do wrong", &Setup { bounds, ..setup });
+}
+
 /// Its owner has it cancelled, and takes that back: what is on record by then holds.
 fn cancelled(faults: u8) -> Setup {
     Setup { bounds: Bounds { faults, edits: 2, cancel: true, ..all() }, ..Setup::default() }
