@@ -103,6 +103,26 @@ mod cancel {
         assert!(matches!(another.step(), Step::Stop { .. }), "somebody made it anew");
     }
 
+    /// Its owner thought better of it, and it failed before it was stopped.
+    #[test]
+    fn a_decision_on_record_lets_nothing_be_tried_again() {
+        let failed = |cause: StopCause| {
+            World::running(RunState::Running).with(stopping(cause)).with(|w| {
+                w.job.policy.retry.max_attempts = 3;
+                w.seen().run = RunState::Failed(FailureSign::Application);
+            })
+        };
+        for cause in [StopCause::Cancelled, StopCause::RanTooLong, StopCause::RunDeadline, StopCause::Other] {
+            assert_eq!(outcome(failed(cause).step()), (Phase::Failed, "JobFailed"), "{cause:?}");
+        }
+        for cause in [StopCause::MemberLost, StopCause::Drained, StopCause::StartDeadline] {
+            assert!(
+                requeued(failed(cause).step()).is_retry,
+                "{cause:?} was to be followed by another attempt"
+            );
+        }
+    }
+
     #[test]
     fn one_on_a_silent_member_is_latched_too() {
         let world = cancelled(World::running(RunState::Running)).with(|w| w.link(LOST));
