@@ -483,7 +483,8 @@ mod past_attempts {
     #[test]
     fn a_run_that_was_left_behind_is_stopped_when_it_can_be() {
         let running = past(Left::MayRun, shows(RunState::Running));
-        assert_eq!(step_of(running.clone()), of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN }));
+        let stop = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
+        assert_eq!(step_of(running.clone()), stop, "its name stays taken until no create of it can come");
         for link in [LOST, LinkState::Connecting, LinkState::Suspect { since: at(99) }] {
             let mut away = running.clone();
             away.member.as_mut().unwrap().link = link;
@@ -508,7 +509,7 @@ mod past_attempts {
                 .with(|w| w.elsewhere.past = views.into_iter().cloned().collect())
                 .step()
         };
-        let stopped = of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN });
+        let stopped = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
         assert_eq!(both([&away, &running]), stopped);
         assert_eq!(both([&running, &away]), stopped);
     }
@@ -523,12 +524,20 @@ mod past_attempts {
     #[test]
     fn what_is_over_is_let_go_of_and_taken_away_in_time() {
         let mut view = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
-        assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Release(RemoteUid::from("r-1"))));
+        assert_eq!(
+            step_of(view.clone()),
+            Step::Rest { until: Some(at(105)) },
+            "a create of it may still come"
+        );
+        let settled = with(view.clone()).with(|w| w.now = at(105));
+        assert_eq!(settled.step(), of(Left::Ended, PastStep::Release(RemoteUid::from("r-1"))));
         let Remote::Present(seen) = &mut view.remote else { panic!() };
         seen.held = false;
         assert_eq!(step_of(view.clone()), Step::Rest { until: Some(at(680)) });
         let late = with(view.clone()).with(|w| w.now = at(680));
         assert_eq!(late.step(), of(Left::Ended, PastStep::Retire(RemoteUid::from("r-1"))));
+        let soon = PastView { retention: Duration::ZERO, ..view.clone() };
+        assert_eq!(step_of(soon), Step::Rest { until: Some(at(105)) }, "however short it is to stay");
         view.remote = Remote::Absent;
         assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Close));
         view.member.as_mut().unwrap().forgotten = true;
@@ -539,7 +548,7 @@ mod past_attempts {
     #[test]
     fn what_may_run_is_stopped_also_while_the_job_waits() {
         let running = || past(Left::MayRun, shows(RunState::Running));
-        let stop = of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN });
+        let stop = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
         let waiting = |change: fn(&mut World), view: PastView| {
             World::waiting().with(change).with(|w| w.elsewhere.past = vec![view]).step()
         };

@@ -97,8 +97,9 @@ fn due(s: Snapshot<'_>, view: &PastView) -> Result<PastStep, Option<Timestamp>> 
         Remote::Unknown => Err(None),
         Remote::Unsettled { until } => Err(Some(*until)),
         Remote::Present(seen) if !is_it(s.job, past, seen) => Ok(PastStep::Close),
-        Remote::Present(seen) if seen.run.proves_end() => over(s.now, later(past.at, *retention), seen),
-        Remote::Present(_) => Ok(PastStep::Stop { settled_at: Timestamp::MIN }),
+        Remote::Present(seen) if seen.run.proves_end() => over(s, past, *retention, seen),
+        // By the name of what is there another create of it may still arrive.
+        Remote::Present(_) => Ok(PastStep::Stop { settled_at: settled(s, past) }),
         Remote::Absent => match past.left {
             Left::Ended => Ok(PastStep::Close),
             // A create of it may still arrive.
@@ -107,12 +108,22 @@ fn due(s: Snapshot<'_>, view: &PastView) -> Result<PastStep, Option<Timestamp>> 
     }
 }
 
-fn over(now: Timestamp, ends: Timestamp, seen: &Observation) -> Result<PastStep, Option<Timestamp>> {
-    if seen.held {
+/// As long as a create of it may still arrive, what is over keeps the name taken.
+fn over(
+    s: Snapshot<'_>,
+    past: &Past,
+    retention: Duration,
+    seen: &Observation,
+) -> Result<PastStep, Option<Timestamp>> {
+    let settled = settled(s, past);
+    let ends = later(past.at, retention).max(settled);
+    if seen.held && s.now < settled {
+        Err(Some(settled))
+    } else if seen.held {
         Ok(PastStep::Release(seen.uid.clone()))
     } else if seen.deleting {
         Err(None)
-    } else if now >= ends {
+    } else if s.now >= ends {
         Ok(PastStep::Retire(seen.uid.clone()))
     } else {
         Err(Some(ends))
