@@ -124,7 +124,11 @@ fn is_seen(world: &World) -> bool {
         router.views.iter().zip(&world.members).all(|(view, member)| *view == member.shown())
     };
     let history = &world.history;
-    let trace = Spot::all().any(|spot| world.slot(spot).app.is_some_and(|app| app.ours));
+    let shows = |spot: Spot| world.slot(spot).app.is_some_and(|app| app.ours);
+    let placed = world.hub.and_then(|hub| hub.record.placement);
+    // Of the newest attempt: with an older one alone nothing tells how the job went on.
+    let trace =
+        Spot::all().any(shows) && placed.is_none_or(|placed| placed.spot.attempt == 0 || shows(placed.spot));
     let unborn = history.ended.is_none() && !history.removed.contains(&true);
     still && ready && (trace || unborn) && world.routers.iter().all(sees)
 }
