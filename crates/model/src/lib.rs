@@ -44,7 +44,7 @@
 //! - Templates that cannot be taken, and members without rights: nothing is placed then.
 //! - Deletes, and removals of finalizers, that take effect late: they carry the uid of what they mean, and what is
 //!   being stopped or over stays so.
-//! - A restore that left no trace which a router sees, also for a hand that takes it away before it is taken up: nothing
+//! - A restore that left no trace of the newest attempt which a router sees, also for a hand that takes it away before it is taken up: nothing
 //!   can find that out. A hub that comes back is listed anew.
 //! - `forget` of a member, the sweep, and the time that a finished job stays: they touch what is over or given up.
 //! - Of past attempts those that nothing is left of: no decision reads them.
@@ -63,10 +63,11 @@
 //!
 //! # Running it
 //!
-//! `cargo test -p spark-router-model` walks through all worlds with up to two faults of any kind on a path (in about a
-//! minute on two cores), smaller sizes for edits, limited runs, slow creates, old views and a restored hub, and shows that broken rules are found. The larger size:
-//! `MODEL_FAULTS=3 cargo test --release -p spark-router-model -- --ignored --nocapture larger`. Each walk prints the
-//! worlds seen, the length of the longest of the shortest ways, and the time.
+//! `cargo test -p spark-router-model` walks through all worlds with up to two faults of any kind on a path, smaller sizes
+//! for edits, limited runs, slow creates, old views, a restored hub, jobs that are cancelled, that move, that are tried
+//! again, and that may run twice, and shows that broken rules are found (together in less than two minutes on two cores).
+//! The larger sizes: `MODEL_FAULTS=3 cargo test --release -p spark-router-model -- --ignored --nocapture larger`. Each
+//! walk prints the worlds seen, the length of the longest of the shortest ways, and the time.
 
 mod act;
 mod action;

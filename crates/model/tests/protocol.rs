@@ -93,6 +93,14 @@ fn the_job_is_cancelled() {
     holds("cancelled", &cancelled(1));
 }
 
+/// What is on record holds also where a failure would be followed by another attempt.
+#[test]
+fn the_job_is_cancelled_and_fails() {
+    let setup = tried_again(0);
+    let bounds = Bounds { edits: 2, cancel: true, ..setup.bounds };
+    holds("cancelled, and fails", &Setup { bounds, ..setup });
+}
+
 /// Its member was lost before it ran, or is drained: the next attempt follows a fence.
 fn moved(faults: u8) -> Setup {
     let course = Course { on_member_lost: OnMemberLost::FenceThenMove, ..Course::default() };
@@ -127,6 +135,14 @@ fn the_job_is_tried_again() {
     holds("tried again, and a fault", &Setup { bounds, ..setup });
 }
 
+/// An operator starts a driver twice, or a submission hangs, and a create or a process is late. (Nobody deletes the job.)
+#[test]
+fn the_job_is_tried_again_and_more_goes_wrong() {
+    let setup = tried_again(2);
+    let bounds = Bounds { deletion: false, hands: false, silence: false, late_writes: false, ..setup.bounds };
+    holds("tried again, and two faults", &Setup { bounds, ..setup });
+}
+
 /// Its member is lost, and it does not wait for it.
 fn twice(faults: u8) -> Setup {
     let course = Course { on_member_lost: OnMemberLost::AllowDuplicate, ..Course::default() };
@@ -146,6 +162,9 @@ fn larger_courses() {
     holds("larger, cancelled", &cancelled(faults));
     holds("larger, moved", &moved(faults));
     holds("larger, tried again", &tried_again(faults));
+    let setup = tried_again(faults);
+    let bounds = Bounds { restores: true, deletion: false, ..setup.bounds };
+    holds("larger, tried again and restored", &Setup { bounds, ..setup });
     holds("larger, twice", &twice(faults));
 }
 
