@@ -44,8 +44,8 @@
 //! - Templates that cannot be taken, and members without rights: nothing is placed then.
 //! - Deletes, and removals of finalizers, that take effect late: they carry the uid of what they mean, and what is
 //!   being stopped or over stays so.
-//! - A restore that left no trace of the newest attempt which a router sees, also for a hand that takes it away before it is taken up: nothing
-//!   can find that out. A hub that comes back is listed anew.
+//! - A restore that left no trace of the newest attempt which a router sees, also for a hand that takes it away before it
+//!   is taken up: nothing can find that out. A hub that comes back is listed anew.
 //! - `forget` of a member, the sweep, and the time that a finished job stays: they touch what is over or given up.
 //! - Of past attempts those that nothing is left of: no decision reads them.
 //! - Failed reads, pauses between two tries, `Rest` until some time: a pass that is made at any time covers them.

@@ -56,10 +56,13 @@ impl Model for Walk {
             Property::always(ROOM, |_, world: &World| world.hub.is_none_or(|hub| !hub.record.crowded)),
             // That the walk comes to where jobs end at all.
             Property::sometimes(SUCCEEDS, |_, world: &World| world.history.ended == Some(End::Succeeded)),
-            Property::sometimes(MOVES, |_, world: &World| {
-                world.history.placed > 1 && Spot::all().any(|spot| world.slot(spot).runs())
-            }),
         ];
+        let again = bounds.placements > 1;
+        if again {
+            properties.push(Property::sometimes(MOVES, |_, world: &World| {
+                world.history.placed > 1 && Spot::all().any(|spot| world.slot(spot).runs())
+            }));
+        }
         if bounds.cancel {
             properties.push(Property::sometimes(CANCELLED, |_, world: &World| {
                 let record = world.hub.map(|hub| hub.record);
@@ -68,7 +71,7 @@ impl Model for Walk {
                 })
             }));
         }
-        if bounds.attempts > 1 {
+        if again && bounds.attempts > 1 {
             properties.push(Property::sometimes(LATER, |_, world: &World| {
                 world.history.ended == Some(End::Succeeded) && world.history.succeeded[1]
             }));
@@ -83,6 +86,7 @@ impl Model for Walk {
             OnMemberLost::FenceThenMove => properties.push(Property::sometimes(LOST, |_, world: &World| {
                 world.hub.is_some_and(|hub| hub.record.stopping == Some(Stop::MemberLost))
             })),
+            OnMemberLost::AllowDuplicate if !again => {}
             OnMemberLost::AllowDuplicate => {
                 properties.push(Property::sometimes(TWICE, |_, world: &World| world.alive().count() > 1));
             }

@@ -154,6 +154,14 @@ fn the_job_may_run_twice() {
     holds("twice", &twice(1));
 }
 
+/// There is no other place for it, and its member comes back.
+#[test]
+fn the_job_leaves_its_run_behind_and_waits() {
+    let setup = twice(1);
+    let bounds = Bounds { placements: 1, ..setup.bounds };
+    holds("left behind", &Setup { bounds, ..setup });
+}
+
 /// The larger sizes, on demand: `MODEL_FAULTS` says how many faults, 2 if unset.
 #[test]
 #[ignore = "takes many minutes and gigabytes"]
