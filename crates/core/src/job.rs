@@ -232,6 +232,11 @@ impl StopCause {
         if self == Self::StartDeadline { Start::Failed } else { Start::Unknown }
     }
 
+    /// Whether no attempt follows the one that is stopped.
+    pub fn ends_the_job(self) -> bool {
+        self.class().is_none() && !self.is_move()
+    }
+
     /// Whether the job goes back to its queue when the attempt is proven to run nowhere.
     pub fn is_move(self) -> bool {
         matches!(self, Self::MemberLost | Self::Drained)

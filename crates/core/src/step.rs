@@ -350,6 +350,10 @@ pub fn step(s: Snapshot<'_>) -> Step {
             }
             step => step,
         },
+        // What waits, maybe for long, keeps nothing from being stopped elsewhere.
+        step @ (Step::Enqueue | Step::Suspend | Step::Reject(_) | Step::Explain(_)) => {
+            past::while_waiting(s).unwrap_or(step)
+        }
         // The job stays until its past attempts are seen to.
         Step::LetGo => past::before_letting_go(s).unwrap_or(Step::LetGo),
         step => step,

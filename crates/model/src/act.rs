@@ -1,80 +1,16 @@
-//! What a router does: an effect, carried out as the controller and the Kubeflow backend carry it out.
+//! An effect of a router, carried out as the controller carries it out.
 //!
-//! Owns no state. Each rule here is one of `controller/act` or of `member/kubeflow`, by hand and in small.
+//! Owns no state. Each rule here is one of `controller/act`, by hand and in small.
 
 use crate::{
+    effect::{Answer, Effect, Fate, What},
+    member::Shown,
+    object::{Change, LateWrite, Object, Placed, Stop, Write},
+    remote::{self, Fence, Order},
+    router::{Found, Memory, Pending, Proofs},
     setup::{Protocol, Setup},
-    world::{
-        App, Change, Create, End, Found, LateWrite, Memory, Object, Pending, Placed, Proof, Run, Stray, View,
-        World, Write,
-    },
+    world::{Create, World},
 };
-
-/// One thing that a router does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Effect {
-    /// A write to the hub.
-    Write(What, Fate, Write),
-    /// The create of the placement.
-    Create(Answer),
-    /// A quorum read by the recorded name.
-    Confirm,
-    /// A look at the driver's pod.
-    Examine,
-    /// Our finalizer comes off this application.
-    Release(u8),
-    /// This finished application is deleted.
-    Retire(u8),
-    /// The attempt is driven to its fence. Whether the core says that no create can take effect any more.
-    Stop(bool),
-    /// The attempt is noted as given up.
-    GiveUp,
-    /// The pass goes on with what was read for a refusal.
-    GoOn,
-    /// A refusal that may not be believed yet is put aside.
-    PutAside,
-}
-
-/// What a write is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum What {
-    Hold,
-    Place,
-    Adopt,
-    Wait,
-    Claim,
-    Withdraw,
-    Mirror,
-    Unreachable,
-    Finish,
-    Latch,
-    Explain,
-    Observe,
-    Expire,
-    LetGo,
-}
-
-/// What becomes of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fate {
-    Answered,
-    /// It takes effect, and nobody hears of it.
-    AnswerLost,
-    /// It may take effect later, and nobody hears of it.
-    Late,
-}
-
-/// What becomes of a create.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Answer {
-    Given,
-    Lost,
-    Late,
-    /// For want of room.
-    Full,
-    /// The member judged the job.
-    Judged,
-}
 
 /// Whether a write would be taken now.
 pub(crate) fn matches(world: &World, write: Write) -> bool {
@@ -90,6 +26,7 @@ pub(crate) fn write(world: &mut World, write: Write) -> bool {
     let Some(hub) = &mut world.hub else { return false };
     hub.version = version;
     let ended = world.history.ended;
+    let before = hub.record;
     match write.change {
         Change::Status(record) => {
             hub.record = record;
@@ -105,9 +42,22 @@ pub(crate) fn write(world: &mut World, write: Write) -> bool {
         world.history.end_changed = true;
     }
     world.history.ended = ended.or(end);
-    world.history.stopping |= hub.record.stopping;
-    if let Some(placed) = hub.record.placement {
+    let record = hub.record;
+    world.history.stopping |= record.stopping.is_some();
+    if let Some(placed) = record.placement {
         world.history.placed = world.history.placed.max(placed.seq);
+    }
+    for past in record.past.iter().flatten().filter(|past| past.may_run) {
+        let (member, attempt) = past.spot.indices();
+        world.history.left[member][attempt] = true;
+    }
+    let followed = before.stopping.is_some_and(Stop::is_move) && record.placement.is_none();
+    if before.stopping != record.stopping
+        && before.stopping.is_some()
+        && record.finished.is_none()
+        && !followed
+    {
+        world.history.revived = true;
     }
     if hub.deleting && !hub.held {
         world.hub = None;
@@ -118,48 +68,10 @@ pub(crate) fn write(world: &mut World, write: Write) -> bool {
 /// Carries one effect out.
 pub(crate) fn act(world: &mut World, router: usize, effect: Effect, setup: &Setup) {
     let Some(object) = world.routers[router].known else { return };
-    let placed = object.record.placement;
     // What a read said holds for the step that follows it.
     let pending = std::mem::replace(&mut world.routers[router].pending, Pending::None);
     match effect {
         Effect::Write(what, fate, change) => written(world, router, what, fate, change, setup),
-        Effect::Create(answer) => {
-            if let Some(placed) = placed {
-                create(world, router, placed, answer, setup);
-            }
-        }
-        Effect::Confirm => {
-            if let Some(placed) = placed {
-                confirm(world, router, placed, pending, &setup.protocol);
-            }
-        }
-        Effect::Examine => {
-            if let Some(placed) = placed {
-                let member = &world.members[usize::from(placed.member)];
-                world.routers[router].pending = Pending::Looked(member.driver());
-            }
-        }
-        Effect::Release(uid) => {
-            if let Some(placed) = placed {
-                release(world, usize::from(placed.member), uid);
-                world.routers[router].memory.released = true;
-            }
-        }
-        Effect::Retire(uid) => {
-            if let Some(placed) = placed {
-                let member = usize::from(placed.member);
-                release(world, member, uid);
-                if world.members[member].app.is_some_and(|app| app.uid == uid && app.ours && app.is_over()) {
-                    world.members[member].app = None;
-                }
-                world.routers[router].memory.retired = true;
-            }
-        }
-        Effect::Stop(settled) => {
-            if let Some(placed) = placed {
-                stop(world, router, &object, placed, settled, &setup.protocol);
-            }
-        }
         Effect::GiveUp => {
             world.routers[router].memory.fenced = true;
             world.history.abandoned = true;
@@ -170,6 +82,88 @@ pub(crate) fn act(world: &mut World, router: usize, effect: Effect, setup: &Setu
             }
         }
         Effect::PutAside => {}
+        Effect::StopPast(..) | Effect::ReleasePast(..) | Effect::RetirePast(..) | Effect::GiveUpPast(_) => {
+            on_past(world, router, effect, setup);
+        }
+        Effect::Create(_)
+        | Effect::Confirm
+        | Effect::Examine
+        | Effect::Release(_)
+        | Effect::Retire(_)
+        | Effect::Stop(_) => {
+            if let Some(placed) = object.record.placement {
+                on_placed(world, router, &object, placed, effect, pending, setup);
+            }
+        }
+    }
+}
+
+/// What is done on the member of the placement.
+fn on_placed(
+    world: &mut World,
+    router: usize,
+    object: &Object,
+    placed: Placed,
+    effect: Effect,
+    pending: Pending,
+    setup: &Setup,
+) {
+    match effect {
+        Effect::Create(answer) => create(world, router, placed, answer, setup),
+        Effect::Confirm => confirm(world, router, placed, pending, &setup.protocol),
+        Effect::Examine => {
+            world.routers[router].pending = Pending::Looked(world.slot(placed.spot).driver());
+        }
+        Effect::Release(uid) => {
+            remote::release(world, placed.spot, uid);
+            world.routers[router].memory.released = true;
+        }
+        Effect::Retire(uid) => {
+            remote::release(world, placed.spot, uid);
+            remote::retire(world, placed.spot, uid);
+            world.routers[router].memory.retired = true;
+        }
+        Effect::Stop(settled) => {
+            let accepted = world.routers[router].memory.accepted.map(|(uid, _)| uid);
+            let order = Order {
+                spot: placed.spot,
+                uid: placed.uid.or(accepted),
+                // A job that is deleted or over has no use for another end.
+                spares: !object.deleting && object.record.finished.is_none(),
+                settled,
+            };
+            let fence = remote::stop(world, router, order, &setup.protocol);
+            let me = &mut world.routers[router];
+            match fence {
+                Fence::Proven => me.memory.fenced = true,
+                Fence::Ended(app) => me.pending = Pending::Confirmed(Found::Present(app)),
+                Fence::Pending => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is done about an attempt before the present one.
+fn on_past(world: &mut World, router: usize, effect: Effect, setup: &Setup) {
+    match effect {
+        Effect::StopPast(spot, settled) => {
+            // The present attempt counts, whatever this one comes to.
+            let order = Order { spot, uid: None, spares: false, settled };
+            if let Fence::Proven = remote::stop(world, router, order, &setup.protocol) {
+                world.routers[router].pending = Pending::Closing(spot);
+            }
+        }
+        Effect::ReleasePast(spot, uid) => remote::release(world, spot, uid),
+        Effect::RetirePast(spot, uid) => {
+            remote::retire(world, spot, uid);
+            world.routers[router].pending = Pending::Closing(spot);
+        }
+        Effect::GiveUpPast(spot) => {
+            world.history.abandoned = true;
+            world.routers[router].pending = Pending::Closing(spot);
+        }
+        _ => {}
     }
 }
 
@@ -200,7 +194,7 @@ fn written(world: &mut World, router: usize, what: What, fate: Fate, change: Wri
             me.memory.claimed = claimed;
             me.memory.turn_to(seq);
             if known.is_none() {
-                me.memory = Memory::default();
+                (me.memory, me.proofs) = (Memory::default(), Proofs::default());
             }
             me.memory.placed_here |= what == What::Place;
             me.memory.claimed |= matches!(what, What::Place | What::Claim);
@@ -212,20 +206,19 @@ fn create(world: &mut World, router: usize, placed: Placed, answer: Answer, setu
     if answer != Answer::Given {
         world.faults -= 1;
     }
-    let member = usize::from(placed.member);
     world.routers[router].memory.sent = true;
     match answer {
         Answer::Late => {
             world.routers[router].memory.unanswered = Some(0);
             let late =
-                Create { member: placed.member, from: u8::from(router == 1), left: setup.protocol.request };
+                Create { spot: placed.spot, from: u8::from(router == 1), left: setup.protocol.request };
             if let Some(slot) = world.creates.iter_mut().find(|slot| slot.is_none()) {
                 *slot = Some(late);
             }
         }
         Answer::Lost => {
             world.routers[router].memory.unanswered = Some(0);
-            land(world, member);
+            remote::land(world, placed.spot);
         }
         Answer::Full | Answer::Judged => {
             world.history.refused = true;
@@ -233,9 +226,10 @@ fn create(world: &mut World, router: usize, placed: Placed, answer: Answer, setu
             world.routers[router].pending = Pending::Refused { judged, found: Found::Nothing };
         }
         Answer::Given => {
-            land(world, member);
+            remote::land(world, placed.spot);
+            let app = world.slot(placed.spot).app;
             let me = &mut world.routers[router];
-            match world.members[member].app {
+            match app {
                 Some(app) if app.ours => me.memory.accepted = Some((app.uid, 0)),
                 Some(_) | None => me.pending = Pending::Taken,
             }
@@ -243,100 +237,19 @@ fn create(world: &mut World, router: usize, placed: Placed, answer: Answer, setu
     }
 }
 
-/// A create takes effect: nothing happens where the name is taken.
-pub(crate) fn land(world: &mut World, member: usize) {
-    if world.members[member].app.is_none() {
-        world.history.created += 1;
-        world.members[member].app = Some(App {
-            uid: world.history.created,
-            ours: true,
-            run: Run::Fresh,
-            deleting: false,
-            held: true,
-            hung: false,
-        });
-    }
-}
-
 fn confirm(world: &mut World, router: usize, placed: Placed, pending: Pending, protocol: &Protocol) {
-    let member = usize::from(placed.member);
+    let (member, attempt) = (usize::from(placed.spot.member), placed.spot.attempt);
     let me = &mut world.routers[router];
     let recorded = placed.uid.or(me.memory.accepted.map(|(uid, _)| uid));
-    let shown = if protocol.absence_is_read { world.members[member].shown() } else { me.views[member] };
-    let found = match shown {
-        View::Shows(app) if recorded.is_none_or(|recorded| recorded == app.uid) => Found::Present(app),
-        View::Shows(_) | View::Absent | View::Unknown => Found::Gone,
+    let view = if protocol.absence_is_read { world.members[member].shown() } else { me.views[member] };
+    let found = match view.of(attempt) {
+        Shown::App(app) if recorded.is_none_or(|recorded| recorded == app.uid) => Found::Present(app),
+        Shown::App(_) | Shown::Absent | Shown::Unknown => Found::Gone,
     };
     me.pending = match pending {
         Pending::Refused { judged, .. } => Pending::Refused { judged, found },
-        Pending::None | Pending::Confirmed(_) | Pending::Taken | Pending::Looked(_) => {
+        Pending::None | Pending::Confirmed(_) | Pending::Taken | Pending::Looked(_) | Pending::Closing(_) => {
             Pending::Confirmed(found)
         }
     };
-}
-
-/// Takes our finalizer off what is over or being deleted; anything else refuses.
-fn release(world: &mut World, member: usize, uid: u8) {
-    let Some(app) = world.members[member].app.as_mut().filter(|app| app.uid == uid) else { return };
-    if !app.ours {
-        world.history.foreign_touched = true;
-    } else if app.is_over() || app.deleting {
-        app.held = false;
-    }
-}
-
-/// As the Kubeflow backend drives an attempt to its fence.
-fn stop(
-    world: &mut World,
-    router: usize,
-    object: &Object,
-    placed: Placed,
-    settled: bool,
-    protocol: &Protocol,
-) {
-    let member = &mut world.members[usize::from(placed.member)];
-    let me = &mut world.routers[router];
-    let recorded = placed.uid.or(me.memory.accepted.map(|(uid, _)| uid));
-    let spares = !object.deleting && object.record.finished.is_none();
-    match &mut member.app {
-        Some(app) if app.ours => {
-            if spares && recorded == Some(app.uid) && app.ended_by_itself() {
-                me.pending = Pending::Confirmed(Found::Present(app.shown()));
-                return;
-            }
-            me.memory.proof = Proof { submitted: app.run != Run::Fresh, nothing: None };
-            app.deleting = true;
-            // As long as an earlier create may still come, our finalizer keeps the name taken.
-            app.held &= !settled;
-        }
-        Some(_) | None => {
-            if !settled {
-                return;
-            }
-            if member.stray == Stray::Driver {
-                me.memory.proof.nothing = None;
-                return;
-            }
-            let nothing = *me.memory.proof.nothing.get_or_insert(0);
-            if me.memory.proof.submitted || nothing >= protocol.hang {
-                me.memory.proof = Proof::default();
-                me.memory.fenced = true;
-            }
-        }
-    }
-}
-
-/// Whether an end on record is one that something really came to.
-pub(crate) fn is_true(end: End, world: &World) -> bool {
-    let history = &world.history;
-    match end {
-        End::Succeeded => history.succeeded,
-        End::Failed => history.failed,
-        End::DriverLost => history.killed || history.removed,
-        End::Vanished => history.removed,
-        End::NameTaken => history.foreign,
-        End::Rejected => history.refused,
-        End::Stopped => history.stopping,
-        End::Abandoned => history.abandoned,
-    }
 }

@@ -5,8 +5,11 @@
 //! every property as they are: a walk with and one without [`crate::Bounds::symmetry`] find the same.
 
 use crate::{
+    member::View,
+    object::{Change, LateWrite, Object, Record, Write},
+    router::{Found, Pending, Router},
     setup::Setup,
-    world::{Change, Found, LateWrite, Object, Pending, Record, Router, View, World, Write},
+    world::World,
 };
 
 /// Numbers in use at once, of versions or of uids.
@@ -72,7 +75,8 @@ impl World {
     }
 
     fn each_uid(&mut self, visit: &mut impl FnMut(&mut u8)) {
-        for app in self.members.iter_mut().filter_map(|member| member.app.as_mut()) {
+        let slots = self.members.iter_mut().flat_map(|member| &mut member.slots);
+        for app in slots.filter_map(|slot| slot.app.as_mut()) {
             visit(&mut app.uid);
         }
         for object in [&mut self.hub, &mut self.backup].into_iter().flatten() {
@@ -156,8 +160,13 @@ impl World {
 
     fn with_members_swapped(mut self) -> Self {
         self.members.swap(0, 1);
+        self.history.left.swap(0, 1);
         for router in &mut self.routers {
             router.views.swap(0, 1);
+            router.proofs.swap(0, 1);
+            if let Pending::Closing(spot) = &mut router.pending {
+                spot.member = 1 - spot.member;
+            }
             if let Some(known) = &mut router.known {
                 known.record.swap_members();
             }
@@ -166,7 +175,7 @@ impl World {
             object.record.swap_members();
         }
         for create in self.creates.iter_mut().flatten() {
-            create.member = 1 - create.member;
+            create.spot.member = 1 - create.spot.member;
         }
         if let Some(LateWrite { write: Write { change: Change::Status(record), .. }, .. }) = &mut self.write {
             record.swap_members();
@@ -180,12 +189,18 @@ impl Record {
     fn swap_members(&mut self) {
         self.refused.swap(0, 1);
         if let Some(placed) = &mut self.placement {
-            placed.member = 1 - placed.member;
+            placed.spot.member = 1 - placed.spot.member;
+        }
+        for past in self.past.iter_mut().flatten() {
+            past.spot.member = 1 - past.spot.member;
         }
     }
 
     fn each_uid(&mut self, visit: &mut impl FnMut(&mut u8)) {
         if let Some(uid) = self.placement.as_mut().and_then(|placed| placed.uid.as_mut()) {
+            visit(uid);
+        }
+        for uid in self.past.iter_mut().flatten().filter_map(|past| past.uid.as_mut()) {
             visit(uid);
         }
     }
@@ -197,8 +212,8 @@ impl Router {
             known.record.each_uid(visit);
         }
         for view in &mut self.views {
-            if let View::Shows(app) = view {
-                visit(&mut app.uid);
+            if let View::Listed(apps) = view {
+                apps.iter_mut().flatten().for_each(|app| visit(&mut app.uid));
             }
         }
         if let Some((uid, _)) = &mut self.memory.accepted {

@@ -1,18 +1,23 @@
 //! What a router may do now: the step that the core names, with each fate that its call may meet.
 //!
-//! Owns no state. What is written is what `controller/status` writes, in small; the decision itself is never made here.
+//! Owns no state. The decision itself is never made here.
 
 use spark_router_core::{
     phase::Phase,
-    refusal::RefusalClass,
-    step::{Cause, DeletionWaits, Outcome, Step, name_taken, refused_by_all},
+    step::{DeletionWaits, Outcome, PastStep, Step, name_taken, refused_by_all},
 };
 
 use crate::{
-    act::{Answer, Effect, Fate, What, matches},
+    act::matches,
     bridge::{self, Next},
+    clock::has_come,
+    effect::{Answer, Effect, Fate, What},
+    member::{ATTEMPTS, Link, Spot},
+    object::{Change, Object, Placed, Record, Write},
+    records::{adopted, placed_anew, requeued, withdrawn},
+    router::Pending,
     setup::{Bounds, Setup},
-    world::{Change, Link, Object, Pending, Placed, Record, World, Write},
+    world::World,
 };
 
 /// Everything that this router may do now: one step of the core, with each fate.
@@ -25,7 +30,12 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         }
         return;
     }
-    let next = match bridge::ask(world, me, &object, &setup.protocol) {
+    if let Pending::Closing(spot) = me.pending {
+        let mut next = object.record;
+        next.close(spot);
+        return writes(world, &object, What::Close, Change::Status(next), setup, out);
+    }
+    let next = match bridge::ask(world, me, &object, setup) {
         Next::Step(next) => next,
         Next::NotYet => return out.push(Effect::PutAside),
     };
@@ -47,10 +57,10 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         // The rest of what a refusal may lead to is left to the next look, which sees what this one did.
         _ if refused => out.push(Effect::GoOn),
         Step::Adopt(trace) => {
-            let (member, uid) = bridge::traced(&trace);
+            let (spot, uid) = bridge::traced(&trace);
             let seq = world.history.placed.max(1);
-            let placement = Some(Placed { member, seq, age: 0, uid: Some(uid) });
-            status(What::Adopt, placed_anew(&record, placement), out);
+            let placement = Placed { spot, seq, age: 0, uid: Some(uid) };
+            status(What::Adopt, adopted(&record, placement, me), out);
         }
         Step::Claim => status(What::Claim, record, out),
         Step::Submit => {
@@ -67,10 +77,13 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
             fates(world, What::Mirror, written, setup, out);
         }
         Step::Unreachable(_) => status(What::Unreachable, Record { unreachable: true, ..record }, out),
-        Step::Latch(_) => {
-            let record = Record { stopping: true, phase: Some(Phase::Cancelling), ..record };
+        Step::Latch(stopping) => {
+            let stopping = Some(bridge::latched(&stopping));
+            let record = Record { stopping, phase: Some(Phase::Cancelling), ..record };
             status(What::Latch, record, out);
         }
+        Step::Requeue(requeue) => status(What::Requeue, requeued(&record, &requeue), out),
+        Step::Past(past, step) => on_past(world, &object, bridge::spot_of(&past), &step, setup, out),
         Step::Explain(waits) => {
             let unreachable = record.unreachable || !matches!(waits, DeletionWaits::Member(_));
             let phase = Some(Phase::Cancelling);
@@ -87,17 +100,12 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
         Step::Release(uid) => on_member(world, &record, Effect::Release(bridge::number(&uid)), out),
         Step::Retire(uid) => on_member(world, &record, Effect::Retire(bridge::number(&uid)), out),
         Step::Stop { settled_at } => {
-            on_member(world, &record, Effect::Stop(bridge::has_come(settled_at)), out);
+            on_member(world, &record, Effect::Stop(has_come(settled_at)), out);
         }
         Step::Abandon => out.push(Effect::GiveUp),
         Step::Examine => on_member(world, &record, Effect::Examine, out),
         // Every template is good, and its owner asks for nothing else: see the crate's page.
-        Step::Reject(_)
-        | Step::Requeue(_)
-        | Step::Suspend
-        | Step::Pause(_)
-        | Step::Past(..)
-        | Step::Rest { .. } => {
+        Step::Reject(_) | Step::Suspend | Step::Pause(_) | Step::Rest { .. } => {
             if me.pending != Pending::None {
                 out.push(Effect::PutAside);
             }
@@ -106,7 +114,7 @@ pub(crate) fn effects(world: &World, router: usize, setup: &Setup, out: &mut Vec
 }
 
 fn placed_link(world: &World, record: &Record) -> Option<Link> {
-    Some(world.members[usize::from(record.placement?.member)].link)
+    Some(world.members[usize::from(record.placement?.spot.member)].link)
 }
 
 fn on_member(world: &World, record: &Record, effect: Effect, out: &mut Vec<Effect>) {
@@ -116,18 +124,44 @@ fn on_member(world: &World, record: &Record, effect: Effect, out: &mut Vec<Effec
     }
 }
 
+fn on_past(
+    world: &World,
+    object: &Object,
+    spot: Spot,
+    step: &PastStep,
+    setup: &Setup,
+    out: &mut Vec<Effect>,
+) {
+    let effect = match step {
+        PastStep::Stop { settled_at } => Effect::StopPast(spot, has_come(*settled_at)),
+        PastStep::Release(uid) => Effect::ReleasePast(spot, bridge::number(uid)),
+        PastStep::Retire(uid) => Effect::RetirePast(spot, bridge::number(uid)),
+        PastStep::Abandon => Effect::GiveUpPast(spot),
+        PastStep::Close => {
+            let mut next = object.record;
+            next.close(spot);
+            return writes(world, object, What::Close, Change::Status(next), setup, out);
+        }
+    };
+    out.push(effect);
+}
+
 /// The dispatcher of the simplest kind: any member that takes work and has not refused the job.
 fn place(world: &World, object: &Object, setup: &Setup, out: &mut Vec<Effect>) {
     let record = object.record;
+    let bounds = &setup.bounds;
     let mut waits = true;
     for (member, at) in (0..).zip(&world.members) {
         if at.link == Link::Ready
+            && !at.drained
             && !record.refused[usize::from(member)]
-            && world.history.placed < setup.bounds.placements
+            && world.history.placed < bounds.placements
+            && usize::from(record.attempts) < ATTEMPTS.min(bounds.attempts.into())
         {
             waits = false;
             let seq = world.history.placed + 1;
-            let next = placed_anew(&record, Some(Placed { member, seq, age: 0, uid: None }));
+            let spot = Spot { member, attempt: record.attempts };
+            let next = placed_anew(&record, Placed { spot, seq, age: 0, uid: None });
             writes(world, object, What::Place, Change::Status(next), setup, out);
         }
     }
@@ -135,7 +169,7 @@ fn place(world: &World, object: &Object, setup: &Setup, out: &mut Vec<Effect>) {
         return;
     }
     if record.refused.iter().all(|refused| *refused) {
-        let outcome = refused_by_all(&bridge::record_of(object));
+        let outcome = refused_by_all(&bridge::record_of(object, setup));
         return finish(world, object, &outcome, setup, out);
     }
     let next = Record { waiting: true, phase: Some(Phase::Queued), ..record };
@@ -144,34 +178,9 @@ fn place(world: &World, object: &Object, setup: &Setup, out: &mut Vec<Effect>) {
     }
 }
 
-fn placed_anew(record: &Record, placement: Option<Placed>) -> Record {
-    Record {
-        phase: Some(Phase::Dispatched),
-        placement,
-        application: None,
-        unreachable: false,
-        waiting: false,
-        stopping: false,
-        ..*record
-    }
-}
-
 fn finish(world: &World, object: &Object, outcome: &Outcome, setup: &Setup, out: &mut Vec<Effect>) {
     let next = bridge::finish(&object.record, outcome);
     writes(world, object, What::Finish, Change::Status(next), setup, out);
-}
-
-fn withdrawn(record: &Record, cause: &Cause) -> Record {
-    let mut next = *record;
-    let Some(placed) = next.placement.take() else { return next };
-    if matches!(cause, Cause::Refused(refusal) if refusal.class == RefusalClass::Job) {
-        next.refused[usize::from(placed.member)] = true;
-    }
-    next.phase = Some(Phase::Queued);
-    next.application = None;
-    next.unreachable = false;
-    next.waiting = true;
-    next
 }
 
 fn writes(world: &World, object: &Object, what: What, change: Change, setup: &Setup, out: &mut Vec<Effect>) {

@@ -4,12 +4,54 @@
 
 use crate::{
     act,
-    nature::{Action, leads},
+    action::Action,
+    member::{ATTEMPTS, App, Driver, Link, MEMBERS, Member, Run, Slot, Spot, Stray, View},
+    object::{Object, Record},
+    remote,
+    router::{Lease, Memory, Pending, Proofs, Router},
     setup::Setup,
-    world::{
-        App, Driver, Link, MEMBERS, Member, Memory, Object, Pending, ROUTERS, Router, Run, Stray, View, World,
-    },
+    world::{CREATES, History, ROUTERS, World},
 };
+
+/// The world before anything happened: the job was created, and the first router leads.
+pub(crate) fn beginning(setup: &Setup) -> World {
+    let object = Object {
+        version: 0,
+        held: false,
+        deleting: false,
+        abandoned: false,
+        cancel: false,
+        outdated: false,
+        record: Record::default(),
+    };
+    let slot = Slot { app: None, stray: Stray::None };
+    let member = Member { slots: [slot; ATTEMPTS], link: Link::Ready, drained: false };
+    let mut world = World {
+        hub: Some(object),
+        backup: None,
+        members: [member; MEMBERS],
+        creates: [None; CREATES],
+        write: None,
+        routers: [Router {
+            up: true,
+            known: None,
+            views: [View::Unknown; MEMBERS],
+            lags: false,
+            memory: Memory::default(),
+            proofs: Proofs::default(),
+            pending: Pending::None,
+            leading: setup.protocol.caps().settle,
+        }; ROUTERS],
+        lease: Lease { holder: Some(0), age: 0 },
+        faults: setup.bounds.faults,
+        edits: setup.bounds.edits,
+        history: History::default(),
+    };
+    for router in 0..ROUTERS {
+        start_anew(&mut world, router, setup);
+    }
+    world.canonical(setup)
+}
 
 /// A process starts: it knows nothing but what it lists.
 pub(crate) fn start_anew(world: &mut World, router: usize, setup: &Setup) {
@@ -21,6 +63,7 @@ pub(crate) fn start_anew(world: &mut World, router: usize, setup: &Setup) {
         views,
         lags: false,
         memory: Memory::default(),
+        proofs: Proofs::default(),
         pending: Pending::None,
         leading: setup.protocol.caps().settle,
     };
@@ -33,7 +76,7 @@ fn see_hub(world: &mut World, router: usize) {
     me.known = known;
     match known {
         Some(object) => me.memory.turn_to(object.record.placement.map(|placed| placed.seq)),
-        None => me.memory = Memory::default(),
+        None => (me.memory, me.proofs) = (Memory::default(), Proofs::default()),
     }
 }
 
@@ -42,18 +85,18 @@ pub(crate) fn after(before: &World, action: Action, setup: &Setup) -> World {
     let mut world = *before;
     happen(&mut world, action, setup);
     for router in 0..ROUTERS {
-        let lost = !leads(&world, router) || world.lease.age >= setup.protocol.lease;
+        let lost = !world.leads(router) || world.lease.age >= setup.protocol.lease;
         let me = &mut world.routers[router];
         if !me.up && lost {
             // It ends as soon as it goes on: nothing of it matters any more.
             me.known = None;
-            me.memory = Memory::default();
+            (me.memory, me.proofs) = (Memory::default(), Proofs::default());
             me.pending = Pending::None;
             me.views = [View::Unknown; MEMBERS];
             me.leading = setup.protocol.caps().settle;
         }
         // A standby that nothing keeps from it sees everything; it decides nothing, so when it does is of no account.
-        if me.up && !me.lags && !leads(&world, router) {
+        if me.up && !me.lags && !world.leads(router) {
             start_anew(&mut world, router, setup);
         }
     }
@@ -93,7 +136,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
         }
         Action::Resume(router) => {
             world.routers[router].up = true;
-            if leads(world, router) && world.lease.age < setup.protocol.lease {
+            if world.leads(router) && world.lease.age < setup.protocol.lease {
                 world.lease.age = 0;
                 // The call that was under way is written now, and ends after this.
                 for create in world.creates.iter_mut().flatten().filter(|it| usize::from(it.from) == router) {
@@ -101,7 +144,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
                     world.routers[router].memory.unanswered = Some(0);
                 }
             } else {
-                if leads(world, router) {
+                if world.leads(router) {
                     world.lease.holder = None;
                 }
                 start_anew(world, router, setup);
@@ -118,7 +161,7 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
         }
         Action::Land(create) => {
             if let Some(late) = world.creates[create].take() {
-                act::land(world, usize::from(late.member));
+                remote::land(world, late.spot);
             }
         }
         Action::LandWrite => {
@@ -141,70 +184,81 @@ fn happen(world: &mut World, action: Action, setup: &Setup) {
         | Action::StrayEnds(_)
         | Action::DeletedByHand(_)
         | Action::NamedByHand(_) => on_member(world, action),
-        Action::Delete | Action::Edit | Action::LetGo | Action::BackUp | Action::Restore => {
+        Action::Drain(member, drained) => {
+            world.faults -= u8::from(drained);
+            world.members[member].drained = drained;
+        }
+        Action::Delete | Action::Edit | Action::Cancel | Action::LetGo | Action::BackUp | Action::Restore => {
             on_hub(world, action);
         }
     }
 }
 
 fn on_member(world: &mut World, action: Action) {
-    let history = &mut world.history;
-    let members = &mut world.members;
+    let by_hand = matches!(
+        action,
+        Action::Double(_) | Action::Hang(_) | Action::DeletedByHand(_) | Action::NamedByHand(_)
+    );
+    world.faults -= u8::from(by_hand);
     match action {
         Action::Start(at) => {
-            if let Some(app) = &mut members[at].app {
+            if let Some(app) = &mut world.slot_mut(at).app {
                 (app.run, app.hung) = (Run::Running, false);
             }
         }
         Action::EndRun(at, run) => {
-            if let Some(app) = &mut members[at].app {
+            let attempt = usize::from(at.attempt);
+            if let Some(app) = &mut world.slot_mut(at).app {
                 app.run = run;
-                history.succeeded |= matches!(run, Run::Succeeded | Run::Doubled(Driver::Succeeded));
-                history.failed |= matches!(run, Run::Failed | Run::Doubled(Driver::Failed));
+                let history = &mut world.history;
+                history.succeeded[attempt] |= matches!(run, Run::Succeeded | Run::Doubled(Driver::Succeeded));
+                history.failed[attempt] |= matches!(run, Run::Failed | Run::Doubled(Driver::Failed));
             }
         }
-        Action::Collect(at) => {
-            let Member { app: Some(app), stray, .. } = &mut members[at] else { return };
-            if !app.held {
-                if app.hung {
-                    *stray = Stray::Hangs(0);
-                }
-                history.removed |= app.ours;
-                members[at].app = None;
-            } else if app.runs() {
-                app.run = if app.run == Run::Running { Run::DriverLost } else { Run::Doubled(Driver::Gone) };
-                history.killed = true;
-            }
-        }
+        Action::Collect(at) => collect(world, at),
         Action::Double(at) => {
-            world.faults -= 1;
-            if let Some(app) = &mut members[at].app {
+            if let Some(app) = &mut world.slot_mut(at).app {
                 app.run = Run::Doubled(Driver::Alive);
             }
         }
         Action::Hang(at) => {
-            world.faults -= 1;
-            if let Some(app) = &mut members[at].app {
+            if let Some(app) = &mut world.slot_mut(at).app {
                 app.hung = true;
             }
         }
-        Action::StrayDriver(at) => members[at].stray = Stray::Driver,
-        Action::StrayEnds(at) => members[at].stray = Stray::None,
+        Action::StrayDriver(at) => world.slot_mut(at).stray = Stray::Driver,
+        Action::StrayEnds(at) => world.slot_mut(at).stray = Stray::None,
         Action::DeletedByHand(at) => {
-            world.faults -= 1;
-            if let Some(app) = &mut members[at].app {
+            if let Some(app) = &mut world.slot_mut(at).app {
                 app.deleting = true;
             }
         }
         Action::NamedByHand(at) => {
-            world.faults -= 1;
-            history.created += 1;
-            history.foreign = true;
-            let (uid, run) = (history.created, Run::Running);
+            world.history.created += 1;
+            world.history.foreign = true;
+            let (uid, run) = (world.history.created, Run::Running);
             let foreign = App { uid, ours: false, run, deleting: false, held: false, hung: false };
-            members[at].app = Some(foreign);
+            world.slot_mut(at).app = Some(foreign);
         }
         _ => {}
+    }
+}
+
+/// What is being deleted goes, its driver first.
+fn collect(world: &mut World, at: Spot) {
+    let attempt = usize::from(at.attempt);
+    let slot = world.slot_mut(at);
+    let Some(app) = &mut slot.app else { return };
+    if !app.held {
+        let ours = app.ours;
+        if app.hung {
+            slot.stray = Stray::Hangs(0);
+        }
+        slot.app = None;
+        world.history.removed[attempt] |= ours;
+    } else if app.runs() {
+        app.run = if app.run == Run::Running { Run::DriverLost } else { Run::Doubled(Driver::Gone) };
+        world.history.killed[attempt] = true;
     }
 }
 
@@ -227,6 +281,13 @@ fn on_hub(world: &mut World, action: Action) {
             hub.version = version;
             hub.outdated = true;
             world.edits -= 1;
+        }
+        Action::Cancel => {
+            hub.version = version;
+            hub.outdated = true;
+            hub.cancel = !hub.cancel;
+            world.edits -= 1;
+            world.history.cancelled = true;
         }
         Action::BackUp => world.backup = Some(Object { version: 0, ..*hub }),
         Action::Restore => {

@@ -1,152 +1,15 @@
-//! What happens around the routers: the operator, the network, users, and faults.
+//! What may happen now: what routers do, and around them the operator, the network, users, and faults.
 //!
 //! Owns no state. Each fault takes one from the world's budget. What is no fault happens for nothing, at any time.
 
 use crate::{
-    act::{self, Effect},
+    action::Action,
     choose,
-    happen::start_anew,
+    member::{Driver, Link, MEMBERS, Run, Spot, Stray},
+    router::{Pending, Router},
     setup::Setup,
-    world::{
-        CREATES, Driver, History, Lease, Link, MEMBERS, Member, Memory, Object, Pending, ROUTERS, Record,
-        Router, Run, Stray, View, World,
-    },
+    world::{ROUTERS, World},
 };
-
-/// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Action {
-    /// Time passes.
-    Tick,
-    /// A router does something.
-    Act(usize, Effect),
-    /// A router's watch of the hub catches up.
-    SeeHub(usize),
-    /// A router's watch of a member catches up.
-    SeeMember(usize, usize),
-    /// A standby's watches hang until it leads.
-    Lag(usize),
-    /// A leader's process dies and is started anew.
-    Crash(usize),
-    /// A leader's process is stopped.
-    Pause(usize),
-    /// It goes on. One that lost its lease meanwhile ends, and is started anew.
-    Resume(usize),
-    /// A router takes the lease.
-    Lead(usize),
-    /// A create takes effect.
-    Land(usize),
-    /// A write takes effect.
-    LandWrite,
-    /// Probes find a member so.
-    Probe(usize, Link),
-    /// The operator starts the driver.
-    Start(usize),
-    /// The run ends.
-    EndRun(usize, Run),
-    /// The operator starts it a second time, and calls it failed because its driver is there.
-    Double(usize),
-    /// What is being deleted goes.
-    Collect(usize),
-    /// A submission hangs.
-    Hang(usize),
-    /// A submission whose application is gone makes a driver.
-    StrayDriver(usize),
-    /// A driver whose application is gone is taken away.
-    StrayEnds(usize),
-    /// Somebody deletes the application on the member.
-    DeletedByHand(usize),
-    /// Somebody puts something else under the name.
-    NamedByHand(usize),
-    /// The user deletes the job.
-    Delete,
-    /// The user edits the job.
-    Edit,
-    /// The user lets go of whatever may still run.
-    LetGo,
-    /// The hub is backed up.
-    BackUp,
-    /// The hub is restored.
-    Restore,
-}
-
-impl Action {
-    /// Whether the world must go on by this if nobody does anything any more and nothing breaks or comes back.
-    pub(crate) fn is_due(self) -> bool {
-        match self {
-            Self::Act(_, Effect::Write(_, fate, _)) => fate == act::Fate::Answered,
-            Self::Act(_, Effect::Create(answer)) => answer == act::Answer::Given,
-            Self::Tick
-            | Self::Act(..)
-            | Self::SeeHub(_)
-            | Self::SeeMember(..)
-            | Self::Resume(_)
-            | Self::Lead(_)
-            | Self::Start(_)
-            | Self::EndRun(..)
-            | Self::Collect(_)
-            | Self::StrayEnds(_) => true,
-            // A missed probe passes, one way or the other.
-            Self::Probe(_, link) => link == Link::Lost,
-            Self::Lag(_)
-            | Self::Crash(_)
-            | Self::Pause(_)
-            | Self::Land(_)
-            | Self::LandWrite
-            | Self::Hang(_)
-            | Self::Double(_)
-            | Self::StrayDriver(_)
-            | Self::DeletedByHand(_)
-            | Self::NamedByHand(_)
-            | Self::Delete
-            | Self::Edit
-            | Self::LetGo
-            | Self::BackUp
-            | Self::Restore => false,
-        }
-    }
-}
-
-/// The world before anything happened: the job was created, and the first router leads.
-pub(crate) fn beginning(setup: &Setup) -> World {
-    let object = Object {
-        version: 0,
-        held: false,
-        deleting: false,
-        abandoned: false,
-        outdated: false,
-        record: Record::default(),
-    };
-    let member = Member { app: None, link: Link::Ready, stray: Stray::None };
-    let mut world = World {
-        hub: Some(object),
-        backup: None,
-        members: [member; MEMBERS],
-        creates: [None; CREATES],
-        write: None,
-        routers: [Router {
-            up: true,
-            known: None,
-            views: [View::Unknown; MEMBERS],
-            lags: false,
-            memory: Memory::default(),
-            pending: Pending::None,
-            leading: setup.protocol.caps().settle,
-        }; ROUTERS],
-        lease: Lease { holder: Some(0), age: 0 },
-        faults: setup.bounds.faults,
-        edits: setup.bounds.edits,
-        history: History::default(),
-    };
-    for router in 0..ROUTERS {
-        start_anew(&mut world, router, setup);
-    }
-    world.canonical(setup)
-}
-
-pub(crate) fn leads(world: &World, router: usize) -> bool {
-    world.lease.holder == u8::try_from(router).ok()
-}
 
 /// Everything that may happen now.
 pub(crate) fn actions(world: &World, setup: &Setup, out: &mut Vec<Action>) {
@@ -163,6 +26,9 @@ pub(crate) fn actions(world: &World, setup: &Setup, out: &mut Vec<Action>) {
     for member in 0..MEMBERS {
         members(world, member, setup, out);
     }
+    for at in Spot::all().filter(|spot| spot.attempt < setup.bounds.attempts) {
+        attempts(world, at, setup, out);
+    }
     users(world, setup, out);
 }
 
@@ -172,7 +38,7 @@ fn routers(world: &World, router: usize, setup: &Setup, out: &mut Vec<Action>) {
     if !me.up {
         return out.push(Action::Resume(router));
     }
-    if !leads(world, router) {
+    if !world.leads(router) {
         if world.lease.age >= setup.protocol.lease {
             out.push(Action::Lead(router));
         }
@@ -207,7 +73,15 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
         Link::Suspect => out.extend([Action::Probe(at, Link::Ready), Action::Probe(at, Link::Lost)]),
         Link::Lost => out.push(Action::Probe(at, Link::Ready)),
     }
-    if let Some(app) = member.app {
+    if setup.bounds.drains && (member.drained || faulty) {
+        out.push(Action::Drain(at, !member.drained));
+    }
+}
+
+fn attempts(world: &World, at: Spot, setup: &Setup, out: &mut Vec<Action>) {
+    let slot = world.slot(at);
+    let faulty = world.faults > 0;
+    if let Some(app) = slot.app {
         match app.run {
             Run::Fresh if !app.deleting => {
                 out.push(Action::Start(at));
@@ -235,7 +109,7 @@ fn members(world: &World, at: usize, setup: &Setup, out: &mut Vec<Action>) {
     } else if faulty && setup.bounds.hands {
         out.push(Action::NamedByHand(at));
     }
-    match member.stray {
+    match slot.stray {
         Stray::None => {}
         Stray::Hangs(_) => out.push(Action::StrayDriver(at)),
         Stray::Driver => out.push(Action::StrayEnds(at)),
@@ -250,8 +124,12 @@ fn is_seen(world: &World) -> bool {
         router.views.iter().zip(&world.members).all(|(view, member)| *view == member.shown())
     };
     let history = &world.history;
-    let trace = world.members.iter().any(|member| member.app.is_some_and(|app| app.ours));
-    let unborn = history.ended.is_none() && !history.removed;
+    let shows = |spot: Spot| world.slot(spot).app.is_some_and(|app| app.ours);
+    let placed = world.hub.and_then(|hub| hub.record.placement);
+    // Of the newest attempt: with an older one alone nothing tells how the job went on.
+    let trace =
+        Spot::all().any(shows) && placed.is_none_or(|placed| placed.spot.attempt == 0 || shows(placed.spot));
+    let unborn = history.ended.is_none() && !history.removed.contains(&true);
     still && ready && (trace || unborn) && world.routers.iter().all(sees)
 }
 
@@ -264,8 +142,12 @@ fn users(world: &World, setup: &Setup, out: &mut Vec<Action>) {
             out.push(Action::LetGo);
         }
     }
-    if world.edits > 0 {
+    if world.edits > 0 && !setup.bounds.cancel {
         out.push(Action::Edit);
+    }
+    // Later it is an edit like any other.
+    if world.edits > 0 && setup.bounds.cancel && !hub.deleting && hub.record.finished.is_none() {
+        out.push(Action::Cancel);
     }
     if setup.bounds.restores {
         match world.backup {

@@ -6,7 +6,10 @@ use std::fmt;
 
 use spark_router_core::phase::Phase;
 
-use crate::world::{Age, Caps, MEMBERS, Run, older};
+use crate::{
+    age::{Age, Caps, older},
+    member::{MEMBERS, Run, Spot},
+};
 
 /// The job's object in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +18,8 @@ pub(crate) struct Object {
     pub(crate) held: bool,
     pub(crate) deleting: bool,
     pub(crate) abandoned: bool,
+    /// Its owner wants it cancelled.
+    pub(crate) cancel: bool,
     pub(crate) outdated: bool,
     pub(crate) record: Record,
 }
@@ -24,6 +29,14 @@ pub(crate) struct Object {
 pub(crate) struct Record {
     pub(crate) phase: Option<Phase>,
     pub(crate) placement: Option<Placed>,
+    /// Attempts that were placed.
+    pub(crate) attempts: u8,
+    /// Attempts that followed a failed one.
+    pub(crate) retries: u8,
+    /// Attempts before the present one of which something is left, oldest first.
+    pub(crate) past: [Option<Past>; PAST],
+    /// There was no room for one of them: the model is too small for what it is asked.
+    pub(crate) crowded: bool,
     pub(crate) refused: [bool; MEMBERS],
     pub(crate) application: Option<Mirrored>,
     pub(crate) unreachable: bool,
@@ -31,17 +44,39 @@ pub(crate) struct Record {
     pub(crate) waiting: bool,
     /// What its deletion waits for is stated.
     pub(crate) explained: bool,
-    pub(crate) stopping: bool,
+    pub(crate) stopping: Option<Stop>,
     pub(crate) finished: Option<(End, Age)>,
 }
 
 /// A placement on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Placed {
-    pub(crate) member: u8,
+    pub(crate) spot: Spot,
     pub(crate) seq: u8,
     pub(crate) age: Age,
     pub(crate) uid: Option<u8>,
+}
+
+/// Past attempts that a record has room for.
+pub(crate) const PAST: usize = 3;
+
+/// An attempt before the present one, of which something is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Past {
+    pub(crate) spot: Spot,
+    pub(crate) uid: Option<u8>,
+    pub(crate) age: Age,
+    /// It may still run: it was left behind knowingly. Else its finished application is left.
+    pub(crate) may_run: bool,
+}
+
+/// Why it is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    RanTooLong,
+    Cancelled,
+    MemberLost,
+    Drained,
 }
 
 /// What was mirrored of an application.
@@ -62,6 +97,7 @@ pub(crate) enum End {
     NameTaken,
     Rejected,
     Stopped,
+    Cancelled,
     Abandoned,
 }
 
@@ -91,7 +127,10 @@ impl fmt::Debug for Write {
         let Change::Status(record) = self.change else { return Ok(()) };
         match (record.placement, record.finished) {
             (_, Some((end, _))) => write!(f, ", {end:?}"),
-            (Some(Placed { member, seq, .. }), None) => write!(f, ", placement {seq} on member {member}"),
+            (Some(Placed { spot: Spot { member, attempt }, seq, .. }), None) => {
+                write!(f, ", placement {seq} of attempt {attempt} on member {member}")?;
+                record.stopping.map_or(Ok(()), |why| write!(f, ", {why:?}"))
+            }
             (None, None) => write!(f, ", no placement"),
         }
     }
@@ -116,8 +155,37 @@ impl Object {
         if let Some(started) = record.application.as_mut().and_then(|it| it.started.as_mut()) {
             older(started, caps.run);
         }
+        for past in record.past.iter_mut().flatten() {
+            older(&mut past.age, caps.retention.max(caps.settle));
+        }
         if let Some((_, age)) = &mut record.finished {
             older(age, caps.retention.max(caps.settle));
+        }
+    }
+}
+
+impl Stop {
+    /// It goes to another member when nothing of it runs.
+    pub(crate) fn is_move(self) -> bool {
+        matches!(self, Self::MemberLost | Self::Drained)
+    }
+}
+
+impl Record {
+    /// Adds an attempt of which something is left.
+    pub(crate) fn remember(&mut self, past: Past) {
+        match self.past.iter_mut().find(|row| row.is_none()) {
+            Some(row) => *row = Some(past),
+            None => self.crowded = true,
+        }
+    }
+
+    /// Nothing is left of an attempt.
+    pub(crate) fn close(&mut self, spot: Spot) {
+        let rows = self.past;
+        self.past = [None; PAST];
+        for past in rows.into_iter().flatten().filter(|past| past.spot != spot) {
+            self.remember(past);
         }
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! Owns no behaviour but aging, and forgetting as the controller's memory does.
 
-use crate::world::{Age, App, Caps, Driver, MEMBERS, Object, older};
+use crate::{
+    age::{Age, Caps, older},
+    member::{ATTEMPTS, App, Driver, MEMBERS, Spot, View},
+    object::Object,
+};
 
 /// One router's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,18 +20,12 @@ pub(crate) struct Router {
     /// Standby: its watches hang.
     pub(crate) lags: bool,
     pub(crate) memory: Memory,
+    /// What was seen of attempts that are being stopped.
+    pub(crate) proofs: Proofs,
     /// What the pass under way has found out.
     pub(crate) pending: Pending,
     /// For how long it has led.
     pub(crate) leading: Age,
-}
-
-/// A watch's view of one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum View {
-    Unknown,
-    Absent,
-    Shows(App),
 }
 
 /// What a process remembers of the job.
@@ -41,10 +39,12 @@ pub(crate) struct Memory {
     pub(crate) fenced: bool,
     pub(crate) released: bool,
     pub(crate) retired: bool,
-    pub(crate) proof: Proof,
     /// Its last write of the placed job was answered, so that no other write can come between.
     pub(crate) claimed: bool,
 }
+
+/// Of each attempt on each member.
+pub(crate) type Proofs = [[Proof; ATTEMPTS]; MEMBERS];
 
 /// What was seen of an attempt that is being stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,9 +58,14 @@ pub(crate) struct Proof {
 pub(crate) enum Pending {
     None,
     Confirmed(Found),
-    Refused { judged: bool, found: Found },
+    Refused {
+        judged: bool,
+        found: Found,
+    },
     Taken,
     Looked(Driver),
+    /// Nothing is left of a past attempt.
+    Closing(Spot),
 }
 
 /// What a quorum read said.
@@ -93,8 +98,10 @@ impl Router {
         if let Some((_, age)) = &mut memory.accepted {
             older(age, caps.patience);
         }
-        if let Some(age) = &mut memory.proof.nothing {
-            older(age, caps.hang);
+        for proof in self.proofs.as_flattened_mut() {
+            if let Some(age) = &mut proof.nothing {
+                older(age, caps.hang);
+            }
         }
     }
 }

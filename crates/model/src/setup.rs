@@ -2,17 +2,28 @@
 //!
 //! Owns no state.
 
-use spark_router_core::step::Timing;
+use spark_router_core::{policy::OnMemberLost, step::Timing};
 
-use crate::{bridge::ticks, world::Caps};
+use crate::{age::Caps, clock::ticks};
 
 /// What is checked.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// The rules. Anything but the default breaks the protocol, to see that it is found.
     pub protocol: Protocol,
+    /// What the job's owner asks for.
+    pub course: Course,
     /// How much may happen.
     pub bounds: Bounds,
+}
+
+/// What the job's owner asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// How often a failed attempt is followed by another.
+    pub retries: u8,
+    /// What is done when its member is lost.
+    pub on_member_lost: OnMemberLost,
 }
 
 /// The protocol's times in ticks, and its rules around the core's step.
@@ -42,6 +53,12 @@ pub struct Protocol {
     pub claims: bool,
     /// A process that begins to lead reads the hub first. Otherwise it begins with what its watch showed last.
     pub leader_reads: bool,
+    /// A cancel is on record before anything is stopped for it.
+    pub latches: bool,
+    /// A job that moves waits for the fence of the attempt that it leaves.
+    pub fences: bool,
+    /// The core is told of past attempts.
+    pub remembers: bool,
 }
 
 impl Default for Protocol {
@@ -58,6 +75,9 @@ impl Default for Protocol {
             settles: true,
             claims: true,
             leader_reads: true,
+            latches: true,
+            fences: true,
+            remembers: true,
         }
     }
 }
@@ -70,14 +90,20 @@ pub struct Bounds {
     pub faults: u8,
     /// Edits of the job by its user.
     pub edits: u8,
+    /// The edits have the job cancelled, and take that back.
+    pub cancel: bool,
     /// Placements.
     pub placements: u8,
+    /// Attempts. No more than two have names.
+    pub attempts: u8,
     /// The user may delete the job, and let go of it.
     pub deletion: bool,
     /// Members may refuse creates.
     pub refusals: bool,
     /// Members may fall silent.
     pub silence: bool,
+    /// Members may be drained.
+    pub drains: bool,
     /// Processes may be killed or stopped, and watches may hang.
     pub processes: bool,
     /// Somebody else may delete the application on the member, or have put something under its name.
@@ -99,10 +125,13 @@ impl Default for Bounds {
         Self {
             faults: 2,
             edits: 0,
+            cancel: false,
             placements: 3,
+            attempts: 1,
             deletion: true,
             refusals: true,
             silence: true,
+            drains: false,
             processes: true,
             hands: true,
             hangs: true,

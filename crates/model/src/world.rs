@@ -4,20 +4,17 @@
 //! more, so that the world has finitely many states however long it goes on. Holds no text: names and uids are numbers
 //! and become the core's types in [`crate::bridge`] alone.
 
-pub(crate) use crate::{
-    object::{Change, End, LateWrite, Mirrored, Object, Placed, Record, Write},
-    router::{Found, Lease, Memory, Pending, Proof, Router, View},
+use crate::{
+    age::{Age, Caps, older},
+    member::{ATTEMPTS, MEMBERS, Member, Slot, Spot, Stray},
+    object::{Change, End, LateWrite, Object},
+    router::{Lease, Router},
 };
 
-/// Members in the world.
-pub(crate) const MEMBERS: usize = 2;
 /// Routers in the world.
 pub(crate) const ROUTERS: usize = 2;
 /// Creates on their way at once.
 pub(crate) const CREATES: usize = 2;
-
-/// Ticks since something happened.
-pub(crate) type Age = u8;
 
 /// Everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,72 +41,10 @@ pub(crate) struct World {
     pub(crate) history: History,
 }
 
-/// One member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Member {
-    /// What is there under the name of the job's attempt.
-    pub(crate) app: Option<App>,
-    pub(crate) link: Link,
-    pub(crate) stray: Stray,
-}
-
-/// What probes make of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Link {
-    Ready,
-    Suspect,
-    Lost,
-}
-
-/// A submission that outlives its application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Stray {
-    None,
-    /// It may still make a driver.
-    Hangs(Age),
-    /// It made one.
-    Driver,
-}
-
-/// A remote application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct App {
-    pub(crate) uid: u8,
-    pub(crate) ours: bool,
-    pub(crate) run: Run,
-    pub(crate) deleting: bool,
-    pub(crate) held: bool,
-    /// Its submission hangs. Seen by nobody.
-    pub(crate) hung: bool,
-}
-
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Run {
-    Fresh,
-    Running,
-    Succeeded,
-    Failed,
-    /// Its driver was taken away.
-    DriverLost,
-    /// Its operator started it twice and gave up on the second driver. The first goes on, seen by nobody who does not
-    /// look at it.
-    Doubled(Driver),
-}
-
-/// What became of a driver's pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Driver {
-    Alive,
-    Succeeded,
-    Failed,
-    Gone,
-}
-
 /// A create on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Create {
-    pub(crate) member: u8,
+    pub(crate) spot: Spot,
     pub(crate) from: u8,
     /// Ticks for which it may still take effect.
     pub(crate) left: Age,
@@ -122,34 +57,31 @@ pub(crate) struct History {
     pub(crate) placed: u8,
     pub(crate) ended: Option<End>,
     pub(crate) end_changed: bool,
-    pub(crate) succeeded: bool,
-    pub(crate) failed: bool,
-    pub(crate) killed: bool,
-    pub(crate) removed: bool,
+    /// What attempts came to, by their number.
+    pub(crate) succeeded: [bool; ATTEMPTS],
+    pub(crate) failed: [bool; ATTEMPTS],
+    pub(crate) killed: [bool; ATTEMPTS],
+    pub(crate) removed: [bool; ATTEMPTS],
+    /// Left behind although they may run, by members.
+    pub(crate) left: [[bool; ATTEMPTS]; MEMBERS],
     pub(crate) refused: bool,
     pub(crate) foreign: bool,
     pub(crate) foreign_touched: bool,
     pub(crate) abandoned: bool,
     pub(crate) stopping: bool,
+    pub(crate) cancelled: bool,
     pub(crate) restored: bool,
-}
-
-/// Where ages are cut off.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caps {
-    pub(crate) settle: Age,
-    pub(crate) lease: Age,
-    pub(crate) patience: Age,
-    pub(crate) retention: Age,
-    pub(crate) hang: Age,
-    pub(crate) run: Age,
-}
-
-pub(crate) fn older(age: &mut Age, cap: Age) {
-    *age = age.saturating_add(1).min(cap);
+    /// A stop on record was taken back.
+    pub(crate) revived: bool,
+    /// The attempt on record was stopped, and nothing on record says so.
+    pub(crate) cut_off: bool,
 }
 
 impl World {
+    pub(crate) fn leads(&self, router: usize) -> bool {
+        self.lease.holder == u8::try_from(router).ok()
+    }
+
     /// One tick passes: everything is older, and what was on its way too long takes no effect any more.
     pub(crate) fn grow_older(&mut self, caps: Caps) {
         for object in [&mut self.hub, &mut self.backup].into_iter().flatten() {
@@ -173,6 +105,7 @@ impl World {
                     held: false,
                     deleting: false,
                     abandoned: false,
+                    cancel: false,
                     outdated: false,
                     record: *record,
                 };
@@ -184,11 +117,11 @@ impl World {
                 self.write = None;
             }
         }
-        for member in &mut self.members {
-            if let Stray::Hangs(age) = &mut member.stray {
+        for slot in self.members.iter_mut().flat_map(|member| &mut member.slots) {
+            if let Stray::Hangs(age) = &mut slot.stray {
                 older(age, caps.hang);
                 if *age >= caps.hang {
-                    member.stray = Stray::None;
+                    slot.stray = Stray::None;
                 }
             }
         }
@@ -200,73 +133,25 @@ impl World {
         }
     }
 
-    /// Runs of the job that live or will. A driver without an application and one with it are never two on one member:
-    /// their pods have one name.
-    pub(crate) fn alive(&self) -> usize {
-        self.members.iter().filter(|member| member.runs() || member.strays()).count()
-    }
-}
-
-impl Member {
-    /// An application of the job runs here or will.
-    pub(crate) fn runs(&self) -> bool {
-        self.app.is_some_and(|app| app.ours && app.runs())
+    pub(crate) fn slot(&self, spot: Spot) -> Slot {
+        let (member, attempt) = spot.indices();
+        self.members[member].slots[attempt]
     }
 
-    /// What a look at the driver's pod says.
-    pub(crate) fn driver(&self) -> Driver {
-        match (self.app.map(|app| app.run), self.stray) {
-            (_, Stray::Driver) | (Some(Run::Running), _) => Driver::Alive,
-            (Some(Run::Doubled(driver)), _) => driver,
-            (Some(Run::Succeeded), _) => Driver::Succeeded,
-            (Some(Run::Failed), _) => Driver::Failed,
-            (Some(Run::Fresh | Run::DriverLost) | None, _) => Driver::Gone,
-        }
+    pub(crate) fn slot_mut(&mut self, spot: Spot) -> &mut Slot {
+        let (member, attempt) = spot.indices();
+        &mut self.members[member].slots[attempt]
     }
 
-    /// A driver without an application runs here.
-    pub(crate) fn strays(&self) -> bool {
-        self.stray == Stray::Driver
-    }
-}
-
-impl App {
-    pub(crate) fn runs(self) -> bool {
-        match self.run {
-            // Its operator starts nothing that is being deleted.
-            Run::Fresh => !self.deleting,
-            Run::Running | Run::Doubled(Driver::Alive) => true,
-            Run::Succeeded | Run::Failed | Run::DriverLost | Run::Doubled(_) => false,
-        }
+    /// Runs of the job that live or will. A driver without an application and one with it are never two of one attempt on
+    /// one member: their pods have one name.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = Spot> {
+        Spot::all().filter(|spot| self.slot(*spot).runs() || self.slot(*spot).strays())
     }
 
-    /// Its operator says that it is over.
-    pub(crate) fn is_over(self) -> bool {
-        !matches!(self.run, Run::Fresh | Run::Running)
-    }
-
-    /// It came to an end that is its own.
-    pub(crate) fn ended_by_itself(self) -> bool {
-        match self.run {
-            Run::Succeeded => true,
-            Run::Failed | Run::DriverLost => !self.deleting,
-            Run::Fresh | Run::Running | Run::Doubled(_) => false,
-        }
-    }
-
-    /// As everybody sees it.
-    pub(crate) fn shown(self) -> Self {
-        let run = match self.run {
-            Run::Doubled(_) => Run::Doubled(Driver::Alive),
-            run => run,
-        };
-        Self { hung: false, run, ..self }
-    }
-}
-
-impl Member {
-    /// As a watch or a list shows it.
-    pub(crate) fn shown(&self) -> View {
-        self.app.map_or(View::Absent, |app| View::Shows(app.shown()))
+    /// It was left behind although it may run.
+    pub(crate) fn was_left(&self, spot: Spot) -> bool {
+        let (member, attempt) = spot.indices();
+        self.history.left[member][attempt]
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     health::LinkState,
     id::{Attempt, ClusterName, MemberIdentity, Namespace, RemoteName, RemoteUid},
-    job::{Left, Past, StopCause, Stopping},
+    job::{Left, Past, Rejection, StopCause, Stopping},
     observe::{FailureSign, Observation, Remote, RunState},
     phase::Phase,
     policy::{FailureClass, OnMemberLost, Retry},
@@ -81,6 +81,46 @@ mod cancel {
             w.seen().run = RunState::Failed(FailureSign::Application);
         });
         assert_eq!(outcome(failed.step()), (Phase::Failed, "JobFailed"));
+    }
+
+    /// Its uid goes on record with the first mirror, and the decision came before that: the answer to the create tells it.
+    #[test]
+    fn an_end_that_came_first_counts_also_where_its_uid_is_not_on_record() {
+        let world =
+            cancelled(World::running(RunState::Running)).with(stopping(StopCause::Cancelled)).with(|w| {
+                w.job.record.placement.as_mut().unwrap().uid = None;
+                w.sends.accepted = Some((RemoteUid::from("r-1"), at(85)));
+                w.seen().run = RunState::Succeeded;
+            });
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
+        let read = world.with(|w| {
+            let seen = observation(RunState::Failed(FailureSign::Application));
+            w.confirmed = super::super::Confirmed::Present(Box::new(seen));
+            w.remote = Remote::Absent;
+        });
+        assert_eq!(outcome(read.step()), (Phase::Failed, "JobFailed"));
+        let another = read.with(|w| w.sends.accepted = Some((RemoteUid::from("r-2"), at(85))));
+        assert!(matches!(another.step(), Step::Stop { .. }), "somebody made it anew");
+    }
+
+    /// Its owner thought better of it, and it failed before it was stopped.
+    #[test]
+    fn a_decision_on_record_lets_nothing_be_tried_again() {
+        let failed = |cause: StopCause| {
+            World::running(RunState::Running).with(stopping(cause)).with(|w| {
+                w.job.policy.retry.max_attempts = 3;
+                w.seen().run = RunState::Failed(FailureSign::Application);
+            })
+        };
+        for cause in [StopCause::Cancelled, StopCause::RanTooLong, StopCause::RunDeadline, StopCause::Other] {
+            assert_eq!(outcome(failed(cause).step()), (Phase::Failed, "JobFailed"), "{cause:?}");
+        }
+        for cause in [StopCause::MemberLost, StopCause::Drained, StopCause::StartDeadline] {
+            assert!(
+                requeued(failed(cause).step()).is_retry,
+                "{cause:?} was to be followed by another attempt"
+            );
+        }
     }
 
     #[test]
@@ -443,7 +483,8 @@ mod past_attempts {
     #[test]
     fn a_run_that_was_left_behind_is_stopped_when_it_can_be() {
         let running = past(Left::MayRun, shows(RunState::Running));
-        assert_eq!(step_of(running.clone()), of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN }));
+        let stop = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
+        assert_eq!(step_of(running.clone()), stop, "its name stays taken until no create of it can come");
         for link in [LOST, LinkState::Connecting, LinkState::Suspect { since: at(99) }] {
             let mut away = running.clone();
             away.member.as_mut().unwrap().link = link;
@@ -468,7 +509,7 @@ mod past_attempts {
                 .with(|w| w.elsewhere.past = views.into_iter().cloned().collect())
                 .step()
         };
-        let stopped = of(Left::MayRun, PastStep::Stop { settled_at: Timestamp::MIN });
+        let stopped = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
         assert_eq!(both([&away, &running]), stopped);
         assert_eq!(both([&running, &away]), stopped);
     }
@@ -483,16 +524,58 @@ mod past_attempts {
     #[test]
     fn what_is_over_is_let_go_of_and_taken_away_in_time() {
         let mut view = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
-        assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Release(RemoteUid::from("r-1"))));
+        assert_eq!(
+            step_of(view.clone()),
+            Step::Rest { until: Some(at(105)) },
+            "a create of it may still come"
+        );
+        let settled = with(view.clone()).with(|w| w.now = at(105));
+        assert_eq!(settled.step(), of(Left::Ended, PastStep::Release(RemoteUid::from("r-1"))));
         let Remote::Present(seen) = &mut view.remote else { panic!() };
         seen.held = false;
         assert_eq!(step_of(view.clone()), Step::Rest { until: Some(at(680)) });
         let late = with(view.clone()).with(|w| w.now = at(680));
         assert_eq!(late.step(), of(Left::Ended, PastStep::Retire(RemoteUid::from("r-1"))));
+        let soon = PastView { retention: Duration::ZERO, ..view.clone() };
+        assert_eq!(step_of(soon), Step::Rest { until: Some(at(105)) }, "however short it is to stay");
         view.remote = Remote::Absent;
         assert_eq!(step_of(view.clone()), of(Left::Ended, PastStep::Close));
         view.member.as_mut().unwrap().forgotten = true;
         assert_eq!(step_of(view), of(Left::Ended, PastStep::Close));
+    }
+
+    /// It was left behind, and its member is back, while the job itself waits for something else.
+    #[test]
+    fn what_may_run_is_stopped_also_while_the_job_waits() {
+        let running = || past(Left::MayRun, shows(RunState::Running));
+        let stop = of(Left::MayRun, PastStep::Stop { settled_at: at(105) });
+        let waiting = |change: fn(&mut World), view: PastView| {
+            World::waiting().with(change).with(|w| w.elsewhere.past = vec![view]).step()
+        };
+        let waits = [
+            ((|_| {}) as fn(&mut World), Step::Enqueue),
+            (|w| w.job.policy.suspend = true, Step::Suspend),
+            (
+                |w| w.job.request = Err(Rejection { reason: "InvalidTemplate", message: String::new() }),
+                Step::Reject(Rejection { reason: "InvalidTemplate", message: String::new() }),
+            ),
+        ];
+        for (change, otherwise) in waits {
+            assert_eq!(waiting(change, running()), stop, "before {otherwise:?}");
+            let mut away = running();
+            away.member.as_mut().unwrap().link = LOST;
+            assert_eq!(waiting(change, away), otherwise);
+            let mut faulty = running();
+            faulty.member.as_mut().unwrap().usable = false;
+            assert_eq!(waiting(change, faulty), otherwise, "the job does not wait for what may not work");
+            let over = past(Left::Ended, shows(RunState::Failed(FailureSign::Submission)));
+            assert_eq!(waiting(change, over), otherwise, "what is over has time");
+        }
+        let deleted = with(running()).with(|w| {
+            w.job.deleting = Some(at(95));
+            w.link(LOST);
+        });
+        assert_eq!(deleted.step(), stop, "its deletion waits for another member");
     }
 
     #[test]

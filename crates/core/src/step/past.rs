@@ -58,6 +58,17 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
     Step::Rest { until }
 }
 
+/// What is to be done although the job itself waits for something else: what may still run is stopped. Only where that
+/// should work: the job does not wait for it otherwise.
+pub(super) fn while_waiting(s: Snapshot<'_>) -> Option<Step> {
+    let works = |view: &&PastView| view.member.is_some_and(|m| m.usable);
+    s.elsewhere.past.iter().filter(works).filter(|view| view.past.left == Left::MayRun).find_map(|view| {
+        let step = due(s, view).ok()?;
+        let stops = matches!(step, PastStep::Stop { .. } | PastStep::Close);
+        stops.then(|| Step::Past(Box::new(view.past.clone()), step))
+    })
+}
+
 /// What is to be done before the job may go. What may still run is stopped where its member can be asked; it waits for no
 /// other member, because whoever left something behind allowed that it runs twice. The sweep takes what is over.
 pub(super) fn before_letting_go(s: Snapshot<'_>) -> Option<Step> {
@@ -86,8 +97,9 @@ fn due(s: Snapshot<'_>, view: &PastView) -> Result<PastStep, Option<Timestamp>> 
         Remote::Unknown => Err(None),
         Remote::Unsettled { until } => Err(Some(*until)),
         Remote::Present(seen) if !is_it(s.job, past, seen) => Ok(PastStep::Close),
-        Remote::Present(seen) if seen.run.proves_end() => over(s.now, later(past.at, *retention), seen),
-        Remote::Present(_) => Ok(PastStep::Stop { settled_at: Timestamp::MIN }),
+        Remote::Present(seen) if seen.run.proves_end() => over(s, past, *retention, seen),
+        // By the name of what is there another create of it may still arrive.
+        Remote::Present(_) => Ok(PastStep::Stop { settled_at: settled(s, past) }),
         Remote::Absent => match past.left {
             Left::Ended => Ok(PastStep::Close),
             // A create of it may still arrive.
@@ -96,12 +108,22 @@ fn due(s: Snapshot<'_>, view: &PastView) -> Result<PastStep, Option<Timestamp>> 
     }
 }
 
-fn over(now: Timestamp, ends: Timestamp, seen: &Observation) -> Result<PastStep, Option<Timestamp>> {
-    if seen.held {
+/// As long as a create of it may still arrive, what is over keeps the name taken.
+fn over(
+    s: Snapshot<'_>,
+    past: &Past,
+    retention: Duration,
+    seen: &Observation,
+) -> Result<PastStep, Option<Timestamp>> {
+    let settled = settled(s, past);
+    let ends = later(past.at, retention).max(settled);
+    if seen.held && s.now < settled {
+        Err(Some(settled))
+    } else if seen.held {
         Ok(PastStep::Release(seen.uid.clone()))
     } else if seen.deleting {
         Err(None)
-    } else if now >= ends {
+    } else if s.now >= ends {
         Ok(PastStep::Retire(seen.uid.clone()))
     } else {
         Err(Some(ends))

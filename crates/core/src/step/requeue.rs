@@ -186,7 +186,9 @@ fn latch(s: Snapshot<'_>, cause: StopCause, message: String) -> Step {
 
 fn allowed(s: Snapshot<'_>, class: FailureClass) -> Option<Duration> {
     let policy = &s.job.policy;
-    if policy.cancel { None } else { policy.retry.after(class, s.job.record.retries) }
+    // A decision that ends the job stands, also where its cause is gone by now.
+    let is_over = s.job.record.stopping.as_ref().is_some_and(|stopping| stopping.cause.ends_the_job());
+    if policy.cancel || is_over { None } else { policy.retry.after(class, s.job.record.retries) }
 }
 
 fn announce(s: Snapshot<'_>, placement: &Placement, message: &str, wait: Duration) -> String {

@@ -29,8 +29,10 @@ pub(super) fn carry_out(s: Snapshot<'_>, placement: &Placement, stopping: &Stopp
         Confirmed::Present(seen) => Some(seen),
         Confirmed::Nothing | Confirmed::Gone => None,
     };
+    // Also where the decision came before its uid was on record.
+    let uid = placement.uid.as_ref().or(s.sends.accepted.as_ref().map(|(uid, _)| uid));
     let ended = [read, shown].into_iter().flatten();
-    let mut ended = ended.filter(|seen| placement.uid.as_ref() == Some(&seen.uid) && seen.ended_by_itself());
+    let mut ended = ended.filter(|seen| uid == Some(&seen.uid) && seen.ended_by_itself());
     if let Some(seen) = ended.next() {
         return placed::present(s, placement, seen);
     }
