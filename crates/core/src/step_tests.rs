@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     application,
+    health::LinkState,
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName},
     job::{Constraints, Finished, Record, Refused, Request},
     observe::{ExecutorCounts, FailureSign, Ownership, RunState},
