@@ -58,17 +58,17 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
     Step::Rest { until }
 }
 
-/// What is to be done although the job itself waits for something else: what runs of it is stopped. The job does not wait
-/// until that is proven: once its delete is on the way, the rest comes when the job itself rests.
+/// What is to be done although the job itself waits for something else: what may still run is stopped first. Only where
+/// that should work, and not once its delete is on the way: something else may hold the object for ever.
 pub(super) fn while_waiting(s: Snapshot<'_>) -> Option<Step> {
-    let runs = |view: &&PastView| {
-        let is_alive =
-            matches!(&view.remote, Remote::Present(seen) if !seen.deleting && !seen.run.proves_end());
-        view.past.left == Left::MayRun && is_alive && view.member.is_some_and(|m| m.usable)
+    let works = |view: &&PastView| {
+        let is_going = matches!(&view.remote, Remote::Present(seen) if seen.deleting);
+        view.past.left == Left::MayRun && !is_going && view.member.is_some_and(|m| m.usable)
     };
-    s.elsewhere.past.iter().filter(runs).find_map(|view| {
+    s.elsewhere.past.iter().filter(works).find_map(|view| {
         let step = due(s, view).ok()?;
-        matches!(step, PastStep::Stop { .. }).then(|| Step::Past(Box::new(view.past.clone()), step))
+        let stops = matches!(step, PastStep::Stop { .. } | PastStep::Close);
+        stops.then(|| Step::Past(Box::new(view.past.clone()), step))
     })
 }
 
