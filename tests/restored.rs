@@ -35,9 +35,11 @@ async fn what_runs_is_taken_up_again_after_a_restore() {
             objects::annotate(template, "script", script);
         })
     };
-    for number in 0..EACH {
-        sure(installation.submit(&job(&format!("runs-{number}"), "hang-running")).await);
-        sure(installation.submit(&job(&format!("ended-{number}"), "succeed")).await);
+    // One kind after the other: taken in turns, all of one kind could go to one member.
+    for (kind, script) in [("runs", "hang-running"), ("ended", "succeed")] {
+        for number in 0..EACH {
+            sure(installation.submit(&job(&format!("{kind}-{number}"), script)).await);
+        }
     }
     sure(installation.submit(&job("to-cancel", "hang-running")).await);
     for number in 0..EACH {

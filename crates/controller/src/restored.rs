@@ -243,7 +243,7 @@ impl Lookout {
             let message = condition::find(&next.conditions, condition::RESTORED).map(|c| c.message.clone());
             let message = message.unwrap_or_default();
             self.write(object, &next).await?;
-            warn!(queue = object.name_any(), message, "the hub was put back to an earlier state");
+            warn!(queue = object.name_any(), message, "a queue holds its older jobs");
             self.parts.events.publish(object, Kind::Warning, "Hold", reason::HUB_RESTORED, &message);
         }
         self.shown(&object.name_any(), next.seq.unwrap_or(0)).await
