@@ -1,8 +1,6 @@
 //! A hub is copied with its identity, and both go on, each with a router: neither takes from the other what runs, and what
 //! the original placed since is not placed again by the copy.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 
 use std::path::Path;

@@ -58,14 +58,11 @@ pub(super) fn next(s: Snapshot<'_>) -> Step {
     Step::Rest { until }
 }
 
-/// What is to be done although the job itself waits for something else: what may still run is stopped first. Only where
-/// that should work, and not once its delete is on the way: something else may hold the object for ever.
+/// What is to be done although the job itself waits for something else: what may still run is stopped. Only where that
+/// should work: the job does not wait for it otherwise.
 pub(super) fn while_waiting(s: Snapshot<'_>) -> Option<Step> {
-    let works = |view: &&PastView| {
-        let is_going = matches!(&view.remote, Remote::Present(seen) if seen.deleting);
-        view.past.left == Left::MayRun && !is_going && view.member.is_some_and(|m| m.usable)
-    };
-    s.elsewhere.past.iter().filter(works).find_map(|view| {
+    let works = |view: &&PastView| view.member.is_some_and(|m| m.usable);
+    s.elsewhere.past.iter().filter(works).filter(|view| view.past.left == Left::MayRun).find_map(|view| {
         let step = due(s, view).ok()?;
         let stops = matches!(step, PastStep::Stop { .. } | PastStep::Close);
         stops.then(|| Step::Past(Box::new(view.past.clone()), step))
