@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::oracle::Verdict;
+use crate::oracle::{Failover, Spread, Verdict};
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ struct Counts<'a> {
     unexplained: usize,
     operator_doubled: usize,
     faults: &'a BTreeMap<&'static str, u64>,
+    failover: Failover,
     seed: u64,
     seconds: u64,
 }
@@ -50,7 +51,7 @@ impl Report {
         self.verdict.is_clean()
     }
 
-    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, seed, seconds}`.
+    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, failover, seed, seconds}`.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Counts {
             jobs: self.jobs,
@@ -60,6 +61,7 @@ impl Report {
             unexplained: self.verdict.unexplained.len(),
             operator_doubled: self.verdict.operator_doubled,
             faults: &self.faults,
+            failover: self.verdict.failover,
             seed: self.seed,
             seconds: self.seconds,
         })
@@ -74,6 +76,7 @@ impl fmt::Display for Report {
         }
         let all: u64 = self.faults.values().sum();
         writeln!(f, "{:<22} {all:>8}\n", "all")?;
+        times(f, &self.verdict.failover)?;
         writeln!(f, "seed {}: {} jobs in {} s; {}", self.seed, self.jobs, self.seconds, self.verdict)?;
         write!(f, "routers that ended by themselves and were started again: {}", self.routers_ended)?;
         if let Some(folder) = &self.evidence {
@@ -81,4 +84,25 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// The times of failover, each after faults that came alone and after those amid all others.
+fn times(f: &mut fmt::Formatter<'_>, failover: &Failover) -> fmt::Result {
+    writeln!(
+        f,
+        "{:<42} {:<12} {:>6} {:>10} {:>10} {:>10}",
+        "FAILOVER", "BESIDE IT", "TIMES", "P50", "P99", "MAX"
+    )?;
+    for (what, measured) in failover.rows() {
+        for (beside, spread) in [("nothing", measured.alone), ("all else", measured.amid_others)] {
+            let Some(Spread { count, p50_ms, p99_ms, max_ms }) = spread else {
+                writeln!(f, "{what:<42} {beside:<12} {:>6}", 0)?;
+                continue;
+            };
+            let [p50, p99, max] = [p50_ms, p99_ms, max_ms].map(|ms| format!("{ms} ms"));
+            writeln!(f, "{what:<42} {beside:<12} {count:>6} {p50:>10} {p99:>10} {max:>10}")?;
+        }
+    }
+    let (holes, stranded) = (failover.black_holes, failover.stranded);
+    writeln!(f, "{stranded} jobs were stranded on silent members in {holes} black holes\n")
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Seen;
-use super::hub::{self, Course};
+use super::hub::{self, Course, Write};
 use super::life::{Kind, Life};
 use super::lives;
 use super::view::{Job, Member, Queue};
@@ -77,6 +77,8 @@ pub(crate) struct Facts {
     pub(crate) members: BTreeMap<String, Member>,
     /// By name.
     pub(crate) queues: BTreeMap<String, Queue>,
+    /// What routers wrote on the hub.
+    pub(crate) writes: Vec<Write>,
     pub(crate) seen: Seen,
     pub(crate) sweep_within: Duration,
     /// The last thing that any log tells.
@@ -160,6 +162,7 @@ impl Facts {
             foreign,
             members: at_end.members,
             queues: at_end.queues,
+            writes: courses.writes,
             seen,
             sweep_within: evidence.sweep_within,
             end: end.unwrap_or_default(),

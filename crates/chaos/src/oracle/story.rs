@@ -14,7 +14,7 @@ use crate::evidence::{Evidence, Meant, Submitted};
 
 pub(crate) use end::one;
 
-pub(crate) const ROUTER: &str = "system:serviceaccount:spark-router:spark-router";
+pub(crate) use super::names::ROUTER;
 pub(crate) const TEAM: &str = "team";
 
 /// An object as it is now.
