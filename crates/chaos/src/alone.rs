@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::dice::Dice;
 use crate::evidence::Meant;
 use crate::fault::{Kind, Lane};
-use crate::schedule::{JobPlan, Planned, Sizes};
+use crate::schedule::{JobPlan, OnMemberLost, Planned, Sizes};
 
 /// Jobs come for so long before anything is broken: API servers take seconds over the first objects of a kind.
 const WARM: Duration = Duration::from_secs(6);
@@ -21,8 +21,12 @@ const DEAD: (u64, u64) = (13_000, 14_000);
 const PART: u32 = 8;
 /// A shorter run has one black hole only.
 const SHORT: Duration = Duration::from_mins(2);
-/// Jobs come into each hole for so long, the first one within its first moments.
-const COMING: (u64, u64) = (100, 3500);
+/// Jobs come into each hole one after the other, from its first moments on.
+const INTO: (u64, u64) = (100, 120);
+/// Others come so long before it, to be there when it begins.
+const BEFORE: (u64, u64) = (600, 2500);
+/// These are submitted so long that they have not begun to run when the member is back, or run on while it is lost.
+const OUTLASTS: (u64, u64) = (11_000, 12_000);
 
 /// What is broken in a run of this length, in order.
 fn kinds(length: Duration) -> Vec<Kind> {
@@ -67,14 +71,22 @@ pub(crate) fn faults(dice: &mut Dice, sizes: Sizes) -> Vec<Planned> {
     planned
 }
 
-/// Some jobs come into each of the black holes, so that there is something to measure.
+/// Some jobs come just before each of the black holes and some into it, so that there is something to measure.
 pub(crate) fn attract(dice: &mut Dice, jobs: &mut [JobPlan], faults: &[Planned]) {
-    let each = (jobs.len() / 25).clamp(1, 6);
+    let each = (jobs.len() / 12).clamp(1, 8);
     let mut ordinary = jobs.iter_mut().filter(|job| job.meant == Meant::Succeed && job.deed.is_none());
     for hole in faults.iter().filter(|fault| matches!(fault.lane, Lane::Member(_))) {
-        for (job, nth) in ordinary.by_ref().take(each).zip(0_u32..) {
-            let after = if nth == 0 { COMING.0 } else { dice.between(COMING.0, COMING.1) };
-            job.at = hole.at + Duration::from_millis(after);
+        for (job, nth) in ordinary.by_ref().take(each).zip(0_u64..) {
+            job.at = hole.at.saturating_sub(Duration::from_millis(dice.between(BEFORE.0, BEFORE.1)));
+            let outlasts = Duration::from_millis(dice.between(OUTLASTS.0, OUTLASTS.1));
+            (job.on_member_lost, job.submit, job.run) = if nth.is_multiple_of(2) {
+                (OnMemberLost::FenceThenMove, outlasts, job.run)
+            } else {
+                (OnMemberLost::AllowDuplicate, Duration::from_millis(100), outlasts)
+            };
+        }
+        for (job, nth) in ordinary.by_ref().take(each).zip(0_u64..) {
+            job.at = hole.at + Duration::from_millis(INTO.0 + nth * INTO.1);
         }
     }
 }
@@ -112,13 +124,23 @@ mod tests {
     }
 
     #[test]
-    fn jobs_come_into_each_black_hole_at_once_and_later() {
+    fn jobs_come_before_each_black_hole_and_into_its_first_moments() {
         let schedule = schedule(1000, 10);
         let holes = schedule.faults.iter().filter(|fault| fault.alone && fault.kind == Kind::MemberLost);
         for hole in holes {
-            let after = schedule.jobs.iter().filter_map(|job| job.at.checked_sub(hole.at));
-            let into: Vec<_> = after.filter(|after| *after < hole.lasts).collect();
-            assert!(into.len() >= 6 && into[0] <= Duration::from_millis(COMING.0), "{into:?}");
+            let after =
+                |job: &&JobPlan| job.at.checked_sub(hole.at).is_some_and(|it| it < Duration::from_secs(1));
+            assert!(schedule.jobs.iter().filter(after).count() >= 8, "{hole:?}");
+            let outlast = |policy| {
+                let lasts = |job: &&JobPlan| {
+                    job.at < hole.at
+                        && job.at + job.submit + job.run > hole.at + hole.lasts
+                        && job.at + Duration::from_millis(BEFORE.1) >= hole.at
+                };
+                schedule.jobs.iter().filter(lasts).filter(|job| job.on_member_lost == policy).count()
+            };
+            let counts = [OnMemberLost::FenceThenMove, OnMemberLost::AllowDuplicate].map(outlast);
+            assert!(counts.iter().all(|count| *count >= 4), "{counts:?}");
         }
     }
 }

@@ -105,7 +105,7 @@ async fn member(
             site.crash_operator(fault.lasts).await?;
             Ok(Some(since(from)))
         }
-        Kind::NodeLost => node::lose(&site.cluster.client(), fault.lasts, seed).await,
+        Kind::NodeLost => node::lose(&site.cluster.client(), fault.lasts).await,
         _ => Ok(wire(&[&site.proxy], fault, seed).await),
     }
 }

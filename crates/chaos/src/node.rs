@@ -13,7 +13,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, P
 use kube::core::ObjectMeta;
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::evidence::Span;
@@ -23,15 +23,15 @@ use crate::hand::insist;
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// A node is silent for so long before it is known to be gone, and gone for so long before its pods are.
 const SILENT: Duration = Duration::from_secs(1);
+/// It is looked for a driver for so long.
+const MORE: Duration = Duration::from_secs(12);
+const LOOK: Duration = Duration::from_millis(50);
 
-/// Takes a node away for some time; `None` where there is none.
-pub(crate) async fn lose(client: &Client, lasts: Duration, seed: u64) -> Result<Option<Span>, Error> {
+/// Takes a node away on which a driver runs, for some time; `None` where none comes to run for long.
+pub(crate) async fn lose(client: &Client, lasts: Duration) -> Result<Option<Span>, Error> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let all = insist("listing nodes", async || nodes.list(&ListParams::default()).await).await?.items;
-    let count = u64::try_from(all.len()).unwrap_or_default();
-    let chosen = seed.checked_rem(count).and_then(|place| usize::try_from(place).ok());
-    let Some(node) = chosen.and_then(|place| all.into_iter().nth(place)) else { return Ok(None) };
-    let name = node.name_any();
+    let Some(name) = busy(client).await? else { return Ok(None) };
+    let node = insist("reading a node", async || nodes.get(&name).await).await?;
     let from = Timestamp::now();
     let taint =
         |effect: &str| Taint { key: UNREACHABLE.to_owned(), effect: effect.to_owned(), ..Taint::default() };
@@ -56,6 +56,22 @@ pub(crate) async fn lose(client: &Client, lasts: Duration, seed: u64) -> Result<
     };
     insist("creating a node anew", create).await?;
     Ok(Some(Span { from, to: Timestamp::now() }))
+}
+
+/// The name of a node on which a driver runs.
+async fn busy(client: &Client) -> Result<Option<String>, Error> {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let drivers = ListParams::default().labels("spark-role=driver").fields("status.phase=Running");
+    let started = Instant::now();
+    while started.elapsed() < MORE {
+        let running = insist("listing drivers", async || pods.list(&drivers).await).await?;
+        let node = running.items.into_iter().find_map(|pod| pod.spec?.node_name);
+        if node.is_some() {
+            return Ok(node);
+        }
+        sleep(LOOK).await;
+    }
+    Ok(None)
 }
 
 /// The node as its kubelet would register it.

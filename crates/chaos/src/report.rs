@@ -106,3 +106,53 @@ fn times(f: &mut fmt::Formatter<'_>, failover: &Failover) -> fmt::Result {
     let (holes, stranded) = (failover.black_holes, failover.stranded);
     writeln!(f, "{stranded} jobs were stranded on silent members in {holes} black holes\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::oracle::Measured;
+
+    fn report() -> Report {
+        let spread = Spread { count: 3, p50_ms: 40, p99_ms: 900, max_ms: 900 };
+        let failover = Failover {
+            black_holes: 4,
+            stranded: 2,
+            placed_elsewhere: Measured { alone: Some(spread), amid_others: None },
+            ..Failover::default()
+        };
+        Report {
+            seed: 7,
+            jobs: 60,
+            faults: [("hubCut", 3), ("memberLost", 4)].into(),
+            verdict: Verdict { finished: 58, failover, ..Verdict::default() },
+            routers_ended: 1,
+            seconds: 130,
+            evidence: None,
+        }
+    }
+
+    #[test]
+    fn programs_get_counts_and_times() {
+        let value: Value = serde_json::from_str(&report().json().unwrap()).unwrap();
+        assert_eq!((&value["jobs"], &value["finished"], &value["lost"]), (&json!(60), &json!(58), &json!(0)));
+        assert_eq!(value["faults"], json!({"hubCut": 3, "memberLost": 4}));
+        let times = &value["failover"];
+        assert_eq!((&times["blackHoles"], &times["stranded"]), (&json!(4), &json!(2)));
+        let alone = json!({"count": 3, "p50Ms": 40, "p99Ms": 900, "maxMs": 900});
+        assert_eq!(times["placedElsewhere"], json!({"alone": alone, "amidOthers": null}));
+    }
+
+    #[test]
+    fn people_get_a_row_for_each_time_also_where_there_is_none() {
+        let text = report().to_string();
+        let row = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        let words =
+            |line: String| line.split_whitespace().rev().take(7).map(str::to_owned).collect::<Vec<_>>();
+        let measured = words(row("job comes into a black hole"));
+        assert_eq!(measured, ["ms", "900", "ms", "900", "ms", "40", "3"], "{text}");
+        assert!(row("AllowDuplicate: member lost").ends_with(" 0"), "{text}");
+        assert!(text.contains("\n2 jobs were stranded on silent members in 4 black holes\n"), "{text}");
+    }
+}
