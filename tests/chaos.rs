@@ -15,6 +15,9 @@ const SEEDS: [(u64, u32, u64); 1] = [(1, 150, 3)];
 /// some state may find none.
 const MET: u64 = 60;
 
+/// The other router leads so long after the leader died, if nothing else is broken.
+const LED_AGAIN: Duration = Duration::from_secs(15);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_job_is_lost_or_runs_twice_whatever_breaks() {
     for (seed, jobs, minutes) in SEEDS {
@@ -40,6 +43,10 @@ async fn no_job_is_lost_or_runs_twice_whatever_breaks() {
         let left =
             report.verdict.finished + report.verdict.gone + report.verdict.waiting + report.verdict.running;
         assert_eq!(left, report.jobs, "{report}");
+        let failover = &report.verdict.failover;
+        assert!(failover.placed_elsewhere.alone.is_some(), "a black hole was measured: {report}");
+        let led = failover.led_again.alone.expect("the leader died");
+        assert!(led.max_ms <= LED_AGAIN.as_millis().try_into().unwrap(), "{report}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

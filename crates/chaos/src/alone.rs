@@ -12,13 +12,15 @@ use crate::schedule::{JobPlan, OnMemberLost, Planned, Sizes};
 
 /// Jobs come for so long before anything is broken: API servers take seconds over the first objects of a kind.
 const WARM: Duration = Duration::from_secs(6);
-/// A black hole of up to seven seconds, and what the member needs to be trusted again.
+/// A black hole of up to seven seconds, and what its member needs to be trusted again.
 const HOLE: Duration = Duration::from_secs(12);
 /// The leader is dead until the other one leads: the lease is 10 s, and it is taken within 2 s more.
 const DEATH: Duration = Duration::from_secs(20);
 const DEAD: (u64, u64) = (13_000, 14_000);
+/// What waits for the fence of a job that moves takes so long after the last black hole: twice a settle time.
+const FENCE: Duration = Duration::from_secs(25);
 /// The part of a run that they may take, where they need not more.
-const PART: u32 = 8;
+const PART: u32 = 6;
 /// A shorter run has one black hole only.
 const SHORT: Duration = Duration::from_mins(2);
 /// Jobs come into each hole one after the other, from its first moments on.
@@ -30,14 +32,20 @@ const OUTLASTS: (u64, u64) = (11_000, 12_000);
 
 /// What is broken in a run of this length, in order.
 fn kinds(length: Duration) -> Vec<Kind> {
-    let mut kinds = vec![Kind::MemberLost];
-    if length >= SHORT {
-        kinds.push(Kind::LeaderKilled);
+    if length < SHORT {
+        return vec![Kind::MemberLost];
     }
-    while WARM + kinds.iter().map(|kind| slot(*kind)).sum::<Duration>() + HOLE <= length / PART {
+    // A new leader begins every fence anew.
+    let mut kinds = vec![Kind::LeaderKilled, Kind::MemberLost];
+    while all(&kinds) + HOLE <= length / PART {
         kinds.push(Kind::MemberLost);
     }
     kinds
+}
+
+fn all(kinds: &[Kind]) -> Duration {
+    let fence = if kinds.len() > 1 { FENCE } else { Duration::ZERO };
+    WARM + kinds.iter().copied().map(slot).sum::<Duration>() + fence
 }
 
 fn slot(kind: Kind) -> Duration {
@@ -46,7 +54,7 @@ fn slot(kind: Kind) -> Duration {
 
 /// How much of a run of this length they take: the other faults begin then.
 pub(crate) fn lasts(length: Duration) -> Duration {
-    WARM + kinds(length).into_iter().map(slot).sum::<Duration>()
+    all(&kinds(length))
 }
 
 /// The faults. Members take turns.
