@@ -15,7 +15,8 @@ use super::life::{Kind, Life};
 use super::lives;
 use super::view::{Job, Member, Queue};
 use crate::error::Error;
-use crate::evidence::{Evidence, Submitted};
+use crate::evidence::{Evidence, Injected, Submitted};
+use crate::fault::Kind as Fault;
 
 /// One job.
 #[derive(Debug, Clone)]
@@ -81,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) writes: Vec<Write>,
     pub(crate) seen: Seen,
     pub(crate) sweep_within: Duration,
+    /// When members' API servers or operators were down.
+    pub(crate) down: Vec<Injected>,
     /// The last thing that any log tells.
     pub(crate) end: Timestamp,
 }
@@ -165,9 +168,15 @@ impl Facts {
             writes: courses.writes,
             seen,
             sweep_within: evidence.sweep_within,
+            down: evidence.faults.iter().filter(|it| breaks_submission(it.kind)).cloned().collect(),
             end: end.unwrap_or_default(),
         })
     }
+}
+
+/// Whether an operator cannot submit while this lasts.
+fn breaks_submission(fault: Fault) -> bool {
+    matches!(fault, Fault::MemberRestarted | Fault::OperatorCrashed)
 }
 
 /// Job and attempt by the member, namespace and name that they were placed under.
