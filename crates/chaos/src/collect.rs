@@ -17,9 +17,9 @@ use spark_router_testkit::router::jobs;
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
-use crate::evidence::{Evidence, Meant, Side, Submitted};
+use crate::evidence::{Evidence, Injected, Meant, Side, Submitted};
 use crate::hand::insist;
-use crate::stage::{Site, Stage};
+use crate::stage::{LOST_AFTER, Site, Stage};
 
 /// How long it may take until one more job comes to rest, once all is mended: a router that starts waits until no former
 /// create can take effect, a fence waits as long twice, and then there are retries. A long queue takes longer, one by one.
@@ -84,7 +84,11 @@ fn is_at_rest(submitted: &Submitted, job: Option<&RoutedSparkJob>) -> bool {
 }
 
 /// Everything that the oracle is given.
-pub(crate) async fn evidence(stage: &Stage<'_>, jobs: Vec<Submitted>) -> Result<Evidence, Error> {
+pub(crate) async fn evidence(
+    stage: &Stage<'_>,
+    jobs: Vec<Submitted>,
+    faults: Vec<Injected>,
+) -> Result<Evidence, Error> {
     sleep(LOGS).await;
     let mut members = Vec::new();
     for site in &stage.sites {
@@ -97,7 +101,8 @@ pub(crate) async fn evidence(stage: &Stage<'_>, jobs: Vec<Submitted>) -> Result<
     objects.extend(values("SparkQueue", &all::<SparkQueue>(hub).await?)?);
     let hub =
         Side { name: "hub".to_owned(), audit: hub.audit().path().to_owned(), objects, ..Side::default() };
-    Ok(Evidence { jobs, hub, members, sweep_within: Duration::from_hours(1) })
+    let sweep_within = Duration::from_hours(1);
+    Ok(Evidence { jobs, hub, members, sweep_within, faults, lost_after: LOST_AFTER })
 }
 
 async fn member(site: &Site<'_>) -> Result<Side, Error> {
@@ -108,7 +113,7 @@ async fn member(site: &Site<'_>) -> Result<Side, Error> {
         name: cluster.name().to_owned(),
         audit: cluster.audit().path().to_owned(),
         objects,
-        operator_doubled: site.operator_doubled().await,
+        operator_doubled: site.operator_doubled().await?,
     })
 }
 

@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::fault::Kind;
 
 /// All that the oracle is given. Objects are read when nothing changes any more, and logs after them: an object that is
 /// made between the two would seem to have gone without a trace.
@@ -22,6 +25,35 @@ pub struct Evidence {
     pub members: Vec<Side>,
     /// How long a finished application may outlive its job before the sweep must have taken it. Nothing: not at all.
     pub sweep_within: Duration,
+    /// Every fault that met somebody. No verdict rests on them: they are what times of failover are counted from.
+    pub faults: Vec<Injected>,
+    /// How long a member is silent until it is lost.
+    pub lost_after: Duration,
+}
+
+/// A time in which something was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// It began.
+    pub from: Timestamp,
+    /// It was mended.
+    pub to: Timestamp,
+}
+
+/// One fault as it was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Injected {
+    /// What it was.
+    pub kind: Kind,
+    /// The member, where it broke one.
+    pub member: Option<String>,
+    /// Nothing else was broken by the run at that time.
+    pub alone: bool,
+    /// It began.
+    pub from: Timestamp,
+    /// It was mended.
+    pub to: Timestamp,
 }
 
 /// One job as the one who submitted it knows it.

@@ -2,12 +2,16 @@
 //!
 //! Owns no state. Two faults of one lane never overlap: what they break is the same.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dice::Dice;
+use crate::schedule::Operators;
 
 /// Everything that is done to a run, apart from what its owner does to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// The leading router dies (SIGKILL) and is started again.
+    /// The leading router dies (SIGKILL) and is started again, now and then only when the other one leads.
     LeaderKilled,
     /// The leading router is frozen (SIGSTOP), a third of the times until the other one leads, and goes on then.
     LeaderPaused,
@@ -47,6 +51,8 @@ pub enum Kind {
     MemberCordoned,
     /// A member is drained for some time.
     MemberDrained,
+    /// A node is taken away with all pods on it, and comes back: only where there are nodes.
+    NodeLost,
     /// A member's operator dies in whatever it is doing and is started again.
     OperatorCrashed,
     /// Somebody patches a label of an application before its operator has submitted it: the operator may submit twice.
@@ -79,7 +85,7 @@ enum Subject {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::LeaderKilled,
         Self::LeaderPaused,
         Self::StandbyKilled,
@@ -100,10 +106,17 @@ impl Kind {
         Self::CredentialsRotated,
         Self::MemberCordoned,
         Self::MemberDrained,
+        Self::NodeLost,
         Self::OperatorCrashed,
         Self::ApplicationLabelled,
         Self::ApplicationDeleted,
     ];
+
+    /// Every kind that there is in a run with such operators.
+    pub fn of(operators: Operators) -> impl Iterator<Item = Self> {
+        let has_nodes = operators == Operators::Kubeflow;
+        Self::ALL.into_iter().filter(move |kind| has_nodes || *kind != Self::NodeLost)
+    }
 
     /// What it is called in reports.
     pub fn name(self) -> &'static str {
@@ -128,6 +141,7 @@ impl Kind {
             Self::CredentialsRotated => "credentialsRotated",
             Self::MemberCordoned => "memberCordoned",
             Self::MemberDrained => "memberDrained",
+            Self::NodeLost => "nodeLost",
             Self::OperatorCrashed => "operatorCrashed",
             Self::ApplicationLabelled => "applicationLabelled",
             Self::ApplicationDeleted => "applicationDeleted",
@@ -150,16 +164,18 @@ impl Kind {
             Self::HubCut | Self::MemberCut => (50, 200),
             Self::CredentialsRotated => (200, 1500),
             Self::MemberCordoned | Self::MemberDrained => (1000, 3000),
+            Self::NodeLost => (2000, 5000),
             Self::OperatorCrashed => (200, 1000),
             Self::ApplicationLabelled | Self::ApplicationDeleted => (2000, 2000),
         }
     }
 
-    /// One length of it, in milliseconds.
-    pub(crate) fn length(self, dice: &mut Dice) -> u64 {
+    /// A length of its n-th fault, in milliseconds.
+    pub(crate) fn length(self, nth: usize, dice: &mut Dice) -> u64 {
         let (least, most) = match self {
-            // The lease is 10 s; the other one takes it within 2 s more.
-            Self::LeaderPaused if dice.percent(33) => (11_000, 13_000),
+            // The lease is 10 s; the other one takes it within 2 s more. One that is started again sooner leads again.
+            Self::LeaderPaused if nth.is_multiple_of(3) => (11_000, 13_000),
+            Self::LeaderKilled if nth.is_multiple_of(8) => (12_000, 13_000),
             _ => self.lasts(),
         };
         dice.between(least, most)
@@ -187,5 +203,23 @@ impl Kind {
             Subject::Applications => Lane::Applications,
             Subject::Member => Lane::Member(nth.checked_rem(members).unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_and_report_call_a_kind_the_same() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn nodes_are_lost_where_there_are_nodes() {
+        assert!(!Kind::of(Operators::Scripted).any(|kind| kind == Kind::NodeLost));
+        assert_eq!(Kind::of(Operators::Kubeflow).count(), Kind::of(Operators::Scripted).count() + 1);
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
@@ -16,8 +17,10 @@ use spark_router_testkit::router::{ACCOUNT, NAMESPACE, jobs};
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
+use crate::evidence::Span;
 use crate::fault::{Kind, Lane};
 use crate::hand::insist;
+use crate::node;
 use crate::schedule::Planned;
 use crate::stage::{NAMESPACES, Site, Stage};
 
@@ -27,8 +30,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How late late answers are: later than a probe may be.
 const LATE: Duration = Duration::from_millis(1200);
 
-/// Carries a fault out; returns after its end whether it met anybody.
-pub(crate) async fn inject(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<bool, Error> {
+/// Carries a fault out; returns after its end from when to when, if it met anybody.
+pub(crate) async fn inject(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<Option<Span>, Error> {
     match fault.lane {
         Lane::Routers => routers(stage, fault).await,
         Lane::Hub if fault.kind == Kind::HubRestarted => restart(stage.hub(), fault.lasts).await,
@@ -38,64 +41,78 @@ pub(crate) async fn inject(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Res
         }
         Lane::Member(place) => match stage.sites.get(place) {
             Some(site) => member(stage, site, fault, seed).await,
-            None => Ok(false),
+            None => Ok(None),
         },
         Lane::Applications => applications(stage, fault, seed).await,
     }
 }
 
-async fn routers(stage: &Stage<'_>, fault: &Planned) -> Result<bool, Error> {
+async fn routers(stage: &Stage<'_>, fault: &Planned) -> Result<Option<Span>, Error> {
     let leader = stage.leader().await;
     let place = if fault.kind == Kind::StandbyKilled { 1 - leader.min(1) } else { leader };
-    let Some(seat) = stage.seats.get(place) else { return Ok(false) };
+    let Some(seat) = stage.seats.get(place) else { return Ok(None) };
     if fault.kind == Kind::LeaderPaused {
+        let from = Timestamp::now();
         let paused = {
             let chair = seat.router.lock().await;
             chair.router.process().ended().is_none() && chair.router.pause().is_ok()
         };
         sleep(fault.lasts).await;
+        let to = Timestamp::now();
         // One that was started anew meanwhile is not paused: it takes no notice.
         let chair = seat.router.lock().await;
         if chair.router.process().ended().is_none() {
             chair.router.resume()?;
         }
-        return Ok(paused);
+        return Ok(paused.then_some(Span { from, to }));
     }
-    {
+    let from = {
         let mut chair = seat.router.lock().await;
         chair.held = true;
+        let from = Timestamp::now();
         chair.router.kill()?;
-    }
+        from
+    };
     sleep(fault.lasts).await;
     let mut chair = seat.router.lock().await;
     chair.held = false;
+    let to = Timestamp::now();
     chair.router.restart()?;
-    Ok(true)
+    Ok(Some(Span { from, to }))
 }
 
-async fn restart(cluster: &Cluster, down: Duration) -> Result<bool, Error> {
+async fn restart(cluster: &Cluster, down: Duration) -> Result<Option<Span>, Error> {
+    let from = Timestamp::now();
     cluster.stop_apiserver()?;
     sleep(down).await;
     cluster.start_apiserver().await?;
-    Ok(true)
+    Ok(Some(since(from)))
 }
 
-async fn member(stage: &Stage<'_>, site: &Site<'_>, fault: &Planned, seed: u64) -> Result<bool, Error> {
+async fn member(
+    stage: &Stage<'_>,
+    site: &Site<'_>,
+    fault: &Planned,
+    seed: u64,
+) -> Result<Option<Span>, Error> {
+    let from = Timestamp::now();
     match fault.kind {
         Kind::MemberRestarted => restart(site.cluster, fault.lasts).await,
         Kind::CredentialsRotated => rotate(stage, site, fault.lasts).await,
         Kind::MemberCordoned => set_for(stage, site, "unschedulable", fault.lasts).await,
         Kind::MemberDrained => set_for(stage, site, "drain", fault.lasts).await,
         Kind::OperatorCrashed => {
-            site.crash_operator(fault.lasts).await;
-            Ok(true)
+            site.crash_operator(fault.lasts).await?;
+            Ok(Some(since(from)))
         }
+        Kind::NodeLost => node::lose(&site.cluster.client(), fault.lasts).await,
         _ => Ok(wire(&[&site.proxy], fault, seed).await),
     }
 }
 
 /// The old token is worth nothing any more; some time later the hub gets a new one.
-async fn rotate(stage: &Stage<'_>, site: &Site<'_>, gap: Duration) -> Result<bool, Error> {
+async fn rotate(stage: &Stage<'_>, site: &Site<'_>, gap: Duration) -> Result<Option<Span>, Error> {
+    let from = Timestamp::now();
     let accounts: Api<ServiceAccount> = Api::namespaced(site.cluster.client(), NAMESPACE);
     let gone = async || match accounts.delete(ACCOUNT, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -123,7 +140,7 @@ async fn rotate(stage: &Stage<'_>, site: &Site<'_>, gap: Duration) -> Result<boo
             stage.installation.write_secret(name, &kubeconfig).await
         };
         match renewed.await {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(Some(since(from))),
             Err(error) if started.elapsed() > Duration::from_mins(1) => return Err(error.into()),
             // The hub is away, or the member.
             Err(_) => sleep(LOOK).await,
@@ -132,7 +149,13 @@ async fn rotate(stage: &Stage<'_>, site: &Site<'_>, gap: Duration) -> Result<boo
 }
 
 /// Sets a field of a member's spec for some time.
-async fn set_for(stage: &Stage<'_>, site: &Site<'_>, field: &str, lasts: Duration) -> Result<bool, Error> {
+async fn set_for(
+    stage: &Stage<'_>,
+    site: &Site<'_>,
+    field: &str,
+    lasts: Duration,
+) -> Result<Option<Span>, Error> {
+    let from = Timestamp::now();
     let members: Api<MemberCluster> = Api::all(stage.hub().client());
     for value in [true, false] {
         let patch = Patch::Merge(json!({"spec": {field: value}}));
@@ -142,11 +165,12 @@ async fn set_for(stage: &Stage<'_>, site: &Site<'_>, field: &str, lasts: Duratio
             sleep(lasts).await;
         }
     }
-    Ok(true)
+    Ok(Some(since(from)))
 }
 
 /// Breaks what goes over the wire.
-async fn wire(proxies: &[&FaultProxy], fault: &Planned, seed: u64) -> bool {
+async fn wire(proxies: &[&FaultProxy], fault: &Planned, seed: u64) -> Option<Span> {
+    let from = Timestamp::now();
     let mode = match fault.kind {
         Kind::HubCut | Kind::MemberCut => Some(Mode::Refuse),
         Kind::MemberSilent | Kind::MemberLost => Some(Mode::Silent),
@@ -157,10 +181,11 @@ async fn wire(proxies: &[&FaultProxy], fault: &Planned, seed: u64) -> bool {
             proxy.set(mode).await;
         }
         sleep(fault.lasts).await;
+        let to = Timestamp::now();
         for proxy in proxies {
             proxy.set(Mode::Up).await;
         }
-        return true;
+        return Some(Span { from, to });
     }
     let rules = rules(fault.kind, seed);
     let added: Vec<_> = proxies
@@ -177,7 +202,11 @@ async fn wire(proxies: &[&FaultProxy], fault: &Planned, seed: u64) -> bool {
     for (proxy, rule) in added {
         proxy.remove(rule);
     }
-    met
+    met.then(|| since(from))
+}
+
+fn since(from: Timestamp) -> Span {
+    Span { from, to: Timestamp::now() }
 }
 
 fn rules(kind: Kind, seed: u64) -> Vec<Rule> {
@@ -202,7 +231,8 @@ fn rules(kind: Kind, seed: u64) -> Vec<Rule> {
 }
 
 /// Does something to an application, on whatever member there is one.
-async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<bool, Error> {
+async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<Option<Span>, Error> {
+    let from = Timestamp::now();
     let started = Instant::now();
     let mut place = usize::try_from(seed).unwrap_or_default();
     while started.elapsed() < fault.lasts + MORE {
@@ -212,11 +242,11 @@ async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<b
         if let (Some(site), Some(namespace)) = (site, namespace)
             && touch(site, namespace, fault.kind).await
         {
-            return Ok(true);
+            return Ok(Some(since(from)));
         }
         sleep(LOOK).await;
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Whether there was one to touch. A member that does not answer now has none.

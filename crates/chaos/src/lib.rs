@@ -4,6 +4,7 @@
 //! with the router then reads audit logs and objects and counts jobs that were lost, run twice or left unexplained. Owns
 //! the control planes of one run. It must never ask the router what it did, nor forgive what a seed brings up.
 
+mod alone;
 mod collect;
 mod dice;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod evidence;
 pub mod fault;
 mod hand;
 mod inject;
+mod node;
 pub mod oracle;
 pub mod report;
 pub mod run;

@@ -9,6 +9,7 @@ mod audit;
 mod doubled;
 mod ends;
 mod facts;
+mod failover;
 mod hub;
 mod leftovers;
 mod life;
@@ -17,6 +18,7 @@ mod look;
 mod lost;
 mod mirror;
 mod names;
+mod resubmitted;
 #[cfg(test)]
 mod story;
 mod view;
@@ -27,7 +29,9 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 
 use facts::Facts;
+pub use failover::{Failover, Measured, Spread};
 use lost::Standing;
+pub(crate) use resubmitted::doubled_in;
 
 /// Something that is wrong with one job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +69,8 @@ pub struct Verdict {
     pub operator_doubled: usize,
     /// Jobs of which two ran at once by their owner's leave, on record as such.
     pub duplicated_by_leave: usize,
+    /// How long it took to go on elsewhere.
+    pub failover: Failover,
     /// What there was to judge by: a clean verdict over nothing is worth nothing.
     pub seen: Seen,
 }
@@ -146,6 +152,7 @@ pub fn judge(evidence: &Evidence) -> Result<Verdict, Error> {
         verdict.unexplained.extend(odd.into_iter().map(finding));
     }
     verdict.unexplained.extend(leftovers::strangers(&facts));
+    verdict.failover = failover::of(&facts, evidence);
     verdict.operator_doubled = evidence.members.iter().map(|member| member.operator_doubled.len()).sum();
     Ok(verdict)
 }

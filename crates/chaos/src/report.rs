@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::oracle::Verdict;
+use crate::oracle::{Failover, Spread, Verdict};
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ struct Counts<'a> {
     unexplained: usize,
     operator_doubled: usize,
     faults: &'a BTreeMap<&'static str, u64>,
+    failover: Failover,
     seed: u64,
     seconds: u64,
 }
@@ -50,7 +51,7 @@ impl Report {
         self.verdict.is_clean()
     }
 
-    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, seed, seconds}`.
+    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, failover, seed, seconds}`.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Counts {
             jobs: self.jobs,
@@ -60,6 +61,7 @@ impl Report {
             unexplained: self.verdict.unexplained.len(),
             operator_doubled: self.verdict.operator_doubled,
             faults: &self.faults,
+            failover: self.verdict.failover,
             seed: self.seed,
             seconds: self.seconds,
         })
@@ -74,11 +76,83 @@ impl fmt::Display for Report {
         }
         let all: u64 = self.faults.values().sum();
         writeln!(f, "{:<22} {all:>8}\n", "all")?;
+        times(f, &self.verdict.failover)?;
         writeln!(f, "seed {}: {} jobs in {} s; {}", self.seed, self.jobs, self.seconds, self.verdict)?;
         write!(f, "routers that ended by themselves and were started again: {}", self.routers_ended)?;
         if let Some(folder) = &self.evidence {
             write!(f, "\nthe evidence is in {}", folder.display())?;
         }
         Ok(())
+    }
+}
+
+/// The times of failover, each after faults that came alone and after those amid all others.
+fn times(f: &mut fmt::Formatter<'_>, failover: &Failover) -> fmt::Result {
+    writeln!(
+        f,
+        "{:<42} {:<12} {:>6} {:>10} {:>10} {:>10}",
+        "FAILOVER", "BESIDE IT", "TIMES", "P50", "P99", "MAX"
+    )?;
+    for (what, measured) in failover.rows() {
+        for (beside, spread) in [("nothing", measured.alone), ("all else", measured.amid_others)] {
+            let Some(Spread { count, p50_ms, p99_ms, max_ms }) = spread else {
+                writeln!(f, "{what:<42} {beside:<12} {:>6}", 0)?;
+                continue;
+            };
+            let [p50, p99, max] = [p50_ms, p99_ms, max_ms].map(|ms| format!("{ms} ms"));
+            writeln!(f, "{what:<42} {beside:<12} {count:>6} {p50:>10} {p99:>10} {max:>10}")?;
+        }
+    }
+    let (holes, stranded) = (failover.black_holes, failover.stranded);
+    writeln!(f, "{stranded} jobs were stranded on silent members in {holes} black holes\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::oracle::Measured;
+
+    fn report() -> Report {
+        let spread = Spread { count: 3, p50_ms: 40, p99_ms: 900, max_ms: 900 };
+        let failover = Failover {
+            black_holes: 4,
+            stranded: 2,
+            placed_elsewhere: Measured { alone: Some(spread), amid_others: None },
+            ..Failover::default()
+        };
+        Report {
+            seed: 7,
+            jobs: 60,
+            faults: [("hubCut", 3), ("memberLost", 4)].into(),
+            verdict: Verdict { finished: 58, failover, ..Verdict::default() },
+            routers_ended: 1,
+            seconds: 130,
+            evidence: None,
+        }
+    }
+
+    #[test]
+    fn programs_get_counts_and_times() {
+        let value: Value = serde_json::from_str(&report().json().unwrap()).unwrap();
+        assert_eq!((&value["jobs"], &value["finished"], &value["lost"]), (&json!(60), &json!(58), &json!(0)));
+        assert_eq!(value["faults"], json!({"hubCut": 3, "memberLost": 4}));
+        let times = &value["failover"];
+        assert_eq!((&times["blackHoles"], &times["stranded"]), (&json!(4), &json!(2)));
+        let alone = json!({"count": 3, "p50Ms": 40, "p99Ms": 900, "maxMs": 900});
+        assert_eq!(times["placedElsewhere"], json!({"alone": alone, "amidOthers": null}));
+    }
+
+    #[test]
+    fn people_get_a_row_for_each_time_also_where_there_is_none() {
+        let text = report().to_string();
+        let row = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        let words =
+            |line: String| line.split_whitespace().rev().take(7).map(str::to_owned).collect::<Vec<_>>();
+        let measured = words(row("job comes into a black hole"));
+        assert_eq!(measured, ["ms", "900", "ms", "900", "ms", "40", "3"], "{text}");
+        assert!(row("AllowDuplicate: member lost").ends_with(" 0"), "{text}");
+        assert!(text.contains("\n2 jobs were stranded on silent members in 4 black holes\n"), "{text}");
     }
 }

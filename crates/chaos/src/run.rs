@@ -12,8 +12,8 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use crate::collect;
 use crate::error::Error;
-use crate::evidence::Submitted;
-use crate::fault::Kind;
+use crate::evidence::{Injected, Submitted};
+use crate::fault::{Kind, Lane};
 use crate::inject::inject;
 use crate::oracle::judge;
 use crate::report::Report;
@@ -38,12 +38,12 @@ pub struct Options {
 pub async fn run(options: &Options, say: &(dyn Fn(&str) + Send + Sync)) -> Result<Report, Error> {
     let schedule = Schedule::new(options.seed, options.sizes)?;
     say(&format!("starting a hub, {} members and two routers", options.sizes.members));
-    let fleet = stage::fleet(options.sizes.members).await?;
-    let stage = Stage::set(&fleet, options.sizes.members, &options.binary).await?;
+    let fleet = stage::fleet(options.sizes).await?;
+    let stage = Stage::set(&fleet, options.sizes, &options.binary).await?;
     let began = Instant::now();
     say(&format!("{} jobs and {} faults begin", schedule.jobs.len(), schedule.faults.len()));
-    let (jobs, faults) = tokio::select! {
-        played = play(&stage, &schedule, say) => played?,
+    let Played { jobs, injected, faults } = tokio::select! {
+        played = play(&stage, &schedule, options.sizes, say) => played?,
         // It ends only by an error.
         ended = stage.keep_running() => return Err(ended.err().unwrap_or_else(|| Error::NoAnswer("a router".to_owned()))),
     };
@@ -54,7 +54,7 @@ pub async fn run(options: &Options, say: &(dyn Fn(&str) + Send + Sync)) -> Resul
     };
     let seconds = began.elapsed().as_secs();
     say(&format!("{moving} jobs have not come to rest; reading the logs"));
-    let evidence = collect::evidence(&stage, jobs).await?;
+    let evidence = collect::evidence(&stage, jobs, injected).await?;
     let verdict = judge(&evidence)?;
     let kept = if verdict.is_clean() {
         None
@@ -74,12 +74,22 @@ pub async fn run(options: &Options, say: &(dyn Fn(&str) + Send + Sync)) -> Resul
     })
 }
 
-/// Submits all jobs and injects all faults, in time. Returns the jobs and how many faults of each kind met somebody.
+/// What was done.
+struct Played {
+    jobs: Vec<Submitted>,
+    /// Every fault that met somebody.
+    injected: Vec<Injected>,
+    /// How many of each kind, what owners did included.
+    faults: BTreeMap<&'static str, u64>,
+}
+
+/// Submits all jobs and injects all faults, in time.
 async fn play(
     stage: &Stage<'_>,
     schedule: &Schedule,
+    sizes: Sizes,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<(Vec<Submitted>, BTreeMap<&'static str, u64>), Error> {
+) -> Result<Played, Error> {
     let started = Instant::now();
     let owning: FuturesUnordered<_> = schedule.jobs.iter().map(|plan| own(stage, plan, started)).collect();
     let owning = async {
@@ -94,14 +104,24 @@ async fn play(
             let mut met = Vec::new();
             for (number, fault) in faults {
                 sleep_until(started + fault.at).await;
-                if inject(stage, fault, schedule.seed ^ number).await? {
-                    met.push(fault.kind);
+                if let Some(span) = inject(stage, fault, schedule.seed ^ number).await? {
+                    let site = match fault.lane {
+                        Lane::Member(place) => stage.sites.get(place),
+                        _ => None,
+                    };
+                    met.push(Injected {
+                        kind: fault.kind,
+                        member: site.map(|site| site.cluster.name().to_owned()),
+                        alone: fault.alone,
+                        from: span.from,
+                        to: span.to,
+                    });
                 }
             }
             Ok::<_, Error>(met)
         })
         .collect();
-    let breaking = breaking.try_collect::<Vec<Vec<Kind>>>();
+    let breaking = breaking.try_collect::<Vec<Vec<Injected>>>();
     let both = async { tokio::try_join!(owning, breaking) };
     tokio::pin!(both);
     let mut tick = interval(Duration::from_secs(15));
@@ -112,14 +132,17 @@ async fn play(
             _ = tick.tick() => say(&format!("{} s of {} s", started.elapsed().as_secs(), length(schedule).as_secs())),
         }
     };
-    let mut faults: BTreeMap<&'static str, u64> = Kind::ALL.iter().map(|kind| (kind.name(), 0)).collect();
+    let mut faults: BTreeMap<&'static str, u64> =
+        Kind::of(sizes.operators).map(|kind| (kind.name(), 0)).collect();
     faults.extend(Deed::ALL.iter().map(|deed| (deed.name(), 0)));
-    let met = met.into_iter().flatten().map(Kind::name);
+    let mut injected: Vec<_> = met.into_iter().flatten().collect();
+    injected.sort_by_key(|it| it.from);
+    let met = injected.iter().map(|it| it.kind.name());
     let deeds = owned.iter().filter_map(|owned| owned.deed).map(Deed::name);
     for name in met.chain(deeds) {
         *faults.entry(name).or_default() += 1;
     }
-    Ok((owned.into_iter().map(|owned| owned.job).collect(), faults))
+    Ok(Played { jobs: owned.into_iter().map(|owned| owned.job).collect(), injected, faults })
 }
 
 /// Faults by lane, each with its number.

@@ -1,11 +1,12 @@
 //! What happens in a run, and when: from a seed and a few sizes alone.
 //!
-//! Owns no state. The same seed and sizes give the same schedule. Each lane's faults come one after the other in an
-//! arbitrary order, with arbitrary pauses; jobs come all the time.
+//! Owns no state. The same seed and sizes give the same schedule. A run begins with faults that come alone; then each
+//! lane's come one after the other in an arbitrary order, with arbitrary pauses. Jobs come all the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::alone;
 use crate::dice::Dice;
 use crate::evidence::Meant;
 use crate::fault::{Kind, Lane};
@@ -16,10 +17,23 @@ const FAULTS: (u64, u64) = (12, 300);
 /// The least pause between two faults of a lane, in milliseconds: what was broken is to be seen working again.
 const PAUSE: u64 = 400;
 
-/// How much of a run a lane may be broken, in percent.
+/// How much of its time a lane may be broken, in percent.
 const MOST: u64 = 85;
 
-/// How large a run is.
+/// Who acts on the members' applications.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Operators {
+    /// Scripted ones, without nodes: hundreds of jobs a minute, and whatever state there is.
+    #[default]
+    Scripted,
+    /// The real Kubeflow operator, over the real kube-scheduler and nodes that KWOK plays.
+    Kubeflow,
+}
+
+/// The longest run in minutes: a day, which the most jobs need not.
+const LONGEST: u64 = 24 * 60;
+
+/// How large a run is, and of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
     /// Jobs.
@@ -28,6 +42,15 @@ pub struct Sizes {
     pub length: Duration,
     /// Members.
     pub members: usize,
+    /// Who acts on their applications.
+    pub operators: Operators,
+}
+
+impl Default for Sizes {
+    /// What the command runs where nothing is said.
+    fn default() -> Self {
+        Self { jobs: 300, length: Duration::from_mins(5), members: 3, operators: Operators::Scripted }
+    }
 }
 
 /// What becomes of a job whose member is lost.
@@ -111,6 +134,8 @@ pub struct Planned {
     pub kind: Kind,
     /// What it breaks.
     pub lane: Lane,
+    /// Nothing else is broken meanwhile.
+    pub alone: bool,
 }
 
 /// See the module.
@@ -150,29 +175,35 @@ impl Schedule {
     /// The schedule of a seed.
     pub fn new(seed: u64, sizes: Sizes) -> Result<Self, TooShort> {
         let mut dice = Dice::new(seed);
-        let jobs = jobs(&mut dice, sizes);
-        let faults = faults(&mut dice, sizes)?;
+        let mut jobs = jobs(&mut dice, sizes);
+        let mut faults = alone::faults(&mut dice, sizes);
+        alone::attract(&mut dice, &mut jobs, &faults);
+        jobs.sort_by_key(|job| job.at);
+        faults.extend(amid_others(&mut dice, sizes)?);
         Ok(Self { seed, jobs, faults })
     }
 }
 
-fn faults(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> {
+fn amid_others(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> {
     let each = Schedule::faults_of_each_kind(sizes.jobs);
     let mut lanes: BTreeMap<Lane, Vec<(Kind, u64)>> = BTreeMap::new();
-    for (kind, first) in Kind::ALL.into_iter().zip(0_usize..) {
+    for (kind, first) in Kind::of(sizes.operators).zip(0_usize..) {
         for nth in 0..each {
+            let length = kind.length(usize::try_from(nth).unwrap_or_default(), dice);
             // Not every kind begins with the same member.
             let nth = first.saturating_add(usize::try_from(nth).unwrap_or_default());
-            let length = kind.length(dice);
             lanes.entry(kind.lane(nth, sizes.members)).or_default().push((kind, length));
         }
     }
-    let length = u64::try_from(sizes.length.as_millis()).unwrap_or(u64::MAX);
     let longest = lanes.values().map(|faults| busy(faults)).max().unwrap_or_default();
-    if longest * 100 > length.saturating_mul(MOST) {
-        let needed = (longest * 100).div_ceil(MOST).div_ceil(60_000);
+    let length = left(sizes.length);
+    let has_room = |length: u64| longest * 100 <= length.saturating_mul(MOST);
+    if !has_room(length) {
+        let needed =
+            (1..=LONGEST).find(|minutes| has_room(left(Duration::from_mins(*minutes)))).unwrap_or(LONGEST);
         return Err(TooShort { faults: each, jobs: sizes.jobs, length: sizes.length, needed });
     }
+    let first = alone::lasts(sizes.length);
     let mut planned = Vec::new();
     for (lane, mut faults) in lanes {
         dice.shuffle(&mut faults);
@@ -181,16 +212,23 @@ fn faults(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> {
         let mut before = 0;
         for ((kind, lasts), cut) in faults.into_iter().zip(cuts) {
             planned.push(Planned {
-                at: Duration::from_millis(cut + before),
+                at: first + Duration::from_millis(cut + before),
                 lasts: Duration::from_millis(lasts),
                 kind,
                 lane,
+                alone: false,
             });
             before += lasts + PAUSE;
         }
     }
     planned.sort_by_key(|fault| (fault.at, fault.lane));
     Ok(planned)
+}
+
+/// What is left of a run of this length after the faults that come alone, in milliseconds.
+fn left(length: Duration) -> u64 {
+    let left = length.saturating_sub(alone::lasts(length));
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How long a lane is broken or has just been, in milliseconds.
@@ -200,16 +238,16 @@ fn busy(faults: &[(Kind, u64)]) -> u64 {
 
 fn jobs(dice: &mut Dice, sizes: Sizes) -> Vec<JobPlan> {
     let length = u64::try_from(sizes.length.as_millis()).unwrap_or(u64::MAX);
-    let mut jobs: Vec<_> = (0..sizes.jobs).map(|number| job(dice, number, length)).collect();
-    jobs.sort_by_key(|job| job.at);
-    jobs
+    (0..sizes.jobs).map(|number| job(dice, number, length, sizes.operators)).collect()
 }
 
-fn job(dice: &mut Dice, number: u32, length: u64) -> JobPlan {
+fn job(dice: &mut Dice, number: u32, length: u64, operators: Operators) -> JobPlan {
     let (script, meant) = match dice.roll(100) {
         0..72 => ("succeed", Meant::Succeed),
         72..80 => ("fail", Meant::Fail),
         80..84 => ("submission-failed", Meant::Fail),
+        // The real operator has these from nodes that are taken away.
+        84..91 if operators == Operators::Kubeflow => ("succeed", Meant::Succeed),
         84..87 => ("driver-lost", Meant::Fail),
         87..89 => ("node-lost", Meant::Succeed),
         89..91 => ("unknown-state", Meant::Succeed),
@@ -230,13 +268,18 @@ fn job(dice: &mut Dice, number: u32, length: u64) -> JobPlan {
         script,
         meant,
         run: Duration::from_millis(dice.between(200, 9000)),
-        submit: Duration::from_millis(if dice.percent(40) { dice.between(800, 2500) } else { 100 }),
+        submit: Duration::from_millis(match dice.roll(100) {
+            0..40 => dice.between(800, 2500),
+            // Longer than a member is silent: when it is back, they have not begun to run.
+            40..48 => dice.between(6000, 9000),
+            _ => 100,
+        }),
         executors: dice.between(1, 4),
         priority: if dice.percent(15) { 10 } else { 0 },
         attempts: if dice.percent(40) { 3 } else { 1 },
         on_member_lost: match dice.roll(10) {
-            0..5 => OnMemberLost::Wait,
-            5..8 => OnMemberLost::FenceThenMove,
+            0..4 => OnMemberLost::Wait,
+            4..7 => OnMemberLost::FenceThenMove,
             _ => OnMemberLost::AllowDuplicate,
         },
         deed: deed.map(|deed| (Duration::from_millis(dice.between(50, 8000)), deed)),
@@ -248,7 +291,7 @@ mod tests {
     use super::*;
 
     fn sizes(jobs: u32, minutes: u64) -> Sizes {
-        Sizes { jobs, length: Duration::from_secs(minutes * 60), members: 3 }
+        Sizes { jobs, length: Duration::from_mins(minutes), ..Sizes::default() }
     }
 
     #[test]
@@ -262,8 +305,8 @@ mod tests {
     fn there_are_more_than_ten_faults_of_each_kind_for_three_hundred_jobs() {
         for (jobs, minutes, least) in [(300, 5, 12), (1000, 10, 40), (60, 2, 3)] {
             let schedule = Schedule::new(1, sizes(jobs, minutes)).unwrap();
-            for kind in Kind::ALL {
-                let count = schedule.faults.iter().filter(|fault| fault.kind == kind).count();
+            for kind in Kind::of(Operators::Scripted) {
+                let count = schedule.faults.iter().filter(|it| it.kind == kind && !it.alone).count();
                 assert_eq!(count, least, "{kind:?} for {jobs} jobs");
             }
             assert_eq!(schedule.jobs.len(), usize::try_from(jobs).unwrap());
@@ -294,7 +337,7 @@ mod tests {
 
     #[test]
     fn jobs_that_run_on_are_stopped_by_somebody_and_all_scripts_are_there() {
-        let schedule = Schedule::new(3, sizes(1000, 10)).unwrap();
+        let schedule = Schedule::new(1, sizes(1000, 10)).unwrap();
         let jobs = &schedule.jobs;
         assert!(jobs.iter().filter(|job| job.meant == Meant::RunOn).all(|job| job.deed.is_some()));
         for meant in [Meant::Succeed, Meant::Fail, Meant::RunOn, Meant::Wait] {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::evidence::{Evidence, Side, Submitted};
+use crate::evidence::{Evidence, Injected, Side, Submitted};
 
 /// `run.json`: all but objects and audit logs.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +23,8 @@ struct Run {
     hub: Plane,
     members: Vec<Plane>,
     sweep_within_seconds: u64,
+    faults: Vec<Injected>,
+    lost_after_seconds: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +45,8 @@ impl Evidence {
             hub: plane(&self.hub),
             members: self.members.iter().map(plane).collect(),
             sweep_within_seconds: self.sweep_within.as_secs(),
+            faults: self.faults.clone(),
+            lost_after_seconds: self.lost_after.as_secs(),
         };
         put(&folder.join("run.json"), &run)?;
         write_side(&folder.join("hub"), &self.hub)?;
@@ -65,6 +69,8 @@ impl Evidence {
             hub: read_side(&folder.join("hub"), run.hub)?,
             members,
             sweep_within: Duration::from_secs(run.sweep_within_seconds),
+            faults: run.faults,
+            lost_after: Duration::from_secs(run.lost_after_seconds),
         })
     }
 }
@@ -113,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::evidence::Meant;
+    use crate::fault::Kind;
 
     fn evidence(audit: &Path) -> Evidence {
         let side = |name: &str, doubled: &[&str]| Side {
@@ -130,11 +137,20 @@ mod tests {
             cancelled: false,
             duplicates_allowed: true,
         };
+        let fault = Injected {
+            kind: Kind::MemberLost,
+            member: Some("m1".to_owned()),
+            alone: true,
+            from: "2026-01-01T00:00:00.5Z".parse().unwrap(),
+            to: "2026-01-01T00:00:06Z".parse().unwrap(),
+        };
         Evidence {
             jobs: vec![job],
             hub: side("hub", &[]),
             members: vec![side("m1", &["a", "b"]), side("hub", &[])],
             sweep_within: Duration::from_mins(20),
+            faults: vec![fault],
+            lost_after: Duration::from_secs(3),
         }
     }
 
@@ -149,6 +165,7 @@ mod tests {
         let after = Evidence::read(&shelf).unwrap();
         assert_eq!(after.jobs, before.jobs);
         assert_eq!(after.sweep_within, before.sweep_within);
+        assert_eq!((&after.faults, after.lost_after), (&before.faults, before.lost_after));
         let sides = |evidence: &Evidence| {
             let all = std::iter::once(&evidence.hub).chain(&evidence.members);
             all.map(|side| (side.name.clone(), side.objects.clone(), side.operator_doubled.clone()))

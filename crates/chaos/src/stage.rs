@@ -1,4 +1,4 @@
-//! What a run breaks: a hub and members with scripted operators behind fault proxies, and two routers.
+//! What a run breaks: a hub and members with their operators behind fault proxies, and two routers.
 //!
 //! Owns routers, proxies and operators. A router that ends is started again, as a Deployment does. It must never take a
 //! short cut around what an administrator does: manifests, Secrets and objects of the hub.
@@ -15,9 +15,11 @@ use serde_json::json;
 use spark_router_testkit::fault::FaultProxy;
 use spark_router_testkit::operator::{Options, ScriptedOperator};
 use spark_router_testkit::router::{ACCOUNT, Installation, NAMESPACE, Router, RouterOptions, objects};
-use spark_router_testkit::{Cluster, Fleet, MemberOptions, OperatorKind};
+use spark_router_testkit::{Cluster, Fleet, KwokOptions, MemberOptions, OperatorKind, Part};
 
 use crate::error::Error;
+use crate::oracle::doubled_in;
+use crate::schedule::{Operators, Sizes};
 
 /// The namespaces of the jobs, on the hub and on members.
 pub(crate) const NAMESPACES: [&str; 2] = ["team-a", "team-b"];
@@ -31,6 +33,9 @@ const HOSTS: [u8; 2] = [250, 251];
 /// How long members may take to become Ready at first.
 const MEMBERS_READY: Duration = Duration::from_mins(2);
 
+/// A member is lost soon, so that it comes to that in a short run.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(3);
+
 /// How often it is looked whether a router has ended, and how long it stays so, as with a kubelet in a good mood.
 const LOOK: Duration = Duration::from_millis(250);
 const BACK_OFF: Duration = Duration::from_secs(1);
@@ -41,9 +46,15 @@ pub(crate) fn names(members: usize) -> Vec<String> {
 }
 
 /// The control planes of a run.
-pub(crate) async fn fleet(members: usize) -> Result<Fleet, Error> {
-    let options = || MemberOptions { operator: OperatorKind::CrdsOnly, ..MemberOptions::default() };
-    let builder = names(members)
+pub(crate) async fn fleet(sizes: Sizes) -> Result<Fleet, Error> {
+    let options = || match sizes.operators {
+        Operators::Scripted => MemberOptions { operator: OperatorKind::CrdsOnly, ..MemberOptions::default() },
+        // Two nodes: where one is taken away, the other one has not room for all.
+        Operators::Kubeflow => {
+            MemberOptions { kwok: Some(KwokOptions::sized(2, "32", "256Gi")), ..MemberOptions::spark() }
+        }
+    };
+    let builder = names(sizes.members)
         .iter()
         .fold(Fleet::builder().hub(), |builder, name| builder.member_with(name, options()));
     Ok(builder.start().await?)
@@ -53,33 +64,44 @@ pub(crate) async fn fleet(members: usize) -> Result<Fleet, Error> {
 pub(crate) struct Site<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) proxy: FaultProxy,
+    operators: Operators,
+    /// The scripted one, while it runs.
     operator: tokio::sync::Mutex<Option<ScriptedOperator>>,
     /// Applications whose drivers operators of earlier lives doubled.
     doubled: Mutex<BTreeSet<String>>,
 }
 
 impl Site<'_> {
-    fn operator(&self) -> ScriptedOperator {
+    fn scripted(&self) -> ScriptedOperator {
         let options = Options { driver_pods: true, drivers_end: true, ..Options::default() };
         ScriptedOperator::start(self.cluster.client(), options)
     }
 
     /// Stops the operator in whatever it is doing, and starts it again after this time.
-    pub(crate) async fn crash_operator(&self, down: Duration) {
+    pub(crate) async fn crash_operator(&self, down: Duration) -> Result<(), Error> {
+        if self.operators == Operators::Kubeflow {
+            self.cluster.stop(Part::SparkOperator)?;
+            tokio::time::sleep(down).await;
+            return Ok(self.cluster.restart(Part::SparkOperator)?);
+        }
         let mut operator = self.operator.lock().await;
         if let Some(running) = operator.take() {
             self.doubled.lock().extend(doubled_by(&running));
             running.stop().await;
         }
         tokio::time::sleep(down).await;
-        *operator = Some(self.operator());
+        *operator = Some(self.scripted());
+        Ok(())
     }
 
     /// The applications whose drivers the operator doubled.
-    pub(crate) async fn operator_doubled(&self) -> BTreeSet<String> {
+    pub(crate) async fn operator_doubled(&self) -> Result<BTreeSet<String>, Error> {
+        if self.operators == Operators::Kubeflow {
+            return doubled_in(self.cluster.audit().path());
+        }
         let mut doubled = self.doubled.lock().clone();
         doubled.extend(self.operator.lock().await.iter().flat_map(doubled_by));
-        doubled
+        Ok(doubled)
     }
 }
 
@@ -115,23 +137,30 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Sets everything up and returns when the members are Ready.
-    pub(crate) async fn set(fleet: &'a Fleet, members: usize, binary: &Path) -> Result<Self, Error> {
+    pub(crate) async fn set(fleet: &'a Fleet, sizes: Sizes, binary: &Path) -> Result<Self, Error> {
         let installation = Installation::new(fleet).await?;
         let mut sites = Vec::new();
-        let names = names(members);
+        let names = names(sizes.members);
         for name in &names {
             let cluster = fleet.find(name)?;
             let proxy = FaultProxy::start(cluster.server(), cluster.authority().certificate()).await?;
-            // Lost soon, so that it comes to that in a short run; back at once, or it would hardly take anything.
+            // Back at once, or it would hardly take anything.
             let settings = json!({
                 "retention": "1s",
-                "health": {"lostAfterSeconds": 3, "readyAfterSeconds": 1},
+                "health": {"lostAfterSeconds": LOST_AFTER.as_secs(), "readyAfterSeconds": 1},
                 "capacity": {"cpu": "60"},
             });
             installation.member_through(name, &proxy, settings).await?;
-            let site =
-                Site { cluster, proxy, operator: tokio::sync::Mutex::default(), doubled: Mutex::default() };
-            *site.operator.lock().await = Some(site.operator());
+            let site = Site {
+                cluster,
+                proxy,
+                operators: sizes.operators,
+                operator: tokio::sync::Mutex::default(),
+                doubled: Mutex::default(),
+            };
+            if sizes.operators == Operators::Scripted {
+                *site.operator.lock().await = Some(site.scripted());
+            }
             sites.push(site);
         }
         for namespace in NAMESPACES {

@@ -22,6 +22,9 @@ use crate::stage::{NAMESPACES, QUEUES, Stage};
 /// How long a job is held back by its owner.
 const SUSPENDED: Duration = Duration::from_secs(2);
 
+/// Longer than any run.
+const ENDLESS: Duration = Duration::from_hours(24);
+
 /// What its owner did with a job.
 pub(crate) struct Owned {
     pub(crate) job: Submitted,
@@ -103,10 +106,17 @@ async fn change(api: &Api<RoutedSparkJob>, name: &str, spec: Value) -> Result<bo
 }
 
 fn object(namespace: &str, plan: &JobPlan) -> Value {
+    let run = if plan.meant == Meant::RunOn { ENDLESS } else { plan.run };
     let queue = QUEUES.get(plan.queue).copied().unwrap_or(QUEUES[0]);
     let mut job = objects::job(namespace, &plan.name, queue, |template| {
         objects::annotate(template, "script", plan.script);
-        objects::annotate(template, "run-ms", &plan.run.as_millis().to_string());
+        // The same for drivers on nodes, and for the stand-in of spark-submit.
+        match plan.script {
+            "fail" => objects::annotate(template, "exit-code", "1"),
+            "submission-failed" => objects::annotate(template, "submit-error", "no such class"),
+            _ => {}
+        }
+        objects::annotate(template, "run-ms", &run.as_millis().to_string());
         objects::annotate(template, "submit-ms", &plan.submit.as_millis().to_string());
         objects::merge(template, json!({"spec": {"executor": {"instances": plan.executors}}}));
     });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use spark_router_chaos::run::{Options, run as break_it};
-use spark_router_chaos::schedule::{Schedule, Sizes};
+use spark_router_chaos::schedule::{Operators, Schedule, Sizes};
 use spark_router_testkit::tools;
 
 use crate::binary;
@@ -14,6 +14,12 @@ use crate::format::Format;
 
 /// Members of a run.
 const MEMBERS: usize = 3;
+/// Each with an operator, a scheduler and nodes of its own.
+const REAL_MEMBERS: usize = 2;
+
+/// Jobs and minutes where nothing is said.
+const USUAL: (u32, u64) = (300, 5);
+const REAL: (u32, u64) = (60, 4);
 
 /// Arguments of `cargo xtask chaos`.
 #[derive(Debug, clap::Args)]
@@ -22,25 +28,33 @@ A hub, members with scripted operators and two routers run on this machine. Whil
 and deleted, routers are killed and frozen, API servers restarted, connections cut, silenced and slowed down, answers lost,
 credentials revoked, members drained, operators crashed and applications deleted by hand: at least ten faults of each kind
 for three hundred jobs. Then all is mended, and an oracle that shares no code with the router reads the API servers' audit
-logs. The command fails if a job was lost, ran twice, or says what is not true; the evidence is then kept.
+logs. The command fails if a job was lost, ran twice, or says what is not true; the evidence is then kept. How long it took
+to go on elsewhere is reported too.
+
+With --real-operator the members run the Kubeflow operator, kube-scheduler and nodes played by KWOK, and nodes are taken
+away with all pods on them. It costs the machine more: keep such a run small.
 
 Examples:
   cargo xtask chaos --seed 1 --jobs 1000 --minutes 10
-  cargo xtask chaos --seed 7 --jobs 60 --minutes 2 --format json")]
+  cargo xtask chaos --seed 7 --jobs 60 --minutes 2 --format json
+  cargo xtask chaos --real-operator")]
 pub(crate) struct Arguments {
     /// The same seed gives the same jobs and faults at the same times
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Jobs
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    jobs: u32,
-    /// The time in which they are submitted and all faults begin
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
-    minutes: u64,
+    /// Run the real Kubeflow operator over kube-scheduler and KWOK nodes, and take nodes away too
+    #[arg(long)]
+    real_operator: bool,
+    /// Jobs [default: 300, with --real-operator 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    jobs: Option<u32>,
+    /// The time in which they are submitted and all faults begin [default: 5, with --real-operator 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: Option<u64>,
     /// What stdout gets at the end; progress goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Where evidence is kept if anything is found [default: target/chaos/seed-N]
+    /// Where evidence is kept if anything is found [default: target/chaos/seed-N, or target/chaos/real-N]
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
 }
@@ -77,10 +91,17 @@ pub(crate) enum Error {
 
 /// Runs it. An error also where anything was found.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let (operators, members, (jobs, minutes)) = if arguments.real_operator {
+        (Operators::Kubeflow, REAL_MEMBERS, REAL)
+    } else {
+        (Operators::Scripted, MEMBERS, USUAL)
+    };
+    let minutes = arguments.minutes.unwrap_or(minutes);
     let sizes = Sizes {
-        jobs: arguments.jobs,
-        length: Duration::from_secs(arguments.minutes.saturating_mul(60)),
-        members: MEMBERS,
+        jobs: arguments.jobs.unwrap_or(jobs),
+        length: Duration::from_secs(minutes.saturating_mul(60)),
+        members,
+        operators,
     };
     // Said before anything is built.
     Schedule::new(arguments.seed, sizes).map_err(spark_router_chaos::error::Error::from)?;
@@ -96,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
             seed: arguments.seed,
             sizes,
             binary: binary::build().await?,
-            evidence: arguments.evidence.clone().unwrap_or_else(|| kept(arguments.seed)),
+            evidence: arguments.evidence.clone().unwrap_or_else(|| kept(arguments)),
         };
         Ok::<_, Error>(break_it(&options, &say).await?)
     })?;
@@ -118,6 +139,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     })
 }
 
-fn kept(seed: u64) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/chaos").join(format!("seed-{seed}"))
+fn kept(arguments: &Arguments) -> PathBuf {
+    let kind = if arguments.real_operator { "real" } else { "seed" };
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/chaos")
+        .join(format!("{kind}-{}", arguments.seed))
 }

@@ -4,6 +4,7 @@
 //! that matters is passed over and counted. An API server that was killed may have left half a line, at the end or with
 //! the first line of its next life behind it; the whole one counts.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ use crate::error::Error;
 /// No line that matters is longer: an API server's largest body is 3 MiB, and a line has two of them at most.
 const LONGEST: u64 = 8 * 1024 * 1024;
 
+/// Where the API server notes which of an account's tokens came.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
 /// How every line begins.
 const START: &str = "{\"kind\":\"Event\"";
 
@@ -25,6 +29,8 @@ const START: &str = "{\"kind\":\"Event\"";
 pub(crate) struct Line {
     pub(crate) verb: String,
     pub(crate) user: String,
+    /// What the user proved itself by: two processes of one account have two tokens.
+    pub(crate) credential: Option<String>,
     pub(crate) group: String,
     pub(crate) resource: String,
     pub(crate) subresource: String,
@@ -181,6 +187,7 @@ struct Wire {
 #[serde(default)]
 struct User {
     username: String,
+    extra: HashMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -212,6 +219,7 @@ impl From<Wire> for Line {
         Self {
             verb: wire.verb,
             user: wire.user.username,
+            credential: wire.user.extra.get(CREDENTIAL).and_then(|ids| ids.first()).cloned(),
             group: wire.object_ref.api_group,
             resource: wire.object_ref.resource,
             subresource: wire.object_ref.subresource,

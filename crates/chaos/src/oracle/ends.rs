@@ -70,7 +70,7 @@ pub(crate) fn of(job: &JobFacts, facts: &Facts) -> Vec<String> {
     odd.extend(on_record(job, at_end));
     odd.extend(too_early(job, at_end));
     odd.extend(unfenced(job, at_end));
-    odd.extend(as_meant(job, at_end));
+    odd.extend(as_meant(job, at_end, facts));
     odd
 }
 
@@ -241,7 +241,7 @@ fn unfenced(job: &JobFacts, at_end: &Job) -> Vec<String> {
 }
 
 /// Where nothing disturbed it, it ended as it was meant to.
-fn as_meant(job: &JobFacts, at_end: &Job) -> Option<String> {
+fn as_meant(job: &JobFacts, at_end: &Job, facts: &Facts) -> Option<String> {
     let (meant, status) = (job.submitted.meant, &at_end.status);
     let phase = status.phase();
     let is_excused = CLAIMS.iter().any(|claim| claim.reason == status.reason() && claim.excuses);
@@ -249,7 +249,7 @@ fn as_meant(job: &JobFacts, at_end: &Job) -> Option<String> {
     let is_right = match phase {
         "Cancelled" => job.submitted.cancelled || at_end.spec.cancel,
         "Succeeded" => meant == Meant::Succeed,
-        _ => meant == Meant::Fail || is_excused || by_operator,
+        _ => meant == Meant::Fail || is_excused || by_operator || could_not_be_submitted(job, at_end, facts),
     };
     (!is_right).then(|| {
         format!(
@@ -258,6 +258,19 @@ fn as_meant(job: &JobFacts, at_end: &Job) -> Option<String> {
             status.reason(),
             status.message()
         )
+    })
+}
+
+/// A real operator gives up where its API server refuses it, as one does that has just been started: its submission met
+/// a fault of the run.
+fn could_not_be_submitted(job: &JobFacts, at_end: &Job, facts: &Facts) -> bool {
+    let life = job.recorded().filter(|_| at_end.status.reason() == "SubmissionFailed");
+    life.is_some_and(|life| {
+        let failed =
+            life.states.iter().find(|it| matches!(it.state.as_str(), "SUBMISSION_FAILED" | "FAILED"));
+        let failed = failed.map_or(life.last_seen, |stated| stated.at);
+        let mut here = facts.down.iter().filter(|fault| fault.member.as_ref() == Some(&life.member));
+        here.any(|fault| fault.from < failed && fault.to > life.begin)
     })
 }
 

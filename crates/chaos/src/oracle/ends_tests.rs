@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use super::super::life::tests::at;
 use super::super::story::{Story, one, placement};
 use super::*;
+use crate::evidence::Injected;
+use crate::fault::Kind;
 
 /// A job that ends on m1 in a state, and on the hub for a reason.
 fn ends(state: &str, phase: &str, reason: &str) -> Story {
@@ -279,4 +281,26 @@ fn an_end_that_was_taken_back_is_found() {
     let mut story = ends("COMPLETED", "Succeeded", "JobSucceeded");
     story.status(10, "pi", "Failed", "DriverLost", json!({"placement": placement("pi", 1, "m1")}));
     assert!(story.unexplained().iter().any(|it| it.contains("had ended as Succeeded")));
+}
+
+#[test]
+fn a_submission_that_met_a_fault_of_its_member_may_fail_and_no_other_one() {
+    // It is created at 2 and fails at 8.
+    let judged = |kind, member: &str, from, to, reason| {
+        let mut story = ends("FAILED", "Failed", reason);
+        let member = Some(member.to_owned());
+        story.evidence.faults = vec![Injected { kind, member, alone: false, from: at(from), to: at(to) }];
+        story
+    };
+    judged(Kind::MemberRestarted, "m1", 4, 6, "SubmissionFailed").clean();
+    judged(Kind::OperatorCrashed, "m1", 1, 3, "SubmissionFailed").clean();
+    for mut story in [
+        judged(Kind::MemberRestarted, "m1", 0, 2, "SubmissionFailed"),
+        judged(Kind::MemberRestarted, "m1", 8, 9, "SubmissionFailed"),
+        judged(Kind::MemberRestarted, "m2", 4, 6, "SubmissionFailed"),
+        judged(Kind::MemberLate, "m1", 4, 6, "SubmissionFailed"),
+        judged(Kind::MemberRestarted, "m1", 4, 6, "JobFailed"),
+    ] {
+        one(&story.unexplained(), &["it was meant to succeed, and ended as Failed"]);
+    }
 }

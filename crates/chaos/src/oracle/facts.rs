@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Seen;
-use super::hub::{self, Course};
+use super::hub::{self, Course, Write};
 use super::life::{Kind, Life};
 use super::lives;
 use super::view::{Job, Member, Queue};
 use crate::error::Error;
-use crate::evidence::{Evidence, Submitted};
+use crate::evidence::{Evidence, Injected, Submitted};
+use crate::fault::Kind as Fault;
 
 /// One job.
 #[derive(Debug, Clone)]
@@ -77,8 +78,12 @@ pub(crate) struct Facts {
     pub(crate) members: BTreeMap<String, Member>,
     /// By name.
     pub(crate) queues: BTreeMap<String, Queue>,
+    /// What routers wrote on the hub.
+    pub(crate) writes: Vec<Write>,
     pub(crate) seen: Seen,
     pub(crate) sweep_within: Duration,
+    /// When members' API servers or operators were down.
+    pub(crate) down: Vec<Injected>,
     /// The last thing that any log tells.
     pub(crate) end: Timestamp,
 }
@@ -160,11 +165,18 @@ impl Facts {
             foreign,
             members: at_end.members,
             queues: at_end.queues,
+            writes: courses.writes,
             seen,
             sweep_within: evidence.sweep_within,
+            down: evidence.faults.iter().filter(|it| breaks_submission(it.kind)).cloned().collect(),
             end: end.unwrap_or_default(),
         })
     }
+}
+
+/// Whether an operator cannot submit while this lasts.
+fn breaks_submission(fault: Fault) -> bool {
+    matches!(fault, Fault::MemberRestarted | Fault::OperatorCrashed)
 }
 
 /// Job and attempt by the member, namespace and name that they were placed under.

@@ -15,17 +15,25 @@ use crate::error::Error;
 use crate::evidence::{Side, Submitted};
 
 /// Lines without one of these are of no interest.
-const WORDS: [&str; 2] = ["\"resource\":\"routedsparkjobs\"", "\"username\":\"system:apiserver\""];
+const WORDS: [&str; 2] = ["\"apiGroup\":\"sparkrouter.dev\"", "\"username\":\"system:apiserver\""];
 
 /// The course of one job.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Course {
     /// `namespace/name`, where its create is in the log.
     pub(crate) title: Option<String>,
+    /// When its create came in.
+    pub(crate) created: Option<Timestamp>,
     /// The first end that was written, and when it came in.
     pub(crate) finished: Option<(Timestamp, String)>,
     /// Every placement, by attempt.
     pub(crate) placements: BTreeMap<u32, Placement>,
+    /// Every time that it was given a place, in order.
+    pub(crate) placed: Vec<Placed>,
+    /// When a stop was first on record, by attempt.
+    pub(crate) stopped: BTreeMap<u32, Timestamp>,
+    /// When each row of its history was first on record, by attempt.
+    pub(crate) left: BTreeMap<u32, Timestamp>,
     /// Every row of its history, by attempt; also those that left a long history.
     pub(crate) past: BTreeMap<u32, Past>,
     /// Who asked for its deletion, and when.
@@ -39,12 +47,32 @@ pub(crate) struct Course {
     /// Writes that no job's course has: what was wrong with them.
     pub(crate) oddities: Vec<String>,
     conditions: BTreeMap<String, Condition>,
+    /// The last status had a placement.
+    has_place: bool,
+}
+
+/// A place that a job was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) at: Timestamp,
+    pub(crate) attempt: u32,
+    pub(crate) cluster: String,
+}
+
+/// A write of the router on the hub that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) at: Timestamp,
+    /// Of the token that came with it: one for each router.
+    pub(crate) credential: String,
 }
 
 /// The courses of all jobs, by uid.
 #[derive(Debug, Default)]
 pub(crate) struct Courses {
     pub(crate) by_uid: HashMap<String, Course>,
+    /// What routers wrote, in the order of the log.
+    pub(crate) writes: Vec<Write>,
     pub(crate) tally: Tally,
     pub(crate) last: Option<Timestamp>,
 }
@@ -57,13 +85,14 @@ pub(crate) fn of(side: &Side, jobs: &[Submitted]) -> Result<Courses, Error> {
         watch.line(&line);
     }
     let last = watch.last.max(reader.passed_at());
-    Ok(Courses { by_uid: watch.by_uid, tally: reader.tally, last })
+    Ok(Courses { by_uid: watch.by_uid, writes: watch.writes, tally: reader.tally, last })
 }
 
 struct Watch {
     /// Which job has a name now.
     named: HashMap<(String, String), String>,
     by_uid: HashMap<String, Course>,
+    writes: Vec<Write>,
     last: Option<Timestamp>,
 }
 
@@ -71,7 +100,7 @@ impl Watch {
     /// A job whose create is not in the log is found by its name.
     fn new(jobs: &[Submitted]) -> Self {
         let named = jobs.iter().rev().map(|job| ((job.namespace.clone(), job.name.clone()), job.uid.clone()));
-        Self { named: named.collect(), by_uid: HashMap::new(), last: None }
+        Self { named: named.collect(), by_uid: HashMap::new(), writes: Vec::new(), last: None }
     }
 
     fn line(&mut self, line: &Line) {
@@ -79,6 +108,12 @@ impl Watch {
         if line.is_new_life() {
             // What was written last before it may not be in the log.
             self.by_uid.values_mut().for_each(|course| course.conditions.clear());
+        }
+        if line.group == "sparkrouter.dev" && line.user == names::ROUTER && line.is_ok() && !line.is_dry_run {
+            let is_write = matches!(line.verb.as_str(), "create" | "update" | "patch" | "delete");
+            if let Some(credential) = line.credential.clone().filter(|_| is_write) {
+                self.writes.push(Write { at: line.received, credential });
+            }
         }
         if line.group != "sparkrouter.dev" || line.resource != "routedsparkjobs" || line.is_dry_run {
             return;
@@ -116,7 +151,8 @@ impl Watch {
         let ttl = object.pointer("/spec/ttlAfterFinished").is_some_and(|ttl| !ttl.is_null());
         let title = Some(format!("{}/{name}", line.namespace));
         self.named.insert((line.namespace.clone(), name), uid.clone());
-        self.by_uid.insert(uid, Course { title, has_ttl: ttl, ..Course::default() });
+        let created = Some(line.received);
+        self.by_uid.insert(uid, Course { title, created, has_ttl: ttl, ..Course::default() });
     }
 
     fn course(&mut self, line: &Line) -> Option<&mut Course> {
@@ -157,10 +193,23 @@ impl Course {
                 .extend(self.conditions.get(&condition.kind).and_then(|before| moved(before, condition)));
         }
         self.conditions = view.conditions.iter().map(|it| (it.kind.clone(), it.clone())).collect();
+        let is_new = view.placement.as_ref().is_some_and(|it| {
+            let last = self.placed.last().filter(|_| self.has_place);
+            last.is_none_or(|last| (last.attempt, &last.cluster) != (it.attempt, &it.cluster))
+        });
+        self.has_place = view.placement.is_some();
         if let Some(placement) = view.placement {
-            self.placements.insert(placement.attempt, placement);
+            let attempt = placement.attempt;
+            if is_new {
+                self.placed.push(Placed { at, attempt, cluster: placement.cluster.clone() });
+            }
+            if view.stopping.is_some() {
+                self.stopped.entry(attempt).or_insert(at);
+            }
+            self.placements.insert(attempt, placement);
         }
         for row in view.history {
+            self.left.entry(row.attempt).or_insert(at);
             self.past.insert(row.attempt, row);
         }
     }

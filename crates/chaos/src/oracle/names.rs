@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// The router's user, on the hub and on members.
+pub(crate) const ROUTER: &str = "system:serviceaccount:spark-router:spark-router";
 /// Label: the uid of the job.
 pub(crate) const JOB_UID: &str = "sparkrouter.dev/job-uid";
 /// Label: the attempt.
