@@ -430,6 +430,13 @@ mod drain {
     }
 
     #[test]
+    fn an_end_that_came_before_the_first_mirror_is_the_end_and_nothing_moves() {
+        let world = drained(World::running(RunState::Succeeded)).with(stopping(StopCause::Drained));
+        let unmirrored = world.with(|w| w.job.record.placement.as_mut().unwrap().uid = None);
+        assert_eq!(outcome(unmirrored.step()), (Phase::Succeeded, "JobSucceeded"));
+    }
+
+    #[test]
     fn the_move_ends_in_the_queue() {
         let world = drained(World::running(RunState::Accepted)).with(stopping(StopCause::Drained));
         assert_eq!(world.step(), Step::Stop { settled_at: Timestamp::MIN });

@@ -106,7 +106,7 @@ fn a_pod_that_failed_is_asked_how() {
     assert_eq!(failed().with(|w| w.link(LinkState::Suspect { since: at(90) })).step(), REST);
     let unasked = failed().with(|w| w.link(LinkState::Lost { since: at(60) }));
     assert_eq!(outcome(unasked.step()), (Phase::Failed, "JobFailed"), "an end is an end");
-    assert_eq!(outcome(failed().with(|w| w.driver = DriverSeen::Gone).step()), (Phase::Failed, "JobFailed"));
+    assert_eq!(outcome(failed().with(|w| w.driver = DriverSeen::Gone).step()), (Phase::Failed, "DriverLost"));
     for (sign, reason, start) in [
         (FailureSign::QueueRefused, "ApplicationRejected", Start::Failed),
         (FailureSign::NoReservation, "ResourceReservationTimeout", Start::Failed),

@@ -296,7 +296,12 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                     failure(FailureSign::PodFailed, format!("failed on {member}: {said}"))
                 }
             },
-            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Succeeded | DriverSeen::Gone => {
+            // Failed without an end of its container, and gone: so it is when its node is.
+            DriverSeen::Gone => failure(
+                FailureSign::DriverLost,
+                format!("no driver is left on {member}; its operator says: {said}"),
+            ),
+            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Succeeded => {
                 failure(FailureSign::PodFailed, format!("failed on {member}: {said}"))
             }
         },

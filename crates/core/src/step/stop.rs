@@ -3,10 +3,10 @@
 //! Owns no state. A decision is on record before anything is stopped, and nothing takes it back; an end of its own that
 //! came first is recorded as what it was. Only the fence ends an attempt that is stopped.
 
-use super::{Confirmed, Snapshot, Step, ending, lifetime, outcome, placed, requeue, settled_at};
+use super::{Confirmed, Snapshot, Step, ending, is_ours, lifetime, outcome, placed, requeue, settled_at};
 use crate::{
     job::{Placement, StopCause, Stopping},
-    observe::Remote,
+    observe::{Observation, Remote},
 };
 
 /// The decision that is due now, to be put on record.
@@ -32,7 +32,10 @@ pub(super) fn carry_out(s: Snapshot<'_>, placement: &Placement, stopping: &Stopp
     // Also where the decision came before its uid was on record.
     let uid = placement.uid.as_ref().or(s.sends.accepted.as_ref().map(|(uid, _)| uid));
     let ended = [read, shown].into_iter().flatten();
-    let mut ended = ended.filter(|seen| uid == Some(&seen.uid) && seen.ended_by_itself());
+    // Another router's create, of which only the labels tell.
+    let is_it =
+        |seen: &Observation| uid.map_or_else(|| is_ours(s.job, placement, seen), |uid| *uid == seen.uid);
+    let mut ended = ended.filter(|seen| is_it(seen) && seen.ended_by_itself());
     if let Some(seen) = ended.next() {
         return placed::present(s, placement, seen);
     }

@@ -13,7 +13,7 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
 };
 use spark_router_api::names;
-use spark_router_core::observe::Observation;
+use spark_router_core::{id::HubId, observe::Observation};
 
 use crate::{
     error::chain,
@@ -51,7 +51,7 @@ impl Kubeflow {
         };
         let seen = application.as_ref().and_then(fold::observation);
         match seen {
-            Some(seen) if is_spared(order, &seen) => Fence::Ended(Box::new(seen)),
+            Some(seen) if is_spared(order, &self.hub, &seen) => Fence::Ended(Box::new(seen)),
             // Ours by job and attempt, whatever uid is on record: a second one of the same attempt is stopped too.
             Some(seen) if is_attempt(&seen, &self.hub, &order.job, order.attempt) => {
                 let version = application.and_then(|application| application.metadata.resource_version);
@@ -164,9 +164,14 @@ impl Kubeflow {
     }
 }
 
-/// Whether this is the application on record and has come to an end that is asked for.
-fn is_spared(order: &StopOrder, seen: &Observation) -> bool {
-    order.spare_ended && order.uid.as_ref() == Some(&seen.uid) && seen.ended_by_itself()
+/// Whether this is the attempt's application and has come to an end that is asked for. Where no uid is on record, it ended
+/// before anybody mirrored it, and its labels tell whose it is.
+fn is_spared(order: &StopOrder, hub: &HubId, seen: &Observation) -> bool {
+    let is_it = order
+        .uid
+        .as_ref()
+        .map_or_else(|| is_attempt(seen, hub, &order.job, order.attempt), |uid| *uid == seen.uid);
+    order.spare_ended && is_it && seen.ended_by_itself()
 }
 
 /// Whether a pod may run, now or later.
