@@ -29,6 +29,7 @@ use crate::{
     events::Kind,
     gather::Gathered,
     links,
+    memory::Gone,
     metrics::TroubleLabels,
     status::{self, Change},
 };
@@ -125,7 +126,7 @@ pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<
                 let note = format!("let go of although it may still run on {cluster}");
                 context.events.publish(&*at.object, Kind::Warning, "Abandon", reason::ABANDONED, &note);
             }
-            context.memory.change(uid, |entry| entry.fenced = crate::memory::Gone::Told);
+            context.memory.change(uid, |entry| entry.fenced = Gone::Told);
             Ok(Next::Again)
         }
         Step::LetGo => {

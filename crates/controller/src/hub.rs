@@ -16,8 +16,8 @@ use spark_router_api::{API_VERSION, RoutedSparkJob, RoutedSparkJobStatus, names}
 
 use crate::{error::Error, lease::Lease};
 
-/// How long a write may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a call may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// See the module.
 #[derive(Clone)]
@@ -134,7 +134,11 @@ impl Hub {
     }
 }
 
-async fn in_time<T>(
+/// The answer of a call to the hub, for which nobody waits longer than [`PATIENCE`].
+///
+/// # Errors
+/// Those of the call, or [`Error::Timeout`].
+pub(crate) async fn in_time<T>(
     doing: &'static str,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {

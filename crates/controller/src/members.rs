@@ -47,7 +47,12 @@ use tracing::{debug, info, warn};
 
 pub use self::notes::Abandon;
 use self::{notes::Note, secrets::Secrets, settings::Connections, swept::SweptJobs};
-use crate::{dispatcher, error::Error, hub::Hub, lease::Lease};
+use crate::{
+    dispatcher,
+    error::Error,
+    hub::{Hub, in_time},
+    lease::Lease,
+};
 
 /// A pass comes at least this often: blocks and counters change without an event.
 const TICK: Duration = Duration::from_secs(2);
@@ -55,8 +60,6 @@ const TICK: Duration = Duration::from_secs(2);
 const COALESCE: Duration = Duration::from_millis(20);
 /// Counters alone are written at most this often.
 const COUNTERS: Duration = Duration::from_secs(10);
-/// How long a write to the hub may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the members' part is made of.
 pub struct Parts {
@@ -434,14 +437,4 @@ fn is_held(object: &MemberCluster) -> bool {
 /// Let go of: only others may still hold the object.
 fn is_gone(object: &MemberCluster) -> bool {
     object.metadata.deletion_timestamp.is_some() && !is_held(object)
-}
-
-async fn in_time<T>(
-    doing: &'static str,
-    call: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(Error::hub(doing)),
-        Err(_) => Err(Error::Timeout { doing, after: PATIENCE }),
-    }
 }

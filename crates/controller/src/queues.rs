@@ -33,7 +33,7 @@ use crate::{
     dispatcher,
     error::Error,
     lease::Lease,
-    restored,
+    restored::record,
     watches::Seen,
 };
 
@@ -80,7 +80,7 @@ impl Queues {
             Seen::Present(object) => {
                 let name = object.name_any();
                 let parsed = convert::queue(&object);
-                let (named, restored) = (QueueName::new(&name), restored::restored(&object));
+                let (named, restored) = (QueueName::new(&name), record::restored(&object));
                 let known = Arc::new(KnownQueue::new(Arc::from(object)));
                 let sets = |known: &KnownQueue| (known.number(), convert::times(known.object()));
                 let (parts, times) = sets(&known);
@@ -216,7 +216,7 @@ fn status(
     status.observed_generation = generation;
     status.queued = Some(held.queued);
     status.active = Some(held.active.jobs);
-    status.seq = Some(account.given.max(restored::given(object)));
+    status.seq = Some(account.given.max(record::given(object)));
     status.credits_seq = Some(account.seq);
     status.credits = account
         .credits

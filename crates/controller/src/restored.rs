@@ -6,7 +6,7 @@
 //! for it: each sign is looked up on the hub and on its member.
 
 mod looked;
-mod record;
+pub(crate) mod record;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub use self::looked::Looked;
-use self::record::Sign;
-pub(crate) use self::record::given;
-pub use self::record::{holding, restored, seen};
+pub use self::record::holding;
+use self::record::{Sign, given};
 use crate::{
     convert, dispatcher,
     error::Error,
     events::{Kind, Publisher},
+    hub::{PATIENCE, in_time},
     lease::Lease,
     metrics::{Metrics, QueueLabels},
     queues::{self, Queues},
@@ -44,8 +44,6 @@ use crate::{
 const TICK: Duration = Duration::from_secs(2);
 /// A first look that failed is tried again after this long: nothing is decided before it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a call to the hub may take, and its watch to show what was written.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Applications of one member and queue that are looked up in one look.
 const MOST_ASKED: usize = 100;
 
@@ -328,16 +326,6 @@ fn report(error: &Error) {
                 "signs of a restore could not be looked for; tried again"
             );
         }
-    }
-}
-
-async fn in_time<T>(
-    doing: &'static str,
-    call: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(Error::hub(doing)),
-        Err(_) => Err(Error::Timeout { doing, after: PATIENCE }),
     }
 }
 

@@ -15,15 +15,7 @@ use crate::{
 
 /// The world before anything happened: the job was created, and the first router leads.
 pub(crate) fn beginning(setup: &Setup) -> World {
-    let object = Object {
-        version: 0,
-        held: false,
-        deleting: false,
-        abandoned: false,
-        cancel: false,
-        outdated: false,
-        record: Record::default(),
-    };
+    let object = Object::new(Record::default());
     let slot = Slot { app: None, stray: Stray::None };
     let member = Member { slots: [slot; ATTEMPTS], link: Link::Ready, drained: false };
     let mut world = World {

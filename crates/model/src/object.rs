@@ -146,6 +146,19 @@ pub(crate) enum Change {
 }
 
 impl Object {
+    /// As it is created, but for what is on record.
+    pub(crate) fn new(record: Record) -> Self {
+        Self {
+            version: 0,
+            held: false,
+            deleting: false,
+            abandoned: false,
+            cancel: false,
+            outdated: false,
+            record,
+        }
+    }
+
     pub(crate) fn grow_older(&mut self, caps: Caps) {
         let record = &mut self.record;
         if let Some(placed) = &mut record.placement {

@@ -100,15 +100,7 @@ impl World {
         }
         if let Some(late) = &mut self.write {
             if let Change::Status(record) = &mut late.write.change {
-                let mut object = Object {
-                    version: 0,
-                    held: false,
-                    deleting: false,
-                    abandoned: false,
-                    cancel: false,
-                    outdated: false,
-                    record: *record,
-                };
+                let mut object = Object::new(*record);
                 object.grow_older(caps);
                 *record = object.record;
             }

@@ -60,13 +60,7 @@ fn on_runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 
 /// The error and its causes on one line of stderr, also where logging could not be started.
 fn report(error: &Error) {
-    let mut line = format!("spark-router: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        line.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    eprintln!("{line}");
+    eprintln!("spark-router: {}", spark_router_member::error::chain(error));
 }
 
 async fn serve(run: Run) -> Result<(), Error> {

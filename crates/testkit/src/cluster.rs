@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, fs};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -25,12 +25,9 @@ use crate::audit::Audit;
 use crate::etcd::Etcd;
 use crate::kubeconfig::{Kubeconfig, User};
 use crate::pki::Authority;
-use crate::supervise::{Process, Supervisor};
+use crate::supervise::{self, Process, Supervisor};
 use crate::tools::Tools;
 use crate::{Error, manifest};
-
-/// How long a part may take to become ready: seconds when the machine is idle, more beside a compiler.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Tokens of tests outlive every test.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -379,7 +376,7 @@ impl Cluster {
     async fn wait_ready(&self) -> Result<(), Error> {
         let process = self.process(Part::ApiServer)?;
         let what = format!("the API server of cluster {}", self.name);
-        wait(&what, &process, async || {
+        supervise::wait(&what, &process, async || {
             let request = http::Request::get("/readyz").body(Vec::new());
             let request = request.map_err(|error| error.to_string())?;
             let asked = tokio::time::timeout(Duration::from_secs(5), self.client.request_text(request));
@@ -389,25 +386,6 @@ impl Cluster {
             }
         })
         .await
-    }
-}
-
-/// Polls `ready` until it is ok, the process ends, or [`PATIENCE`] is over.
-pub(crate) async fn wait(
-    what: &str,
-    process: &Process,
-    ready: impl AsyncFn() -> Result<(), String>,
-) -> Result<(), Error> {
-    let started = Instant::now();
-    loop {
-        process.check()?;
-        let Err(last) = ready().await else { return Ok(()) };
-        if started.elapsed() > PATIENCE {
-            let log = crate::supervise::tail(process.log(), 10);
-            let detail = format!(": {last}; its last log lines were:\n{log}");
-            return Err(Error::NotReady { what: what.to_owned(), seconds: PATIENCE.as_secs(), detail });
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

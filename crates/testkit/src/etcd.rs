@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::supervise::{Process, Supervisor};
+use crate::Error;
+use crate::supervise::{self, Process, Supervisor};
 use crate::tools::Tools;
-use crate::{Error, cluster};
 
 /// A running etcd.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Etcd {
     }
 
     async fn listens(&self) -> Result<(), Error> {
-        cluster::wait(&self.name, &self.process(), async || {
+        supervise::wait(&self.name, &self.process(), async || {
             let connected = tokio::net::TcpStream::connect(self.address).await;
             connected.map(drop).map_err(|error| error.to_string())
         })

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Error;
-use crate::cluster::{self, Cluster, Part};
+use crate::cluster::{Cluster, Part};
 use crate::spark_submit::StandIn;
+use crate::supervise;
 
 const NAMESPACE: &str = "spark-operator";
 const ACCOUNT: &str = "spark-operator-controller";
@@ -83,7 +84,7 @@ pub(crate) async fn start(cluster: &Cluster, options: &KubeflowOptions) -> Resul
     cluster.launch(Part::SparkOperator, command)?;
     let process = cluster.process(Part::SparkOperator)?;
     let what = format!("the Spark operator of cluster {}", cluster.name());
-    cluster::wait(&what, &process, async || {
+    supervise::wait(&what, &process, async || {
         let connected = tokio::net::TcpStream::connect((address, health)).await;
         connected.map(drop).map_err(|error| error.to_string())
     })

@@ -8,7 +8,8 @@ use std::env;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use crate::cluster::{self, Cluster, Part};
+use crate::cluster::{Cluster, Part};
+use crate::supervise;
 use crate::{Error, plain, tools};
 
 /// Its namespace.
@@ -80,7 +81,7 @@ pub async fn start(cluster: &Cluster) -> Result<(), Error> {
     cluster.launch(Part::Kueue, command)?;
     let process = cluster.process(Part::Kueue)?;
     let what = format!("Kueue of cluster {}", cluster.name());
-    cluster::wait(&what, &process, async || {
+    supervise::wait(&what, &process, async || {
         plain::get(SocketAddr::from((ip, health)), "/readyz").await.map(drop)
     })
     .await

@@ -18,8 +18,8 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::supervise::{Process, Supervisor, tail};
-use crate::{Error, Fleet, cluster};
+use crate::supervise::{self, Process, Supervisor, tail};
+use crate::{Error, Fleet};
 
 pub use installation::Installation;
 
@@ -105,7 +105,7 @@ impl Router {
     /// Returns when `/readyz` says yes; an error with the end of the router's log if it ends before, or if it takes
     /// minutes.
     pub async fn wait_ready(&self) -> Result<(), Error> {
-        cluster::wait("the router", &self.process, async || {
+        supervise::wait("the router", &self.process, async || {
             let asked = tokio::time::timeout(Duration::from_secs(5), admin::get(self.address, "/readyz"));
             match asked.await {
                 Ok(Ok((200, _))) => Ok(()),

@@ -14,11 +14,15 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::Error;
+
+/// How long a part may take to become ready: seconds when the machine is idle, more beside a compiler.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// `$1`: the folder. Signals are ignored so that a Ctrl-C in the terminal, which ends the test, doesn't end the reaper.
 const REAPER: &str = r#"
@@ -251,6 +255,25 @@ fn signal(group: u32, which: Signal) -> std::io::Result<()> {
     let group = i32::try_from(group).ok().and_then(Pid::from_raw);
     let group = group.ok_or_else(|| std::io::Error::other("no such process id"))?;
     Ok(kill_process_group(group, which)?)
+}
+
+/// Polls `ready` until it is ok, the process ends, or [`PATIENCE`] is over.
+pub(crate) async fn wait(
+    what: &str,
+    process: &Process,
+    ready: impl AsyncFn() -> Result<(), String>,
+) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        process.check()?;
+        let Err(last) = ready().await else { return Ok(()) };
+        if started.elapsed() > PATIENCE {
+            let log = tail(process.log(), 10);
+            let detail = format!(": {last}; its last log lines were:\n{log}");
+            return Err(Error::NotReady { what: what.to_owned(), seconds: PATIENCE.as_secs(), detail });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The last lines of a file, for error messages; empty if it can't be read.

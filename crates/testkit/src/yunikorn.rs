@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{self, Cluster, Part};
+use crate::cluster::{Cluster, Part};
+use crate::supervise;
 use crate::{Error, plain, tools};
 
 /// Fixed in YuniKorn.
@@ -43,7 +44,7 @@ impl YuniKorn {
         let process = cluster.process(Part::YuniKorn)?;
         let what = format!("YuniKorn of cluster {}", cluster.name());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-        cluster::wait(&what, &process, async || {
+        supervise::wait(&what, &process, async || {
             plain::get(address, "/ws/v1/partition/default/queues").await.map(drop)
         })
         .await?;

@@ -179,7 +179,7 @@ fn checkpoint(object: &SparkQueue) -> Result<Checkpoint, String> {
     let shares = status.map(|s| s.clusters.as_slice()).unwrap_or_default();
     Ok(Checkpoint {
         seq: status.and_then(|s| s.credits_seq).unwrap_or(0),
-        given: crate::restored::given(object),
+        given: crate::restored::record::given(object),
         credits: Credits::restore(credits),
         placed: shares.iter().map(|share| (ClusterName::new(&share.name), share.placed)).collect(),
     })

@@ -16,7 +16,7 @@ use spark_router_core::{
 use crate::{
     convert::{self, KnownQueue},
     dispatcher::applicant,
-    restored,
+    restored::record,
 };
 
 fn known(queue: &SparkQueue) -> KnownQueue {
@@ -57,7 +57,7 @@ impl Picture {
             dispatcher.set_queue(facts, admits, checkpoint);
         }
         for queue in &self.queues {
-            dispatcher.set_restored(&QueueName::new(queue.name_any()), restored::restored(queue));
+            dispatcher.set_restored(&QueueName::new(queue.name_any()), record::restored(queue));
         }
         for job in &self.jobs {
             let (Some(uid), Some(status)) = (job.uid(), &job.status) else { continue };

@@ -35,13 +35,13 @@ pub fn holding(object: &SparkQueue) -> Option<&RestoredQueue> {
 }
 
 /// The same as the dispatcher takes it.
-pub fn restored(object: &SparkQueue) -> Option<Restored> {
+pub(crate) fn restored(object: &SparkQueue) -> Option<Restored> {
     let record = holding(object)?;
     Some(Restored { before: record.before.0, seq: record.seq, seen: seen(record) })
 }
 
 /// What was seen, in words that stay the same as long as nothing new is.
-pub fn seen(record: &RestoredQueue) -> String {
+fn seen(record: &RestoredQueue) -> String {
     match record.signs.first() {
         Some(sign) => {
             let application = format!("{}/{}", sign.namespace, sign.remote_name);
