@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use spark_router_chaos::fault::Kind;
+use spark_router_chaos::fault::{Kind, Operators};
+use spark_router_chaos::plan::Sizes;
 use spark_router_chaos::run::{Options, run};
-use spark_router_chaos::schedule::{Operators, Schedule, Sizes};
+use spark_router_chaos::schedule::Schedule;
 
 /// Seeds, with jobs and minutes.
 const SEEDS: [(u64, u32, u64); 1] = [(1, 150, 3)];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::dice::Dice;
 use crate::evidence::Meant;
 use crate::fault::{Kind, Lane};
-use crate::schedule::{JobPlan, OnMemberLost, Planned, Sizes};
+use crate::plan::{JobPlan, OnMemberLost, Planned, Sizes};
 
 /// Jobs come for so long before anything is broken: API servers take seconds over the first objects of a kind.
 const WARM: Duration = Duration::from_secs(6);

@@ -5,7 +5,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
-use crate::schedule::Operators;
+
+/// Who acts on the members' applications.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Operators {
+    /// Scripted ones, without nodes: hundreds of jobs a minute, and whatever state there is.
+    #[default]
+    Scripted,
+    /// The real Kubeflow operator, over the real kube-scheduler and nodes that KWOK plays.
+    Kubeflow,
+}
 
 /// Everything that is done to a run, apart from what its owner does to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +125,15 @@ impl Kind {
     pub fn of(operators: Operators) -> impl Iterator<Item = Self> {
         let has_nodes = operators == Operators::Kubeflow;
         Self::ALL.into_iter().filter(move |kind| has_nodes || *kind != Self::NodeLost)
+    }
+
+    /// How many are planned where there are to be this many: half as many again of a kind that needs somebody in a certain
+    /// state, whom it may not find.
+    pub(crate) fn planned(self, each: u64) -> u64 {
+        match self {
+            Self::MemberAnswersLost | Self::ApplicationLabelled | Self::ApplicationDeleted => each + each / 2,
+            _ => each,
+        }
     }
 
     /// What it is called in reports.

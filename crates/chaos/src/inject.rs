@@ -21,7 +21,7 @@ use crate::evidence::Span;
 use crate::fault::{Kind, Lane};
 use crate::hand::insist;
 use crate::node;
-use crate::schedule::Planned;
+use crate::plan::Planned;
 use crate::stage::{NAMESPACES, Site, Stage};
 
 /// A fault that meets nobody in its time is given this much more; what comes after it in its lane is late then.

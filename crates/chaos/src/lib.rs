@@ -14,6 +14,7 @@ mod hand;
 mod inject;
 mod node;
 pub mod oracle;
+pub mod plan;
 pub mod report;
 pub mod run;
 pub mod schedule;

@@ -16,8 +16,9 @@ use crate::evidence::{Injected, Submitted};
 use crate::fault::{Kind, Lane};
 use crate::inject::inject;
 use crate::oracle::judge;
+use crate::plan::{Deed, Planned, Sizes};
 use crate::report::Report;
-use crate::schedule::{Deed, Schedule, Sizes};
+use crate::schedule::Schedule;
 use crate::stage::{self, Stage};
 use crate::submit::own;
 
@@ -146,7 +147,7 @@ async fn play(
 }
 
 /// Faults by lane, each with its number.
-fn lanes(schedule: &Schedule) -> Vec<Vec<(u64, &crate::schedule::Planned)>> {
+fn lanes(schedule: &Schedule) -> Vec<Vec<(u64, &Planned)>> {
     let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (number, fault) in (0..).zip(&schedule.faults) {
         lanes.entry(fault.lane).or_default().push((number, fault));

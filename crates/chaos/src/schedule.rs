@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::alone;
 use crate::dice::Dice;
 use crate::evidence::Meant;
-use crate::fault::{Kind, Lane};
+use crate::fault::{Kind, Lane, Operators};
+use crate::plan::{Deed, JobPlan, OnMemberLost, Planned, Sizes};
 
 /// Faults of each kind for so many jobs, or a part of it: ten for three hundred are asked for, and some find nobody.
 const FAULTS: (u64, u64) = (12, 300);
@@ -20,123 +21,8 @@ const PAUSE: u64 = 400;
 /// How much of its time a lane may be broken, in percent.
 const MOST: u64 = 85;
 
-/// Who acts on the members' applications.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Operators {
-    /// Scripted ones, without nodes: hundreds of jobs a minute, and whatever state there is.
-    #[default]
-    Scripted,
-    /// The real Kubeflow operator, over the real kube-scheduler and nodes that KWOK plays.
-    Kubeflow,
-}
-
 /// The longest run in minutes: a day, which the most jobs need not.
 const LONGEST: u64 = 24 * 60;
-
-/// How large a run is, and of what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
-    /// Jobs.
-    pub jobs: u32,
-    /// The time in which all of them are submitted and all faults begin.
-    pub length: Duration,
-    /// Members.
-    pub members: usize,
-    /// Who acts on their applications.
-    pub operators: Operators,
-}
-
-impl Default for Sizes {
-    /// What the command runs where nothing is said.
-    fn default() -> Self {
-        Self { jobs: 300, length: Duration::from_mins(5), members: 3, operators: Operators::Scripted }
-    }
-}
-
-/// What becomes of a job whose member is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMemberLost {
-    /// It stays.
-    Wait,
-    /// It moves once it is proven not to run.
-    FenceThenMove,
-    /// It moves at once.
-    AllowDuplicate,
-}
-
-/// What its owner does to a job some time after it was submitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Deed {
-    /// Deletes it.
-    Delete,
-    /// Cancels it.
-    Cancel,
-    /// Changes its priority, or how long it is kept where that is too late.
-    Edit,
-    /// Holds it back, and lets it go again two seconds later.
-    Suspend,
-}
-
-impl Deed {
-    /// Every deed.
-    pub const ALL: [Self; 4] = [Self::Delete, Self::Cancel, Self::Edit, Self::Suspend];
-
-    /// What it is called in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "jobDeleted",
-            Self::Cancel => "jobCancelled",
-            Self::Edit => "jobEdited",
-            Self::Suspend => "jobSuspended",
-        }
-    }
-}
-
-/// One job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobPlan {
-    /// When it is submitted.
-    pub at: Duration,
-    /// Its name.
-    pub name: String,
-    /// Which of the two namespaces it is in.
-    pub namespace: usize,
-    /// Which of the two queues it is for.
-    pub queue: usize,
-    /// The script that its application follows.
-    pub script: &'static str,
-    /// What that comes to.
-    pub meant: Meant,
-    /// How long it runs.
-    pub run: Duration,
-    /// How long its submission takes on the member.
-    pub submit: Duration,
-    /// Executors.
-    pub executors: u64,
-    /// Priority.
-    pub priority: i32,
-    /// Attempts that it is given.
-    pub attempts: u32,
-    /// What becomes of it when its member is lost.
-    pub on_member_lost: OnMemberLost,
-    /// What its owner does to it, and how long after the submission.
-    pub deed: Option<(Duration, Deed)>,
-}
-
-/// One fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Planned {
-    /// When it begins.
-    pub at: Duration,
-    /// When it ends, counted from its beginning.
-    pub lasts: Duration,
-    /// What it is.
-    pub kind: Kind,
-    /// What it breaks.
-    pub lane: Lane,
-    /// Nothing else is broken meanwhile.
-    pub alone: bool,
-}
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +74,7 @@ fn amid_others(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> 
     let each = Schedule::faults_of_each_kind(sizes.jobs);
     let mut lanes: BTreeMap<Lane, Vec<(Kind, u64)>> = BTreeMap::new();
     for (kind, first) in Kind::of(sizes.operators).zip(0_usize..) {
-        for nth in 0..each {
+        for nth in 0..kind.planned(each) {
             let length = kind.length(usize::try_from(nth).unwrap_or_default(), dice);
             // Not every kind begins with the same member.
             let nth = first.saturating_add(usize::try_from(nth).unwrap_or_default());
@@ -257,7 +143,7 @@ fn job(dice: &mut Dice, number: u32, length: u64, operators: Operators) -> JobPl
     let deed = match meant {
         // Somebody has to stop it.
         Meant::RunOn => Some(if dice.percent(50) { Deed::Delete } else { Deed::Cancel }),
-        _ if dice.percent(16) => Some(Deed::ALL[usize::try_from(dice.roll(4)).unwrap_or_default()]),
+        _ if dice.percent(18) => Some(Deed::ALL[usize::try_from(dice.roll(4)).unwrap_or_default()]),
         _ => None,
     };
     JobPlan {
@@ -303,11 +189,11 @@ mod tests {
 
     #[test]
     fn there_are_more_than_ten_faults_of_each_kind_for_three_hundred_jobs() {
-        for (jobs, minutes, least) in [(300, 5, 12), (1000, 10, 40), (60, 2, 3)] {
+        for (jobs, minutes, least) in [(300, 5, 12_u64), (1000, 10, 40), (60, 2, 3)] {
             let schedule = Schedule::new(1, sizes(jobs, minutes)).unwrap();
             for kind in Kind::of(Operators::Scripted) {
                 let count = schedule.faults.iter().filter(|it| it.kind == kind && !it.alone).count();
-                assert_eq!(count, least, "{kind:?} for {jobs} jobs");
+                assert!(u64::try_from(count).unwrap() >= least, "{kind:?} for {jobs} jobs: {count}");
             }
             assert_eq!(schedule.jobs.len(), usize::try_from(jobs).unwrap());
         }

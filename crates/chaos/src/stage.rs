@@ -18,8 +18,9 @@ use spark_router_testkit::router::{ACCOUNT, Installation, NAMESPACE, Router, Rou
 use spark_router_testkit::{Cluster, Fleet, KwokOptions, MemberOptions, OperatorKind, Part};
 
 use crate::error::Error;
+use crate::fault::Operators;
 use crate::oracle::doubled_in;
-use crate::schedule::{Operators, Sizes};
+use crate::plan::Sizes;
 
 /// The namespaces of the jobs, on the hub and on members.
 pub(crate) const NAMESPACES: [&str; 2] = ["team-a", "team-b"];

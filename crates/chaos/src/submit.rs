@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::error::Error;
 use crate::evidence::{Meant, Submitted};
 use crate::hand::insist;
-use crate::schedule::{Deed, JobPlan, OnMemberLost};
+use crate::plan::{Deed, JobPlan, OnMemberLost};
 use crate::stage::{NAMESPACES, QUEUES, Stage};
 
 /// How long a job is held back by its owner.

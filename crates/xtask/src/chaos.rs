@@ -5,8 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spark_router_chaos::fault::Operators;
+use spark_router_chaos::plan::Sizes;
 use spark_router_chaos::run::{Options, run as break_it};
-use spark_router_chaos::schedule::{Operators, Schedule, Sizes};
+use spark_router_chaos::schedule::Schedule;
 use spark_router_testkit::tools;
 
 use crate::binary;
