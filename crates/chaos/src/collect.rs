@@ -27,6 +27,8 @@ const REST: Duration = Duration::from_mins(4);
 /// Nothing changes for so long: it rests. The oracle does not hold the last ten seconds against a status.
 const STILL: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(500);
+/// Objects that one call lists: a thousand jobs at once take a debug build longer than a call may.
+const PAGE: u32 = 100;
 /// A line of an audit log is written after its answer.
 const LOGS: Duration = Duration::from_secs(1);
 
@@ -123,7 +125,15 @@ where
 {
     let api: Api<K> = Api::all(cluster.client());
     let what = format!("listing {} of {}", K::plural(&()), cluster.name());
-    Ok(insist(&what, async || api.list(&ListParams::default()).await).await?.items)
+    let (mut objects, mut page) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let part = insist(&what, async || api.list(&page).await).await?;
+        objects.extend(part.items);
+        match part.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
 }
 
 fn values<K: Serialize>(kind: &str, objects: &[K]) -> Result<Vec<Value>, Error> {

@@ -131,7 +131,10 @@ impl Kind {
     /// state, whom it may not find.
     pub(crate) fn planned(self, each: u64) -> u64 {
         match self {
-            Self::MemberAnswersLost | Self::ApplicationLabelled | Self::ApplicationDeleted => each + each / 2,
+            Self::MemberAnswersLost
+            | Self::NodeLost
+            | Self::ApplicationLabelled
+            | Self::ApplicationDeleted => each + each.div_ceil(2),
             _ => each,
         }
     }
