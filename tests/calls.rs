@@ -8,6 +8,7 @@
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, future, stream};
@@ -82,8 +83,8 @@ async fn shrink(member: &Cluster, application: &str) -> bool {
     status["applicationState"]["state"] == "RUNNING"
 }
 
-/// Shrinks all short applications, each as soon as all its executors run; returns how many.
-async fn shrink_all(fleet: &Fleet) -> usize {
+/// Shrinks short applications, each as soon as all its executors run, for as long as it is asked to; counts them.
+async fn shrink_all(fleet: &Fleet, shrunk: &AtomicUsize) {
     let (found, staffed) = mpsc::unbounded_channel();
     let looking = MEMBERS.map(|(name, _)| {
         let (found, member) = (found.clone(), fleet.member(name));
@@ -98,17 +99,17 @@ async fn shrink_all(fleet: &Fleet) -> usize {
                 }
                 false
             };
-            jobs::wait_for_applications(member, "all executors", PATIENCE, look).await
+            jobs::wait_for_applications(member, "all executors", 2 * PATIENCE, look).await
         }
     });
     let staffed = stream::unfold(staffed, |mut staffed| async { Some((staffed.recv().await?, staffed)) });
-    let shrinking = staffed
-        .take(JOBS - LIVE)
-        .map(|(member, application)| async move { shrink(member, &application).await })
-        .buffer_unordered(USERS)
-        .fold(0, |sum, shrunk| async move { sum + usize::from(shrunk) });
+    let shrinking = staffed.for_each_concurrent(USERS, |(member, application)| async move {
+        if shrink(member, &application).await {
+            shrunk.fetch_add(1, Ordering::Relaxed);
+        }
+    });
     tokio::select! {
-        shrunk = shrinking => shrunk,
+        () = shrinking => {}
         ended = future::join_all(looking) => {
             let errors: Vec<_> = ended.into_iter().filter_map(|ended| ended.err().map(|error| chain(&error))).collect();
             panic!("{errors:?}")
@@ -225,19 +226,26 @@ async fn a_job_costs_ten_calls_and_a_live_one_none() {
         sure(submitted);
         eprintln!("{:.1?}: {JOBS} jobs are submitted", started.elapsed());
     };
-    let ((), shrunk) = tokio::join!(submitting, shrink_all(&fleet));
-    eprintln!("{:.1?}: {shrunk} jobs gave executors back while they ran", started.elapsed());
-    assert!(shrunk > (JOBS - LIVE) / 2, "only {shrunk} jobs changed their counts");
     let settled = |jobs: &BTreeMap<String, RoutedSparkJob>| {
         let (short, live): (Vec<_>, Vec<_>) = jobs.iter().partition(|(name, _)| is_short(name));
         short.len() == JOBS - LIVE
             && short.iter().all(|(_, job)| jobs::is_finished(job))
             && live.iter().all(|(_, job)| jobs::phase(job) == "Running" && executors(job) == EXECUTORS)
     };
-    sure(
-        jobs::wait_for_all(hub, TEAM, "the short ones' end, the others' executors", PATIENCE, settled).await,
-    );
+    let course = async {
+        submitting.await;
+        let what = "the short ones' end, the others' executors";
+        sure(jobs::wait_for_all(hub, TEAM, what, PATIENCE, settled).await);
+    };
+    let shrunk = AtomicUsize::new(0);
+    tokio::select! {
+        () = course => {}
+        () = shrink_all(&fleet, &shrunk) => panic!("nobody looks for executors any more"),
+    }
+    let shrunk = shrunk.into_inner();
     eprintln!("{:.1?}: {} have ended, {LIVE} run", started.elapsed(), JOBS - LIVE);
+    eprintln!("{shrunk} jobs gave executors back while they ran");
+    assert!(shrunk > (JOBS - LIVE) / 2, "only {shrunk} jobs changed their counts");
     for name in names {
         let retired = |left: &BTreeMap<String, SparkApplicationView>| !left.keys().any(|name| is_short(name));
         sure(jobs::wait_for_applications(fleet.member(name), "retention", PATIENCE, retired).await);

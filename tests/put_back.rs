@@ -155,8 +155,10 @@ async fn the_hub(installation: &Installation<'_>, hub: &Cluster, m1: &Cluster, r
         None => Err("it still runs"),
     })
     .await;
+    // A hub that took longer to come back than a leader may wait ends it, too: it may not lead on then, whatever it sees.
+    let ends = ["the hub was put back to an earlier state", "it could not be renewed in time"];
     let log = sure(router.0.log());
-    assert!(log.contains("the hub was put back to an earlier state"), "{}", router.0.log_tail(20));
+    assert!(ends.iter().any(|end| log.contains(end)), "{}", router.0.log_tail(20));
     sure(router.0.restart());
     sure(router.0.wait_ready().await);
     ready(hub, "m1").await;
