@@ -10,7 +10,7 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 use spark_router_api::{
@@ -23,7 +23,7 @@ use spark_router_testkit::fault::{FaultProxy, Mode};
 use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, jobs, objects};
 
-use scene::{PATIENCE, Watched, event, finished, not_ready, patch, ready, running, sure, uid};
+use scene::{PATIENCE, Watched, event, finished, not_ready, patch, queued, ready, running, sure, uid};
 
 const TEAM: &str = "team";
 const QUEUE: &str = "etl";
@@ -36,6 +36,16 @@ fn scripted(name: &str, script: &str, spec: &Value) -> Value {
     });
     objects::merge(&mut job, json!({ "spec": spec }));
     job
+}
+
+/// Leaves an attempt's application with these finalizers beside the router's own, or what is left of it with these alone.
+async fn finalizers_of_others(member: &Cluster, attempt: &PastAttempt, others: &[&str]) {
+    let api = jobs::applications_in(member.client(), TEAM);
+    let there = api.get(&attempt.remote_name).await.unwrap();
+    let ours = there.finalizers().iter().filter(|it| it.starts_with("sparkrouter.dev/")).map(String::as_str);
+    let all: Vec<_> = ours.chain(others.iter().copied()).collect();
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": all}}));
+    api.patch(&attempt.remote_name, &PatchParams::default(), &patch).await.unwrap();
 }
 
 async fn job(hub: &Cluster, name: &str) -> RoutedSparkJob {
@@ -226,16 +236,19 @@ async fn a_job_moves_only_as_its_owner_allows() {
     // Everything goes to m2 first.
     cordon("m1", true).await;
     let lost = |policy: &str| json!({"failover": {"onMemberLost": policy}});
+    let mut only_m2 = lost("AllowDuplicate");
+    objects::merge(&mut only_m2, json!({"placement": {"clusterNames": ["m2"]}}));
     for (name, script, spec) in [
         ("stays", "hang-running", json!({})),
         ("twice", "hang-running", lost("AllowDuplicate")),
         ("leaves", "hang-running", lost("AllowDuplicate")),
+        ("blocked", "hang-running", only_m2),
         ("kept", "hang-running", lost("FenceThenMove")),
         ("fenced", "hang-empty", lost("FenceThenMove")),
     ] {
         sure(installation.submit(&scripted(name, script, &spec)).await);
     }
-    for name in ["stays", "twice", "leaves", "kept"] {
+    for name in ["stays", "twice", "leaves", "blocked", "kept"] {
         assert_eq!(jobs::cluster(&running(hub, TEAM, name).await), "m2");
     }
     has(hub, "fenced", "its application's uid on record", |job| {
@@ -282,6 +295,11 @@ async fn a_job_moves_only_as_its_owner_allows() {
     m2_object.await;
     assert_eq!(left_of(m2, &leaves).await, (1, 1), "it runs there, unseen");
 
+    // One can go nowhere but m2, and somebody's finalizer will be in the way of its first attempt there.
+    let blocked = queued(hub, TEAM, "blocked", "NoClusterReady").await;
+    assert_eq!(history(&blocked)[0].left, Some(Left::MayRun), "{}", jobs::describe(&blocked));
+    finalizers_of_others(m2, &history(&blocked)[0], &["example.com/keep"]).await;
+
     // m2 is back. The attempts on record win; what was left behind is stopped, what runs is kept, what does not moves.
     proxy.set(Mode::Up).await;
     let back = Instant::now();
@@ -305,6 +323,17 @@ async fn a_job_moves_only_as_its_owner_allows() {
         left => Err(format!("{left:?}")),
     })
     .await;
+    let blocked = queued(hub, TEAM, "blocked", "EarlierAttempt").await;
+    let message = blocked.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
+    let first = &history(&blocked)[0];
+    let named = format!(
+        "attempt 1 may still run on m2 and is stopped first; that waits for the member to delete {TEAM}/{}",
+        first.remote_name
+    );
+    assert!(message.starts_with(&named), "{message}");
+    finalizers_of_others(m2, first, &[]).await;
+    let unblocked = running(hub, TEAM, "blocked").await;
+    assert_eq!((jobs::cluster(&unblocked), attempt(&unblocked)), ("m2", 2), "{}", jobs::describe(&unblocked));
     for name in ["stays", "kept"] {
         let kept =
             has(hub, name, "reachable", |job| scene::condition(job, condition::MEMBER_REACHABLE).0 == "True")
@@ -332,7 +361,9 @@ async fn a_job_moves_only_as_its_owner_allows() {
     // Nobody but those who allowed it had two runs at a time.
     let remote = RemoteApplications::read(fleet.clusters()).unwrap();
     let api = api.list(&ListParams::default()).await.unwrap();
-    for (name, created) in [("stays", 1), ("kept", 1), ("twice", 2), ("fenced", 2), ("idle", 2), ("new", 1)] {
+    for (name, created) in
+        [("stays", 1), ("kept", 1), ("twice", 2), ("blocked", 2), ("fenced", 2), ("idle", 2), ("new", 1)]
+    {
         let job = api.iter().find(|job| job.name_any() == name).unwrap();
         assert_eq!(remote.of(&uid(job)).count(), created, "{name}");
     }

@@ -58,6 +58,8 @@ impl Next {
 
 /// A read that failed is tried again after this long.
 const UNCLEAR_SECONDS: i64 = 2;
+/// A deletion or a stop explains itself when it takes longer than this.
+const SILENT_SECONDS: i64 = 15;
 
 pub(crate) async fn act(step: Step, at: &Gathered, context: &Context) -> Result<Next, Error> {
     let uid = &at.parsed.job.uid;

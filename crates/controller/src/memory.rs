@@ -47,6 +47,8 @@ pub struct Entry {
     pub retired: Gone,
     /// What the dispatcher was told of its progress.
     pub told: Progress,
+    /// Since when it waits for a run that was left behind to be stopped.
+    pub stopping_past: Option<Timestamp>,
     /// What was read of its spec.
     reading: Option<Arc<Reading>>,
     /// What this placement is created as.
@@ -118,6 +120,7 @@ impl Entry {
             self.create_failures = 0;
             self.told = Progress::Placed;
             self.rendered = None;
+            self.stopping_past = None;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! is written only when it changes.
 
 use crate::{
-    id::{ClusterName, Namespace, QueueName},
+    id::{Attempt, ClusterName, Namespace, QueueName},
     place::Exclusion,
     restored,
 };
@@ -115,6 +115,17 @@ impl Waits {
             "DispatchRate",
             format!(
                 "goes to {cluster} by its share, and {cluster} is sent at most {per_minute} jobs a minute"
+            ),
+        )
+    }
+
+    /// An attempt before this one was given up where its member could not be asked, and is in the way now that it can.
+    pub fn earlier_attempt(attempt: Attempt, cluster: &ClusterName, waits_for: &str) -> Self {
+        Self::time(
+            "EarlierAttempt",
+            format!(
+                "attempt {attempt} may still run on {cluster} and is stopped first; that waits for {waits_for}. The job \
+                 goes on by itself then"
             ),
         )
     }

@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 use spark_router_api::condition::reason;
-use spark_router_core::{job::Past, step::PastStep};
+use spark_router_core::{job::Past, step::PastStep, waits::Waits};
 use spark_router_member::{Fence, StopOrder};
 use tracing::{debug, info};
 
-use super::{Next, UNCLEAR_SECONDS, in_seconds, write};
+use super::{Next, SILENT_SECONDS, UNCLEAR_SECONDS, in_seconds, write};
 use crate::{
     context::Context,
     error::Error,
@@ -53,6 +53,7 @@ pub(super) async fn act(
 }
 
 async fn close(at: &Gathered, context: &Context, past: &Past) -> Result<Next, Error> {
+    context.memory.change(&at.parsed.job.uid, |entry| entry.stopping_past = None);
     write(at, context, &Change::Closed(past)).await.map(Next::written)
 }
 
@@ -76,14 +77,29 @@ async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timesta
         }
         Fence::Pending { until, waits_for } => {
             debug!(cluster.name = %cluster, waits_for, "a run that was left behind is being stopped");
+            explain(at, context, past, &waits_for).await?;
             Ok(Next::Rest(Some(until)))
         }
         Fence::Ended(_) => Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))),
         Fence::Impossible(why) => {
             debug!(cluster.name = %cluster, why, "a run that was left behind cannot be stopped now");
+            explain(at, context, past, &format!("{cluster} to allow it: {why}")).await?;
             Ok(Next::Rest(Some(in_seconds(UNCLEAR_SECONDS))))
         }
     }
+}
+
+/// A waiting job is not placed before what is left of it is stopped: it says so when that takes long.
+async fn explain(at: &Gathered, context: &Context, past: &Past, waits_for: &str) -> Result<(), Error> {
+    let job = &at.parsed.job;
+    let waits = job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
+    let waits = waits && job.request.is_ok() && !at.object.spec.suspend;
+    let since = context.memory.change(&job.uid, |entry| *entry.stopping_past.get_or_insert(at.now));
+    if !waits || at.now.duration_since(since).as_secs() < SILENT_SECONDS {
+        return Ok(());
+    }
+    let waits = Waits::earlier_attempt(past.attempt, &past.cluster, waits_for);
+    write(at, context, &Change::Waiting(&waits)).await.map(drop)
 }
 
 fn of(past: &Past) -> impl FnOnce(spark_router_member::Error) -> Error {

@@ -15,7 +15,9 @@ use spark_router_core::{
 use spark_router_member::{Confirmation, Created, Driver, Fence, Member, StopOrder};
 use tracing::{debug, warn};
 
-use super::{Next, UNCLEAR_SECONDS, explain, finish, in_seconds, place, seconds_since, trouble, write};
+use super::{
+    Next, SILENT_SECONDS, UNCLEAR_SECONDS, explain, finish, in_seconds, place, seconds_since, trouble, write,
+};
 use crate::{
     context::Context,
     convert,
@@ -30,8 +32,6 @@ use crate::{
 const BUSY_SECONDS: i64 = 10;
 /// Failed passes after which a finished application is left to the sweep.
 const RETIRE_TRIES: u32 = 4;
-/// A deletion or a stop explains itself when it takes longer than this.
-const SILENT_SECONDS: i64 = 15;
 
 pub(super) async fn submit(
     at: &Gathered,
