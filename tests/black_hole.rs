@@ -36,6 +36,11 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// Jobs while all is well, while the member is silent, and after it came back.
 const JOBS: [u32; 3] = [60, 120, 40];
 
+/// Within this time jobs are created elsewhere.
+const CLAIMED: Duration = Duration::from_secs(1);
+/// Where jobs take so long while nothing is wrong, nothing can be said.
+const TOO_BUSY: Duration = Duration::from_secs(3);
+
 /// What the audit logs say of one job.
 #[derive(Debug)]
 struct Life {
@@ -196,14 +201,16 @@ async fn a_silent_member_strands_little_slows_nobody_and_comes_back() {
     );
     measure("created after it was back", lives.values().filter(|life| life.created > back));
     assert!(
-        before.1 < Duration::from_secs(1),
+        before.1 < TOO_BUSY,
         "this machine is too busy to measure anything: p99 was {:?} while all was well",
         before.1
     );
-    assert!(new.1 < Duration::from_secs(1), "p99 of jobs created later than 2 s after: {:?}", new.1);
+    // What a busy machine takes for a job while all is well is not the silent member's fault.
+    let claimed = CLAIMED.max(before.1 * 2);
+    assert!(new.1 < claimed, "p99 of jobs created later than 2 s after: {:?}, of {claimed:?}", new.1);
     assert!(
-        others.1 < Duration::from_secs(1),
-        "p99 of jobs that never were for the silent one: {:?}",
+        others.1 < claimed,
+        "p99 of jobs that never were for the silent one: {:?}, of {claimed:?}",
         others.1
     );
     let bearable = before.0 * 2 + Duration::from_millis(100);
