@@ -264,7 +264,7 @@ async fn weights_hold_at_every_prefix() {
 
     // Killed in the middle of it.
     let killing = async {
-        is_placed(hub, busy).await;
+        router.kept(is_placed(hub, busy)).await;
         sure(router.0.restart());
         sure(router.0.wait_ready().await);
     };

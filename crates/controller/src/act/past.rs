@@ -92,10 +92,13 @@ async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timesta
 /// A waiting job is not placed before what is left of it is stopped: it says so when that takes long.
 async fn explain(at: &Gathered, context: &Context, past: &Past, waits_for: &str) -> Result<(), Error> {
     let job = &at.parsed.job;
-    let waits = job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
-    let waits = waits && job.request.is_ok() && !at.object.spec.suspend;
+    let is_over = job.record.finished.is_some() || job.deleting.is_some();
+    let is_held = job.request.is_err() || at.object.spec.suspend;
+    if job.record.placement.is_some() || is_over || is_held {
+        return Ok(());
+    }
     let since = context.memory.change(&job.uid, |entry| *entry.stopping_past.get_or_insert(at.now));
-    if !waits || at.now.duration_since(since).as_secs() < SILENT_SECONDS {
+    if at.now.duration_since(since).as_secs() < SILENT_SECONDS {
         return Ok(());
     }
     let waits = Waits::earlier_attempt(past.attempt, &past.cluster, waits_for);
