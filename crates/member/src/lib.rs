@@ -5,6 +5,7 @@
 //! member says is read from its cache without waiting. Must never be a trigger stream of the controller, and never
 //! decides where a job goes.
 
+pub mod apache;
 pub mod cache;
 pub mod calls;
 pub mod canonical;

@@ -95,8 +95,19 @@ fn what_a_job_may_say() {
         (json!({ "template": null }), Some("spec.template: Required value")),
         (template(json!({ "spec": null })), Some("spec.template.spec: Required value")),
         (
+            template(json!({ "apiVersion": "spark.apache.org/v1alpha1" })),
+            Some(r#"supported values: "sparkoperator.k8s.io/v1beta2", "spark.apache.org/v1""#),
+        ),
+        (
             template(json!({ "apiVersion": "spark.apache.org/v1" })),
-            Some(r#"supported values: "sparkoperator.k8s.io/v1beta2""#),
+            Some("spec.template.spec.runtimeVersions: Required value"),
+        ),
+        (
+            template(json!({
+                "apiVersion": "spark.apache.org/v1",
+                "spec": { "jars": "local:///x.jar", "runtimeVersions": { "sparkVersion": "4.0.1" } },
+            })),
+            None,
         ),
         (
             template(json!({ "kind": "ScheduledSparkApplication" })),

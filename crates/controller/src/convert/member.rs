@@ -151,7 +151,7 @@ fn not_ready(object: &MemberCluster) -> Option<(Arc<str>, Arc<str>)> {
 
 /// The batch scheduler that a member hands queues to.
 pub fn batch_scheduler(object: &MemberCluster) -> Option<BatchScheduler> {
-    let scheduler = object.spec.backend.spark_operator.as_ref()?.batch_scheduler?;
+    let scheduler = object.spec.backend.batch_scheduler()?;
     Some(match scheduler {
         Written::YuniKorn => BatchScheduler::YuniKorn,
         Written::Volcano => BatchScheduler::Volcano,

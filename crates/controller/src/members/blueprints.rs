@@ -12,7 +12,7 @@ use spark_router_core::{
     place::NamespaceRule,
 };
 use spark_router_member::{
-    Admission, Backend, Blueprint, Fault, Limits, Settings, Tempo, canonical,
+    Admission, Backend, Blueprint, Fault, Limits, Settings, Tempo, apache, canonical,
     error::chain,
     kubeconfig, kubeflow,
     render::{MemberParts, check_member_parts},
@@ -22,8 +22,8 @@ use super::secrets::Secrets;
 use crate::convert;
 
 /// What a member can run, as its object says.
-pub(crate) fn backend(_object: &MemberCluster) -> Arc<dyn Backend> {
-    kubeflow::backend()
+pub(crate) fn backend(object: &MemberCluster) -> Arc<dyn Backend> {
+    if object.spec.backend.apache_operator.is_some() { apache::backend() } else { kubeflow::backend() }
 }
 
 /// How the link of a member is used.
@@ -69,7 +69,11 @@ impl Blueprints {
     pub(super) async fn of(&mut self, object: &MemberCluster) -> Result<Arc<dyn Blueprint>, Fault> {
         let settings = settings(object)?;
         let (config, fingerprint) = self.config(object).await?;
-        Ok(kubeflow::blueprint(settings, config, fingerprint))
+        Ok(if object.spec.backend.apache_operator.is_some() {
+            apache::blueprint(settings, config, fingerprint)
+        } else {
+            kubeflow::blueprint(settings, config, fingerprint)
+        })
     }
 
     /// The connection of a member, and what stands for it.
