@@ -81,9 +81,7 @@ fn facts(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, R
         driver: role(&driver, "driver")?,
         executor: role(&executor, "executor")?,
         instances: match executor.child("instances").number()? {
-            None if native::is_apache(template) && !conf.contains_key("spark.executor.instances") => {
-                Some(UNSAID_EXECUTORS)
-            }
+            None if native::is_apache(template) && !says_executors(&conf) => Some(UNSAID_EXECUTORS),
             instances => instances,
         },
         dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
@@ -100,6 +98,13 @@ fn facts(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, R
         message: format!("{}.{}: {}", spec.path, error.path, error.source),
     })?;
     Ok(Facts { spark_version, demand, expressed: kinds.expressed(&effective) })
+}
+
+/// Whether properties say how many executors there are, or leave it to Spark.
+fn says_executors(conf: &BTreeMap<String, String>) -> bool {
+    let is_dynamic = conf.get("spark.dynamicAllocation.enabled");
+    conf.contains_key("spark.executor.instances")
+        || is_dynamic.is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
 }
 
 /// What a queue adds to the template of a job of that size class.
