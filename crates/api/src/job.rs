@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     ClusterSelector, DurationText, Toleration,
-    application::{SPARK_APPLICATION_API_VERSION, SPARK_APPLICATION_KIND},
+    application::{APACHE_API_VERSION, SPARK_APPLICATION_API_VERSION, SPARK_APPLICATION_KIND},
     schema,
 };
 
@@ -218,13 +218,14 @@ pub struct RoutedSparkJobSpec {
     pub ttl_after_finished: Option<DurationText>,
 }
 
-/// A SparkApplication manifest without name and namespace.
+/// A SparkApplication manifest without name and namespace, of Kubeflow's operator or of Apache's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::required_by_version()))]
 pub struct ApplicationTemplate {
     /// API version of the manifest.
     #[serde(default = "default_api_version")]
-    #[schemars(extend("enum" = [SPARK_APPLICATION_API_VERSION]))]
+    #[schemars(extend("enum" = [SPARK_APPLICATION_API_VERSION, APACHE_API_VERSION]))]
     pub api_version: String,
     /// Kind of the manifest.
     #[serde(default = "default_kind")]

@@ -167,18 +167,31 @@ pub struct MemberClusterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
-    &["sparkOperator"], "backend must have exactly one entry; sparkOperator is the one there is",
+    &["sparkOperator", "apacheOperator"], "backend must have exactly one of sparkOperator and apacheOperator",
 )))]
 pub struct Backend {
     /// The Kubeflow Spark operator (sparkoperator.k8s.io/v1beta2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spark_operator: Option<SparkOperatorBackend>,
+    /// The Apache Spark Kubernetes operator (spark.apache.org/v1). Templates for Kubeflow's operator are translated; a job
+    /// whose template cannot be does not go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apache_operator: Option<ApacheOperatorBackend>,
 }
 
 impl Backend {
     /// Whether no backend is given.
     pub fn is_unset(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The batch scheduler of the member, whichever operator runs there.
+    pub fn batch_scheduler(&self) -> Option<BatchScheduler> {
+        match (&self.spark_operator, &self.apache_operator) {
+            (Some(operator), _) => operator.batch_scheduler,
+            (None, Some(operator)) => operator.batch_scheduler.map(PodScheduler::into),
+            (None, None) => None,
+        }
     }
 }
 
@@ -191,6 +204,37 @@ pub struct SparkOperatorBackend {
     /// remoteQueue and jobs with a subQueue do not go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_scheduler: Option<BatchScheduler>,
+}
+
+/// The Apache Spark Kubernetes operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApacheOperatorBackend {
+    /// Batch scheduler of the member: the pods are scheduled by it, in the queue that the route names, and the operator
+    /// waits for them as long as they are queued. Left out: Kubernetes' own scheduler; routes with a remoteQueue and jobs
+    /// with a subQueue do not go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_scheduler: Option<PodScheduler>,
+}
+
+/// A batch scheduler that takes pods as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodScheduler {
+    /// Apache YuniKorn: queues are paths below root.
+    YuniKorn,
+    /// Volcano: queues are its Queue objects.
+    Volcano,
+}
+
+schema::words!(PodScheduler, "PodScheduler", ["YuniKorn", "Volcano"]);
+
+impl From<PodScheduler> for BatchScheduler {
+    fn from(scheduler: PodScheduler) -> Self {
+        match scheduler {
+            PodScheduler::YuniKorn => Self::YuniKorn,
+            PodScheduler::Volcano => Self::Volcano,
+        }
+    }
 }
 
 /// A batch scheduler on a member.

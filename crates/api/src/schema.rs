@@ -5,7 +5,10 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::names;
+use crate::{
+    application::{APACHE_API_VERSION, SPARK_APPLICATION_API_VERSION},
+    names,
+};
 
 /// A name without dots: lower case letters, digits and `-`, at most 63.
 pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -246,7 +249,38 @@ pub(crate) const KEPT_AS_THEY_ARE: [(&str, &str); 27] = [
     ("volumes", "Volumes of the pods."),
 ];
 
-/// The `spec` of a Kubeflow SparkApplication: kept as it is, with the few fields typed that a rule or the router needs.
+/// The same for fields that only a SparkApplication of Apache's operator has.
+pub(crate) const KEPT_OF_APACHE: [(&str, &str); 11] = [
+    ("applicationTolerations", "Restarts, time limits and executors that may be missing."),
+    ("configMapSpecs", "ConfigMaps to make with the driver."),
+    ("deploymentMode", "Deployment mode. Only ClusterMode: the driver runs on the member."),
+    ("driverArgs", "Arguments of the application."),
+    ("driverServiceIngressList", "Services and ingresses of the driver."),
+    ("driverSpec", "Pod template of the driver."),
+    ("executorSpec", "Pod template of the executors."),
+    ("files", "Files that the application needs."),
+    ("jars", "The jar to run."),
+    ("pyFiles", "The Python file to run."),
+    ("sparkRFiles", "The R file to run."),
+];
+
+/// What a template must have, by its API version: said of the very field, as for one that is always required.
+pub(crate) fn required_by_version() -> Value {
+    let of_kubeflow = ["type", "sparkVersion", "mainApplicationFile"];
+    let fields = of_kubeflow.map(|field| (SPARK_APPLICATION_API_VERSION, field));
+    let all = fields.into_iter().chain([(APACHE_API_VERSION, "runtimeVersions")]);
+    all.map(|(version, field)| {
+        json!({
+            "rule": format!("self.apiVersion != '{version}' || has(self.spec.{field})"),
+            "message": format!("a template for {version} must have it"),
+            "fieldPath": format!(".spec.{field}"),
+            "reason": "FieldValueRequired",
+        })
+    })
+    .collect()
+}
+
+/// The `spec` of a SparkApplication: kept as it is, with the few fields typed that a rule or the router needs.
 /// The full schema is over 400 kB, would pin one version of the operator and repeat the member's own checks.
 pub(crate) fn application_spec(_: &mut SchemaGenerator) -> Schema {
     let mut properties = json!({
@@ -272,13 +306,20 @@ pub(crate) fn application_spec(_: &mut SchemaGenerator) -> Schema {
             "type": "string",
             "enum": ["cluster"],
         },
+        // Rules see only fields that have a type.
+        "runtimeVersions": {
+            "description": "Versions of Spark and Scala, in a template for spark.apache.org/v1; sparkVersion is required.",
+            "type": "object",
+            "nullable": true,
+            "x-kubernetes-preserve-unknown-fields": true,
+        },
         "suspend": {
             "description": "Not allowed to be true: the router decides when an application starts.",
             "type": "boolean",
         },
     });
     if let Some(properties) = properties.as_object_mut() {
-        for (field, description) in KEPT_AS_THEY_ARE {
+        for (field, description) in KEPT_AS_THEY_ARE.into_iter().chain(KEPT_OF_APACHE) {
             // Without `nullable` the server would drop a `null` on create and find a change in the same manifest applied
             // again on the server's side.
             let kept = json!({ "description": description, "x-kubernetes-preserve-unknown-fields": true, "nullable": true });
@@ -288,7 +329,6 @@ pub(crate) fn application_spec(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
-        "required": ["type", "sparkVersion", "mainApplicationFile"],
         "properties": properties,
         "x-kubernetes-validations": rules(&[(
             "!has(self.suspend) || !self.suspend",

@@ -10,9 +10,12 @@ use spark_router_api::SparkQueueSpec;
 use spark_router_core::{
     demand::{Dynamic, Role, Shape, demand},
     job::Rejection,
+    place::Expressed,
     resources::{AmountError, Resources, cpu_milli, memory_bytes},
 };
-use spark_router_member::render::{self, QueueParts, Refusal};
+use spark_router_member::render::{self, QueueParts, Refusal, native};
+
+use crate::backends::Kinds;
 
 /// What routing needs of a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +24,12 @@ pub struct Facts {
     pub spark_version: String,
     /// What the application reserves.
     pub demand: Resources,
+    /// Which kinds of members can run it.
+    pub expressed: Expressed,
 }
+
+/// Executors of an application that says nothing of them, where no webhook says it either: Spark's own number.
+const UNSAID_EXECUTORS: u64 = 2;
 
 /// How messages call the template.
 const ROOT: &str = "spec.template";
@@ -31,7 +39,17 @@ const ROOT: &str = "spec.template";
 /// # Errors
 /// The first thing that cannot be taken: reason `InvalidTemplate` for what cannot be read, `ReservedField` for what the
 /// router, the queue or the member decides.
-pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
+pub fn read(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
+    let facts = facts(template, queue, kinds);
+    if native::is_apache(template) {
+        // It was read in other words than its user's.
+        return facts
+            .map_err(|Rejection { reason, message }| Rejection { reason, message: native::path(&message) });
+    }
+    facts
+}
+
+fn facts(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
     // What the user wrote is judged, and what becomes of it is counted: a queue may add what its users may not.
     if let Some(Refusal { path, advice }) = render::refused(template, ROOT, queue.allow) {
         return Err(Rejection { reason: "ReservedField", message: format!("{path}: {advice}") });
@@ -62,7 +80,10 @@ pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
         overhead_factor: spec.child("memoryOverheadFactor").text()?,
         driver: role(&driver, "driver")?,
         executor: role(&executor, "executor")?,
-        instances: executor.child("instances").number()?,
+        instances: match executor.child("instances").number()? {
+            None if native::is_apache(template) && !says_executors(&conf) => Some(UNSAID_EXECUTORS),
+            instances => instances,
+        },
         dynamic: if dynamic.child("enabled").value == &Value::Bool(true) {
             let (initial, min) =
                 (dynamic.child("initialExecutors").number()?, dynamic.child("minExecutors").number()?);
@@ -76,7 +97,14 @@ pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
         reason: "InvalidTemplate",
         message: format!("{}.{}: {}", spec.path, error.path, error.source),
     })?;
-    Ok(Facts { spark_version, demand })
+    Ok(Facts { spark_version, demand, expressed: kinds.expressed(&effective) })
+}
+
+/// Whether properties say how many executors there are, or leave it to Spark.
+fn says_executors(conf: &BTreeMap<String, String>) -> bool {
+    let is_dynamic = conf.get("spark.dynamicAllocation.enabled");
+    conf.contains_key("spark.executor.instances")
+        || is_dynamic.is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
 }
 
 /// What a queue adds to the template of a job of that size class.
@@ -206,6 +234,10 @@ mod tests {
 
     use super::*;
 
+    fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
+        super::read(template, queue, &Kinds::default())
+    }
+
     fn template() -> Value {
         json!({
             "apiVersion": "sparkoperator.k8s.io/v1beta2",
@@ -322,6 +354,71 @@ mod tests {
             &json!({"fixed": {"sparkConf": {"spark.kubernetes.driver.podTemplateFile": "local:///x"}}}),
         );
         assert_eq!(read(&template(), &QueueParts::new(&own, None).unwrap()).map(drop), Ok(()));
+    }
+
+    fn apache(spec: &Value) -> Value {
+        json!({"apiVersion": "spark.apache.org/v1", "kind": "SparkApplication", "spec": spec})
+    }
+
+    #[test]
+    fn a_template_of_apaches_reserves_by_its_properties() {
+        let spec = json!({
+            "jars": "local:///x.jar", "mainClass": "a.B", "runtimeVersions": {"sparkVersion": "4.0.1"},
+            "sparkConf": {"spark.driver.memory": "512m", "spark.executor.memory": "512m", "spark.executor.cores": "2"},
+            "driverSpec": {"podTemplateSpec": {"spec": {"containers": [
+                {"name": "spark-kubernetes-driver"}, {"name": "proxy", "resources": {"requests": {"cpu": "500m"}}},
+            ]}}},
+        });
+        let facts = read(&apache(&spec), &QueueParts::default()).unwrap();
+        assert_eq!(facts.spark_version, "4.0.1");
+        let two = Resources { jobs: 1, pods: 3, cpu_milli: 5500, memory_bytes: 3 * (896 << 20) };
+        assert_eq!(facts.demand, two, "two executors, as Spark has it where nothing is said");
+        let mut said = spec.clone();
+        said["sparkConf"]["spark.executor.instances"] = json!("5");
+        assert_eq!(read(&apache(&said), &QueueParts::default()).unwrap().demand.pods, 6);
+        let mut dynamic = spec.clone();
+        dynamic["sparkConf"]["spark.dynamicAllocation.enabled"] = json!("true");
+        dynamic["sparkConf"]["spark.dynamicAllocation.minExecutors"] = json!("1");
+        assert_eq!(read(&apache(&dynamic), &QueueParts::default()).unwrap().demand.pods, 2);
+        let mut python = spec;
+        python["jars"] = Value::Null;
+        python["pyFiles"] = json!("local:///x.py");
+        python["sparkConf"]["spark.executor.memory"] = json!("4g");
+        let memory = read(&apache(&python), &QueueParts::default()).unwrap().demand.memory_bytes;
+        assert_eq!(memory, (896 << 20) + 2 * (5734 << 20), "Python takes more beside its heap");
+    }
+
+    #[test]
+    fn a_template_of_apaches_is_refused_by_its_own_paths() {
+        let spec = json!({"jars": "local:///x.jar", "runtimeVersions": {"sparkVersion": "4.0.1"}});
+        let with = |field: &str, value: Value| {
+            let mut spec = spec.clone();
+            spec[field] = value;
+            read(&apache(&spec), &QueueParts::default()).map(drop).unwrap_err()
+        };
+        let pods =
+            json!({"podTemplateSpec": {"spec": {"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}}});
+        let label = json!({"podTemplateSpec": {"metadata": {"labels": {"sparkrouter.dev/attempt": "9"}}}});
+        for (field, value, shown) in [
+            ("driverSpec", pods, "spec.template.spec.driverSpec.podTemplateSpec.spec.volumes[0].hostPath: "),
+            (
+                "executorSpec",
+                label,
+                "spec.template.spec.executorSpec.podTemplateSpec.metadata.labels[sparkrouter.dev/attempt]: ",
+            ),
+            ("sparkConf", json!({"spark.master": "x"}), "spec.template.spec.sparkConf[spark.master]: "),
+            ("proxyUser", json!("root"), "spec.template.spec.proxyUser: "),
+            ("deploymentMode", json!("ClientMode"), "spec.template.spec.deploymentMode: "),
+            ("runtimeVersions", json!({}), "spec.template.spec.runtimeVersions.sparkVersion: is required"),
+            (
+                "applicationTolerations",
+                json!({"restartConfig": {"restartPolicy": "Always"}}),
+                "spec.template.spec.applicationTolerations.restartConfig.restartPolicy: \"Always\" never ends",
+            ),
+        ] {
+            let rejection = with(field, value);
+            assert!(rejection.message.starts_with(shown), "{field}: {}", rejection.message);
+        }
     }
 
     #[test]

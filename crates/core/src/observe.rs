@@ -166,6 +166,10 @@ pub enum FailureSign {
     QueueRefused,
     /// The batch scheduler held no room for all of its pods in time.
     NoReservation,
+    /// Its operator gave up waiting for its pods: they did not get to run in time.
+    StartTimedOut,
+    /// Its operator could not ask for its pods.
+    Unscheduled,
     /// The driver's pod was given to a node that could not take it after all.
     NodeRefused,
     /// The driver's pod was taken away by its node or by the scheduler.
@@ -182,13 +186,15 @@ pub enum FailureSign {
 
 impl FailureSign {
     /// Every sign.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Application,
         Self::OutOfMemory,
         Self::Submission,
         Self::Quota,
         Self::QueueRefused,
         Self::NoReservation,
+        Self::StartTimedOut,
+        Self::Unscheduled,
         Self::NodeRefused,
         Self::Evicted,
         Self::DriverLost,
@@ -210,9 +216,12 @@ impl FailureSign {
                 Some(FailureClass::ApplicationFailed)
             }
             Self::Submission => Some(FailureClass::SubmissionFailed),
-            Self::Quota | Self::QueueRefused | Self::NoReservation | Self::NodeRefused => {
-                Some(FailureClass::Unschedulable)
-            }
+            Self::Quota
+            | Self::QueueRefused
+            | Self::NoReservation
+            | Self::StartTimedOut
+            | Self::Unscheduled
+            | Self::NodeRefused => Some(FailureClass::Unschedulable),
             Self::Evicted | Self::DriverLost => Some(FailureClass::DriverLost),
             Self::DriverExists => None,
         }
@@ -227,6 +236,8 @@ impl FailureSign {
             Self::Quota => "QuotaExceeded",
             Self::QueueRefused => "ApplicationRejected",
             Self::NoReservation => "ResourceReservationTimeout",
+            Self::StartTimedOut => "StartTimedOut",
+            Self::Unscheduled => "SchedulingFailure",
             Self::NodeRefused => "NodeRefused",
             Self::Evicted => "Evicted",
             Self::DriverLost => "DriverLost",
@@ -242,6 +253,8 @@ impl FailureSign {
             | Self::Quota
             | Self::QueueRefused
             | Self::NoReservation
+            | Self::StartTimedOut
+            | Self::Unscheduled
             | Self::NodeRefused
             | Self::DriverLost => Start::Failed,
             // It may have run and been missed.

@@ -9,7 +9,8 @@ pub mod aliases;
 mod bans;
 mod batch;
 mod decide;
-mod keys;
+pub(crate) mod keys;
+pub mod native;
 mod order;
 mod parts;
 mod place;
@@ -51,18 +52,30 @@ const ROUTERS: [&str; 5] =
 /// Argo's other mark.
 const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
-/// The application that runs `order`, and its hash.
+/// The application of Kubeflow's operator that runs `order`, and its hash.
 pub(crate) fn application(order: &Order, hub: &HubId, member: &MemberParts) -> (Value, String) {
+    let root = completed(order, member);
+    let metadata = metadata(order, hub, &root);
+    sealed(SPARK_APPLICATION_API_VERSION, metadata, spec(&root))
+}
+
+/// The template of an order with everything that queue and member add.
+pub(crate) fn completed(order: &Order, member: &MemberParts) -> Value {
     let mut root = match &order.parts {
         Some(queue) => effective(&order.template, queue),
-        None => Value::clone(&order.template),
+        None => native::lifted(&order.template).into_owned(),
     };
     parts::complete(&mut root, member, order.remote_queue.as_deref());
     // On pods the router goes by them; whatever a template says of them anywhere is not meant for it.
     for label in ROUTERS {
         decide::clear(&mut root, Fact::Label, label);
     }
-    let mut labels = copied(&root, "labels");
+    root
+}
+
+/// The metadata of an application: everything by which the router knows it again.
+pub(crate) fn metadata(order: &Order, hub: &HubId, root: &Value) -> Value {
+    let mut labels = copied(root, "labels");
     labels.insert(names::ORIGIN_LABEL.to_owned(), json!(hub.as_str()));
     labels.insert(names::JOB_UID_LABEL.to_owned(), json!(order.job.as_str()));
     labels.insert(names::ATTEMPT_LABEL.to_owned(), json!(order.attempt.to_string()));
@@ -71,22 +84,24 @@ pub(crate) fn application(order: &Order, hub: &HubId, member: &MemberParts) -> (
         // Jobs of many teams may share a namespace on the member; this is who pays.
         labels.insert(names::TEAM_LABEL.to_owned(), json!(order.key.namespace.as_str()));
     }
-    let mut annotations = copied(&root, "annotations");
+    let mut annotations = copied(root, "annotations");
     annotations.insert(names::JOB_NAMESPACE_ANNOTATION.to_owned(), json!(order.key.namespace.as_str()));
     annotations.insert(names::JOB_NAME_ANNOTATION.to_owned(), json!(order.key.name));
     annotations.insert(names::SEQ_ANNOTATION.to_owned(), json!(order.seq.to_string()));
-    let mut application = json!({
-        "apiVersion": SPARK_APPLICATION_API_VERSION,
-        "kind": SPARK_APPLICATION_KIND,
-        "metadata": {
-            "name": order.name.as_str(),
-            "namespace": order.namespace.as_str(),
-            "labels": labels,
-            "annotations": annotations,
-            "finalizers": [names::OUTCOME_FINALIZER],
-        },
-        "spec": spec(&root),
-    });
+    json!({
+        "name": order.name.as_str(),
+        "namespace": order.namespace.as_str(),
+        "labels": labels,
+        "annotations": annotations,
+        "finalizers": [names::OUTCOME_FINALIZER],
+    })
+}
+
+/// An application with its own hash inside, and the hash.
+pub(crate) fn sealed(api_version: &str, metadata: Value, spec: Value) -> (Value, String) {
+    let mut application = json!({"apiVersion": api_version, "kind": SPARK_APPLICATION_KIND});
+    application["metadata"] = metadata;
+    application["spec"] = spec;
     let hash = canonical::hash(&application);
     if let Some(annotations) = application.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
     {
@@ -107,8 +122,8 @@ fn copied(template: &Value, part: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// The spec with what the operator's webhook would fill.
-fn spec(root: &Value) -> Value {
+/// The spec with what Kubeflow's webhook would fill: what a template means wherever it is silent.
+pub(crate) fn spec(root: &Value) -> Value {
     let mut spec = root.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
     // The hub deletes finished applications itself, once their outcome is on record.
     spec.remove("timeToLiveSeconds");

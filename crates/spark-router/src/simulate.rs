@@ -128,6 +128,8 @@ fn add(fleet: &mut Fleet, document: Value) -> Result<(), String> {
             // Nobody is asked how it is.
             (facts.link, facts.fault) = (LinkState::Ready, None);
             facts.identity = Some(MemberIdentity::new(&name));
+            // A trace has no templates: any of its jobs runs anywhere.
+            facts.backend = None;
             fleet.members.insert(ClusterName::new(name), facts);
         }
         "SparkQueue" => {

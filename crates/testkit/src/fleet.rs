@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
+use crate::apache;
 use crate::cluster::{Cluster, Site};
 use crate::compute::{self, KwokOptions};
 use crate::etcd::Etcd;
@@ -59,6 +60,8 @@ pub enum OperatorKind {
     None,
     /// The CRDs are there, but nobody acts: for test code that plays the operator.
     CrdsOnly,
+    /// The CRD of Apache's operator is there, but nobody acts: for test code that plays it.
+    ApacheCrdOnly,
     /// The real Kubeflow Spark operator.
     Kubeflow(KubeflowOptions),
 }
@@ -146,6 +149,7 @@ async fn furnish(cluster: &Cluster, options: &MemberOptions) -> Result<Option<St
         match &options.operator {
             OperatorKind::None => Ok(None),
             OperatorKind::CrdsOnly => kubeflow::install_crds(cluster).await.map(|()| None),
+            OperatorKind::ApacheCrdOnly => apache::install_crd(cluster).await.map(|()| None),
             OperatorKind::Kubeflow(options) => kubeflow::start(cluster, options).await,
         }
     };

@@ -5,6 +5,7 @@
 //! processes and the folder of one [`Fleet`]. It must never fake an API server: what is tested against a fake is only
 //! proved against that fake.
 
+pub mod apache;
 pub mod audit;
 pub mod cluster;
 pub mod compute;

@@ -95,8 +95,19 @@ fn what_a_job_may_say() {
         (json!({ "template": null }), Some("spec.template: Required value")),
         (template(json!({ "spec": null })), Some("spec.template.spec: Required value")),
         (
+            template(json!({ "apiVersion": "spark.apache.org/v1alpha1" })),
+            Some(r#"supported values: "sparkoperator.k8s.io/v1beta2", "spark.apache.org/v1""#),
+        ),
+        (
             template(json!({ "apiVersion": "spark.apache.org/v1" })),
-            Some(r#"supported values: "sparkoperator.k8s.io/v1beta2""#),
+            Some("spec.template.spec.runtimeVersions: Required value"),
+        ),
+        (
+            template(json!({
+                "apiVersion": "spark.apache.org/v1",
+                "spec": { "jars": "local:///x.jar", "runtimeVersions": { "sparkVersion": "4.0.1" } },
+            })),
+            None,
         ),
         (
             template(json!({ "kind": "ScheduledSparkApplication" })),
@@ -209,7 +220,23 @@ fn reserved_metadata_of_a_template_is_taken_and_kept() {
     });
 }
 
-/// The fields that are declared so that renames are seen are the operator's own.
+/// Fields of `ApplicationSpec` of Apache's operator that Kubeflow's has not; its definition is in no registry.
+const OF_APACHE: [&str; 12] = [
+    "applicationTolerations",
+    "configMapSpecs",
+    "deploymentMode",
+    "driverArgs",
+    "driverServiceIngressList",
+    "driverSpec",
+    "executorSpec",
+    "files",
+    "jars",
+    "pyFiles",
+    "runtimeVersions",
+    "sparkRFiles",
+];
+
+/// The fields that are declared so that renames are seen are the operators' own.
 #[test]
 fn every_field_of_the_operators_schema_is_declared() {
     run(async {
@@ -234,6 +261,11 @@ fn every_field_of_the_operators_schema_is_declared() {
         let ours =
             spark_router_api::crds().into_iter().find(|crd| crd.spec.names.kind == "RoutedSparkJob").unwrap();
         let ours = serde_json::to_value(ours).unwrap();
-        assert_eq!(fields(&ours, &format!("{spec}/properties/template/properties/spec")), theirs);
+        let (apaches, ours): (Vec<_>, Vec<_>) =
+            fields(&ours, &format!("{spec}/properties/template/properties/spec"))
+                .into_iter()
+                .partition(|field| OF_APACHE.contains(&field.as_str()));
+        assert_eq!(ours, theirs);
+        assert_eq!(apaches, OF_APACHE);
     });
 }

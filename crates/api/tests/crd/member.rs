@@ -31,7 +31,7 @@ fn what_a_member_may_say() {
             json!({ "connection": { "kubeconfigSecret": { "key": "a/b" } } }),
             Some("kubeconfigSecret.key: Invalid value"),
         ),
-        (json!({ "backend": {} }), Some("backend must have exactly one entry")),
+        (json!({ "backend": {} }), Some("backend must have exactly one of sparkOperator and apacheOperator")),
         (json!({ "namespace": {} }), Some("namespace must have exactly one of fixed and sameAsJob")),
         (
             json!({ "namespace": { "fixed": "a", "sameAsJob": {} } }),

@@ -67,12 +67,19 @@ pub(super) const REFUSED: &[Refused] = &[
     refused(&["spec", "sparkConf", "spark.kubernetes.driver.resourceNamePrefix"], DECIDED),
     refused(&["spec", "sparkConf", "spark.kubernetes.executor.podNamePrefix"], DECIDED),
     refused(&["spec", "sparkConf", "spark.kubernetes.namespace"], DECIDED),
+    Refused {
+        path: &["spec", "apache", "deploymentMode"],
+        ban: Ban::Unless("ClusterMode"),
+        advice: "remove it: drivers run on the member, in a pod of their own",
+    },
     // Another API server, other credentials.
     refused(&["spec", "proxyUser"], ELSEWHERE),
     refused(&["spec", "driver", "kubernetesMaster"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.submit.proxyUser"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.master"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.remote"], ELSEWHERE),
+    // Apache's operator puts the address of its own cluster behind it.
+    refused(&["spec", "sparkConf", "spark.master.url.prefix"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.kubernetes.master"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.kubernetes.driver.master"], ELSEWHERE),
     refused(&["spec", "sparkConf", "spark.kubernetes.context"], ELSEWHERE),

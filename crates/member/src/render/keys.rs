@@ -27,16 +27,16 @@ pub(super) const QUEUE_KEYS: &[(BatchScheduler, &str)] = &[
 /// YuniKorn reads this label first.
 pub(super) const YUNIKORN_QUEUE: &str = "yunikorn.apache.org/queue";
 /// The label that the operator sets for YuniKorn, and that old versions read first.
-pub(super) const YUNIKORN_OLD_QUEUE: &str = "queue";
+pub(crate) const YUNIKORN_OLD_QUEUE: &str = "queue";
 /// Volcano reads this annotation of pods that no group of the operator's holds.
-pub(super) const VOLCANO_QUEUE: &str = "scheduling.volcano.sh/queue-name";
+pub(crate) const VOLCANO_QUEUE: &str = "scheduling.volcano.sh/queue-name";
 /// Kueue reads this label of the application.
 pub(super) const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// The operator keeps labels with this prefix from the pods: they would be queued a second time.
-pub(super) const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
+pub(crate) const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
 
 /// Tells the operator's webhook that it has to finish a pod; the operator leaves it out where there is a pod template.
-pub(super) const MUTATED_LABEL: &str = "sparkoperator.k8s.io/mutated-by-spark-operator";
+pub(crate) const MUTATED_LABEL: &str = "sparkoperator.k8s.io/mutated-by-spark-operator";
 
 /// Labels and annotations that nobody but the router may set begin with this.
 pub(super) const OURS: &str = names::PREFIX;
@@ -52,6 +52,8 @@ pub(super) const THEIRS: &[&str] = &[
     "sparkoperator.k8s.io/app-name",
     "sparkoperator.k8s.io/submission-id",
     "sparkoperator.k8s.io/launched-by-spark-operator",
+    "spark.operator/spark-app-name",
+    "spark.operator/name",
 ];
 
 /// Maps of labels and annotations in a template.

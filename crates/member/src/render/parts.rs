@@ -16,6 +16,7 @@ use spark_router_api::{
 use super::{
     batch,
     decide::{self, Whose},
+    native,
     place::{Place, Role},
     table::Fact,
 };
@@ -81,19 +82,16 @@ impl From<&MemberClusterSpec> for MemberParts {
             images: spec.images.clone(),
             defaults: spec.defaults.clone(),
             fixed: spec.fixed.clone(),
-            batch_scheduler: spec
-                .backend
-                .spark_operator
-                .as_ref()
-                .and_then(|operator| operator.batch_scheduler),
+            batch_scheduler: spec.backend.batch_scheduler(),
         }
     }
 }
 
 /// The template (`{apiVersion, kind, metadata, spec}`) with everything that its queue adds: what a job reserves is
-/// counted from it, and members add to it.
+/// counted from it, and members add to it. One that is written for another operator comes in Kubeflow's words; see
+/// [`native`].
 pub fn effective(template: &Value, queue: &QueueParts) -> Value {
-    let mut root = template.clone();
+    let mut root = native::lifted(template).into_owned();
     fill_size(&mut root, &queue.size);
     fill(&mut root, &queue.defaults);
     fix(&mut root, &queue.fixed);

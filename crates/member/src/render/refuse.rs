@@ -15,6 +15,7 @@ use spark_router_core::resources::{cpu_milli, spark_size_bytes};
 use super::{
     bans::{Ban, REFUSED, Refused, SIZES},
     keys::{KEYED, KEYED_CONF, OURS, THEIRS, WRITTEN_OUT},
+    native,
     place::{Path, Pattern, Place, Role, is_per_role, is_set, parsed},
 };
 
@@ -61,6 +62,15 @@ impl std::fmt::Display for Refusal {
 
 /// What of a template (`{apiVersion, kind, metadata, spec}`) is refused, if anything. `root` is how messages call it.
 pub fn template(template: &Value, root: &str, allow: Allowed) -> Option<Refusal> {
+    let lifted = native::lifted(template);
+    let refusal = lifted_template(&lifted, root, allow)?;
+    if native::is_apache(template) {
+        return Some(Refusal { path: native::path(&refusal.path), ..refusal });
+    }
+    Some(refusal)
+}
+
+fn lifted_template(template: &Value, root: &str, allow: Allowed) -> Option<Refusal> {
     main_file(template, root)
         .or_else(|| written_out(template, root))
         .or_else(|| fields(template, root, allow))

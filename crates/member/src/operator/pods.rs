@@ -56,7 +56,7 @@ const WAITING: [&str; 8] = [
 const UNSCHEDULED: [&str; 2] = ["Unschedulable", "SchedulingGated"];
 
 /// How far a driver's pod is. A container that ended decides also where a sidecar keeps the pod running.
-pub(super) fn driver(pod: &Pod) -> Driver {
+pub(crate) fn driver(pod: &Pod) -> Driver {
     let Some(status) = &pod.status else { return Driver::Alive };
     let phase = status.phase.as_deref().unwrap_or_default();
     let container = state_of(status, DRIVER_CONTAINER);
