@@ -2,6 +2,7 @@
 //!
 //! Owns no state. Holds no credentials: those are in a Secret in the router's own namespace.
 
+pub mod emr;
 mod signals;
 mod status;
 
@@ -18,8 +19,13 @@ pub use status::{
 };
 
 /// Rules at the root of the object: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 1] =
-    [("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters")];
+pub(crate) const ROOT_RULES: [(&str, &str); 2] = [
+    ("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters"),
+    (
+        "has(self.spec.connection) || (has(self.spec.backend) && has(self.spec.backend.emrOnEks))",
+        "spec.connection is required; only a member with backend.emrOnEks can do without",
+    ),
+];
 
 /// How a member is reached, what it offers and what it may be asked for. Its `metadata.labels` are what selectors of
 /// queues and jobs match.
@@ -100,7 +106,9 @@ pub struct MemberClusterSpec {
     // No default in the schema, for the same reason as with the namespace.
     #[serde(default, skip_serializing_if = "Backend::is_unset")]
     pub backend: Backend,
-    /// How it is reached. Exactly one way.
+    /// How its Kubernetes API is reached. Exactly one way. A member with backend.emrOnEks works without; there it is only
+    /// for looking at pods.
+    #[serde(default, skip_serializing_if = "Connection::is_unset")]
     pub connection: Connection,
     /// Namespace in which the member runs a job. Exactly one rule; left out: sameAsJob.
     // No default in the schema: it would stay beside another rule that is applied later.
@@ -167,12 +175,15 @@ pub struct MemberClusterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
-    &["sparkOperator"], "backend must have exactly one entry; sparkOperator is the one there is",
+    &["sparkOperator", "emrOnEks"], "backend must have exactly one entry: sparkOperator or emrOnEks",
 )))]
 pub struct Backend {
     /// The Kubeflow Spark operator (sparkoperator.k8s.io/v1beta2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spark_operator: Option<SparkOperatorBackend>,
+    /// Amazon EMR on EKS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emr_on_eks: Option<emr::EmrOnEksBackend>,
 }
 
 impl Backend {
@@ -249,6 +260,13 @@ pub struct Connection {
     /// The hub is the member: the router's own service account is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_cluster: Option<InCluster>,
+}
+
+impl Connection {
+    /// Whether no way is given.
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A Secret that holds a kubeconfig with everything inline. One with exec or auth-provider entries, file paths or

@@ -26,6 +26,11 @@ pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
     // What placement could not read must not be connected as if it were fine.
     convert::readable(object).map_err(|why| (reason::INVALID_SPEC, why))?;
     let spec = &object.spec;
+    if spec.backend.emr_on_eks.is_some() {
+        // Else the hub itself would be taken for it.
+        let why = "spec.backend.emrOnEks: this router does not run jobs on EMR on EKS; use another backend";
+        return Err((reason::INVALID_SPEC, why.to_owned()));
+    }
     check_member_parts(spec).map_err(|why| (reason::INVALID_SPEC, why))?;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Ok(Settings {
