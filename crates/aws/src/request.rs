@@ -241,6 +241,11 @@ impl Request {
         written(&self.0)
     }
 
+    /// Puts the hash into the tag for it, which the hash itself does not cover.
+    pub(crate) fn tag_with_hash(&mut self, hash: &str) {
+        self.0.tags.insert(names::RENDER_HASH_ANNOTATION.to_owned(), hash.to_owned());
+    }
+
     /// The first 128 bits, in hex, of SHA-256 over the canonical form without the tag that carries this very hash.
     pub fn hash(&self) -> String {
         let text = if self.0.tags.contains_key(names::RENDER_HASH_ANNOTATION) {

@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(found.len(), 1, "{expected}: {found:?}");
             assert!(found[0].contains(expected), "{expected}: {found:?}");
         }
-        assert!(found(|p| p.tags = many(51))[0].contains("tags: has 51 entries; EMR on EKS takes 50"));
+        assert!(found(|p| p.tags = many(50))[0].contains("tags: has 50 entries; EMR on EKS takes 49"));
         let found = found(|p| p.configuration_overrides.application_configuration[0].properties = many(101));
         assert!(found[0].contains("[spark-defaults].properties: has 101 entries"), "{found:?}");
     }

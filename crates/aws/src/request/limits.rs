@@ -65,7 +65,8 @@ pub(super) const LOG_GROUP: Text = text(1, 512, MadeOf::Name);
 pub(super) const LOG_PREFIX: Text = text(1, 256, MadeOf::NotBlank);
 pub(super) const ROTATION_SIZE: Text = text(3, 12, MadeOf::NotBlank);
 pub(super) const MOST_FILES: u32 = 50;
-pub(super) const MOST_TAGS: usize = 50;
+/// One of AWS's 50 is for the hash of the request.
+pub(super) const MOST_TAGS: usize = 49;
 pub(super) const TAG_KEY: Text = text(1, 128, MadeOf::NotBlank);
 pub(super) const TAG_VALUE: Text = text(0, 256, MadeOf::NotBlank);
 pub(super) const TEMPLATE: Text = text(1, 64, MadeOf::Id);
