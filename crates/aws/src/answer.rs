@@ -192,7 +192,12 @@ mod tests {
                 "Virtual cluster 0a1b doesn't exist.",
                 (Member, "VirtualClusterMissing"),
             ),
-            (400, "ValidationException", "Virtual cluster 0a1b doesn't exist.", (Member, "VirtualClusterMissing")),
+            (
+                400,
+                "ValidationException",
+                "Virtual cluster 0a1b doesn't exist.",
+                (Member, "VirtualClusterMissing"),
+            ),
             (
                 400,
                 "ValidationException",
@@ -206,7 +211,12 @@ mod tests {
                 "maxInQueueJobRuns of 10 reached for virtual cluster 0a1b",
                 (Capacity, "QuotaExceeded"),
             ),
-            (400, "ValidationException", "The queue of the virtual cluster is full", (Capacity, "QuotaExceeded")),
+            (
+                400,
+                "ValidationException",
+                "The queue of the virtual cluster is full",
+                (Capacity, "QuotaExceeded"),
+            ),
             (400, "ValidationException", "In-queue job runs are at their limit", (Capacity, "QuotaExceeded")),
             (400, "ValidationException", "1 validation error detected", (Job, "RejectedByMember")),
             (400, "ResourceNotFoundException", "Job template 0a not found", (Job, "RejectedByMember")),
@@ -240,7 +250,9 @@ mod tests {
             let (class, word) = class(answered(400, code, &text));
             assert_eq!((class, word), (class_of, reason), "{text}");
         }
-        let Verdict::Refused(refusal) = answered(400, "ValidationException", &"ä".repeat(5000)) else { panic!() };
+        let Verdict::Refused(refusal) = answered(400, "ValidationException", &"ä".repeat(5000)) else {
+            panic!()
+        };
         assert_eq!(refusal.message.chars().count(), LONGEST_MESSAGE);
     }
 }

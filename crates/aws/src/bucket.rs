@@ -245,8 +245,10 @@ mod tests {
 
     #[test]
     fn accounts_regions_and_calls_do_not_share_and_members_do() {
-        let key = |account: &str, region: &str, api| Key { account: account.into(), region: region.into(), api };
-        let mut buckets = Buckets::new(BTreeMap::from([(Api::Start, Limit { milli_per_second: 1000, burst: 1 })]));
+        let key =
+            |account: &str, region: &str, api| Key { account: account.into(), region: region.into(), api };
+        let mut buckets =
+            Buckets::new(BTreeMap::from([(Api::Start, Limit { milli_per_second: 1000, burst: 1 })]));
         assert_eq!(buckets.take(&key("1", "eu", Api::Start), at(0)), Ok(()));
         assert_eq!(buckets.take(&key("1", "eu", Api::Start), at(0)), Err(at(1000)));
         for other in [key("2", "eu", Api::Start), key("1", "us", Api::Start), key("1", "eu", Api::Cancel)] {

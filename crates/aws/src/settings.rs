@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use spark_router_api::{
     job::emr::{EmrClassification, EmrParts},
-    member::emr::{AssumedRole, EmrAllowedTemplate, EmrExecutionRole, EmrImages, EmrOnEksBackend, EmrRelease},
+    member::emr::{
+        AssumedRole, EmrAllowedTemplate, EmrExecutionRole, EmrImages, EmrOnEksBackend, EmrRelease,
+    },
     names,
 };
 
@@ -64,7 +66,8 @@ impl EmrSettings {
                 ));
             }
             for key in parts.tags.keys().filter(|key| key.starts_with(names::PREFIX)) {
-                problems.push(Problem::new(format!("{root}.tags[{key}]"), "belongs to the router; rename it"));
+                problems
+                    .push(Problem::new(format!("{root}.tags[{key}]"), "belongs to the router; rename it"));
             }
         }
         if !problems.is_empty() {
@@ -120,7 +123,8 @@ fn check_classification(root: &str, own: &EmrClassification) -> Vec<Problem> {
     }
     let is_ours = |key: &&String| classification::is_ours(&own.classification, key);
     let ours = own.properties.keys().filter(is_ours);
-    ours.map(|key| Problem::new(format!("{path}.properties[{key}]"), "belongs to the router; remove it")).collect()
+    ours.map(|key| Problem::new(format!("{path}.properties[{key}]"), "belongs to the router; remove it"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +175,8 @@ mod tests {
             "jobTemplate": { "id": "0b" },
             "tags": { "sparkrouter.dev/origin": "x" },
         });
-        let problems = EmrSettings::new(&backend(json!({ "fixed": parts, "jobTemplates": [{ "id": "0a" }] })));
+        let problems =
+            EmrSettings::new(&backend(json!({ "fixed": parts, "jobTemplates": [{ "id": "0a" }] })));
         let found: Vec<_> = problems.unwrap_err().into_iter().map(|problem| problem.path).collect();
         assert_eq!(
             found,
@@ -193,10 +198,13 @@ mod tests {
             "jobTemplates": [{ "id": "0a", "namespaces": ["team-a"] }, { "id": "0b" }],
         })))
         .unwrap();
-        let roles = |namespace| settings.roles(namespace).map(|(_, role)| role.arn.as_str()).collect::<Vec<_>>();
+        let roles =
+            |namespace| settings.roles(namespace).map(|(_, role)| role.arn.as_str()).collect::<Vec<_>>();
         assert_eq!(roles("team-a"), [ETL, ANY]);
         assert_eq!(roles("team-b"), [ANY]);
-        assert!(settings.job_template("0a", "team-a").is_some() && settings.job_template("0a", "b").is_none());
+        assert!(
+            settings.job_template("0a", "team-a").is_some() && settings.job_template("0a", "b").is_none()
+        );
         assert!(settings.job_template("0b", "b").is_some() && settings.job_template("0c", "b").is_none());
     }
 }

@@ -92,15 +92,15 @@ fn sign(seen: &Seen<'_>) -> FailureSign {
 #[cfg(test)]
 mod tests {
     use FailureSign::{
-        Application, ExternallyCancelled, MonitoringLost, NoResources, Other, OutOfMemory, Rejected, Submission,
+        Application, ExternallyCancelled, MonitoringLost, NoResources, Other, OutOfMemory, Rejected,
+        Submission,
     };
 
     use super::*;
 
     fn failed(reason: &str, details: &str, ran: bool) -> FailureSign {
         let failure_reason = (!reason.is_empty()).then_some(reason);
-        let seen =
-            Seen { state: "FAILED", failure_reason, details: Some(details), ran, ..Seen::default() };
+        let seen = Seen { state: "FAILED", failure_reason, details: Some(details), ran, ..Seen::default() };
         match meaning(&seen) {
             Meaning { run: RunState::Failed(sign), stopping: false, is_unknown: false } => sign,
             other => panic!("{seen:?}: {other:?}"),
@@ -185,7 +185,10 @@ mod tests {
         for ran in [false, true] {
             for (reason, details) in [
                 ("CLUSTER_UNAVAILABLE", "Trouble monitoring your JobRun. Cluster c-1 does not exist."),
-                ("CLUSTER_UNAVAILABLE", "Trouble monitoring your JobRun. Cluster c-1 is currently not reachable."),
+                (
+                    "CLUSTER_UNAVAILABLE",
+                    "Trouble monitoring your JobRun. Cluster c-1 is currently not reachable.",
+                ),
                 ("INTERNAL_ERROR", "Trouble monitoring your JobRun."),
                 ("USER_ERROR", "trouble monitoring your jobrun"),
                 ("INTERNAL_ERROR", "something went wrong"),
@@ -201,10 +204,15 @@ mod tests {
 
     #[test]
     fn a_text_of_before_the_start_is_no_proof_for_a_run_that_was_seen_running() {
-        for details in ["Cluster c-1 does not exist.", "Cluster c-1 is currently not reachable.", "submission failed"] {
+        for details in
+            ["Cluster c-1 does not exist.", "Cluster c-1 is currently not reachable.", "submission failed"]
+        {
             assert_eq!(failed("CLUSTER_UNAVAILABLE", details, true), MonitoringLost, "{details}");
         }
-        assert_eq!(failed("USER_ERROR", "Cluster c-1 does not have sufficient resources.", true), Application);
+        assert_eq!(
+            failed("USER_ERROR", "Cluster c-1 does not have sufficient resources.", true),
+            Application
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod properties;
 mod quote;
 mod reserved;
 mod scaling;
-pub mod table;
+mod table;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::{
@@ -188,7 +190,9 @@ impl Work<'_> {
             },
             tags,
             job_template_id: template.as_ref().map(|(template, _)| template.id.clone()),
-            job_template_parameters: template.map(|(template, _)| template.parameters.clone()).unwrap_or_default(),
+            job_template_parameters: template
+                .map(|(template, _)| template.parameters.clone())
+                .unwrap_or_default(),
             retry_policy_configuration: max_attempts.map(|max_attempts| RetryPolicy { max_attempts }),
         };
         (parts, given)
@@ -313,7 +317,10 @@ impl Work<'_> {
             } else {
                 format!("it may have {}", names.join(", "))
             };
-            self.problem(at, format!("jobs of namespace {namespace} may not have {wanted} on this member: {choice}"));
+            self.problem(
+                at,
+                format!("jobs of namespace {namespace} may not have {wanted} on this member: {choice}"),
+            );
         }
         Some(wanted.clone())
     }

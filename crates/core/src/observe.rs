@@ -223,9 +223,11 @@ impl FailureSign {
                 Some(FailureClass::ApplicationFailed)
             }
             Self::Submission => Some(FailureClass::SubmissionFailed),
-            Self::Quota | Self::QueueRefused | Self::NoReservation | Self::NodeRefused | Self::NoResources => {
-                Some(FailureClass::Unschedulable)
-            }
+            Self::Quota
+            | Self::QueueRefused
+            | Self::NoReservation
+            | Self::NodeRefused
+            | Self::NoResources => Some(FailureClass::Unschedulable),
             Self::Evicted | Self::DriverLost => Some(FailureClass::DriverLost),
             // No end yet; an end that comes again; an end that somebody wanted.
             Self::DriverExists | Self::MonitoringLost | Self::Rejected | Self::ExternallyCancelled => None,

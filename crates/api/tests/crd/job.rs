@@ -244,7 +244,10 @@ fn what_a_job_may_say_to_emr_on_eks() {
     let emr = |patch: Value| json!({ "emr": patch });
     let cases = [
         (emr(json!({})), None),
-        (emr(json!({ "executionRoleArn": ROLE, "releaseLabel": "emr-7.13.0-latest", "maxAttempts": 2 })), None),
+        (
+            emr(json!({ "executionRoleArn": ROLE, "releaseLabel": "emr-7.13.0-latest", "maxAttempts": 2 })),
+            None,
+        ),
         (emr(json!({ "executionRoleArn": "spark" })), Some("spec.emr.executionRoleArn: Invalid value")),
         (emr(json!({ "releaseLabel": "emr 7" })), Some("spec.emr.releaseLabel: Invalid value")),
         (emr(json!({ "maxAttempts": 0 })), Some("spec.emr.maxAttempts: Invalid value")),
@@ -252,7 +255,9 @@ fn what_a_job_may_say_to_emr_on_eks() {
         (emr(json!({ "driver": "Hive" })), Some(r#"supported values: "SparkSubmit", "SparkSql""#)),
         (emr(json!({ "persistentAppUi": "Disabled" })), None),
         (
-            emr(json!({ "verticalAutoscaling": { "mode": "Auto", "memory": { "scale": true, "max": "16Gi" }, "cpu": { "scale": false } } })),
+            emr(
+                json!({ "verticalAutoscaling": { "mode": "Auto", "memory": { "scale": true, "max": "16Gi" }, "cpu": { "scale": false } } }),
+            ),
             None,
         ),
         (
@@ -278,7 +283,9 @@ fn what_a_job_may_say_to_emr_on_eks() {
             Some("Duplicate value"),
         ),
         (
-            emr(json!({ "applicationConfiguration": [{ "classification": "a", "properties": { "x": "v".repeat(1025) } }] })),
+            emr(
+                json!({ "applicationConfiguration": [{ "classification": "a", "properties": { "x": "v".repeat(1025) } }] }),
+            ),
             Some("spec.emr.applicationConfiguration[0].properties.x: Too long"),
         ),
         (emr(json!({ "tags": { "cost-centre": "4711" } })), None),

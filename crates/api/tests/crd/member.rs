@@ -222,7 +222,8 @@ fn what_a_member_may_say_about_placement() {
 #[test]
 fn what_a_member_with_emr_on_eks_may_say() {
     const ROLE: &str = "arn:aws:iam::123456789012:role/jobs/spark-etl";
-    let base = json!({ "backend": { "emrOnEks": { "virtualClusterId": "0a1b2c", "region": "eu-central-1" } } });
+    let base =
+        json!({ "backend": { "emrOnEks": { "virtualClusterId": "0a1b2c", "region": "eu-central-1" } } });
     let emr = |patch: Value| json!({ "backend": { "emrOnEks": patch } });
     let cases = [
         (json!({}), None),
@@ -232,24 +233,21 @@ fn what_a_member_with_emr_on_eks_may_say() {
         (emr(json!({ "virtualClusterId": "A-1" })), Some("emrOnEks.virtualClusterId: Invalid value")),
         (emr(json!({ "region": "us-gov-west-1" })), None),
         (emr(json!({ "region": "Frankfurt" })), Some("emrOnEks.region: Invalid value")),
-        (emr(json!({ "endpointUrl": "https://vpce-1.emr-containers.eu-central-1.vpce.amazonaws.com" })), None),
+        (
+            emr(json!({ "endpointUrl": "https://vpce-1.emr-containers.eu-central-1.vpce.amazonaws.com" })),
+            None,
+        ),
         (emr(json!({ "endpointUrl": "ftp://x" })), Some("emrOnEks.endpointUrl: Invalid value")),
         (emr(json!({ "assumeRole": { "arn": ROLE, "externalId": "hub-1" } })), None),
         (emr(json!({ "assumeRole": { "arn": "spark" } })), Some("emrOnEks.assumeRole.arn: Invalid value")),
-        (
-            emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr-7.13.0-latest" }] })),
-            None,
-        ),
+        (emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr-7.13.0-latest" }] })), None),
         (
             emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr 7" }] })),
             Some("releases[0].releaseLabel: Invalid value"),
         ),
         (emr(json!({ "executionRoles": [{ "arn": ROLE, "namespaces": ["team-a", "team-b"] }] })), None),
         (emr(json!({ "executionRoles": [{ "arn": ROLE }, { "arn": ROLE }] })), Some("Duplicate value")),
-        (
-            emr(json!({ "jobTemplates": [{ "id": "0a1b", "gives": ["Driver", "ReleaseLabel"] }] })),
-            None,
-        ),
+        (emr(json!({ "jobTemplates": [{ "id": "0a1b", "gives": ["Driver", "ReleaseLabel"] }] })), None),
         (
             emr(json!({ "jobTemplates": [{ "id": "0a1b", "gives": ["Everything"] }] })),
             Some(r#"supported values: "ExecutionRole", "ReleaseLabel", "Driver""#),
@@ -270,7 +268,9 @@ fn what_a_member_with_emr_on_eks_may_say() {
             Some("defaults.monitoring.s3.logUri: Invalid value"),
         ),
         (
-            emr(json!({ "defaults": { "monitoring": { "logRotation": { "rotationSize": "64", "maxFilesToKeep": 51 } } } })),
+            emr(
+                json!({ "defaults": { "monitoring": { "logRotation": { "rotationSize": "64", "maxFilesToKeep": 51 } } } }),
+            ),
             Some("maxFilesToKeep: Invalid value"),
         ),
     ];

@@ -23,7 +23,11 @@ pub(super) fn problems(parts: &Parts, origins: &Origins, given: &BTreeSet<EmrGiv
     check.text("virtualClusterId", &parts.virtual_cluster_id, VIRTUAL_CLUSTER);
     check.text("clientToken", &parts.client_token, TOKEN);
     check.text("name", &parts.name, NAME);
-    check.given("executionRoleArn", parts.execution_role_arn.as_deref(), given.contains(&EmrGiven::ExecutionRole));
+    check.given(
+        "executionRoleArn",
+        parts.execution_role_arn.as_deref(),
+        given.contains(&EmrGiven::ExecutionRole),
+    );
     check.given("releaseLabel", parts.release_label.as_deref(), given.contains(&EmrGiven::ReleaseLabel));
     check.optional("executionRoleArn", parts.execution_role_arn.as_deref(), ROLE);
     check.optional("releaseLabel", parts.release_label.as_deref(), RELEASE);
@@ -126,7 +130,13 @@ impl Check<'_> {
             if !known.insert(classification) {
                 self.say(&field, "is there twice, and nobody knows which one EMR on EKS takes; merge them");
             }
-            self.map(&format!("{field}.properties"), properties, MOST_PROPERTIES, PROPERTY_TEXT, PROPERTY_TEXT);
+            self.map(
+                &format!("{field}.properties"),
+                properties,
+                MOST_PROPERTIES,
+                PROPERTY_TEXT,
+                PROPERTY_TEXT,
+            );
         }
     }
 
@@ -138,9 +148,17 @@ impl Check<'_> {
             self.optional(&field("s3MonitoringConfiguration.encryptionKeyArn"), key, KEY);
         }
         if let Some(logs) = &monitoring.cloud_watch_monitoring_configuration {
-            self.text(&field("cloudWatchMonitoringConfiguration.logGroupName"), &logs.log_group_name, LOG_GROUP);
+            self.text(
+                &field("cloudWatchMonitoringConfiguration.logGroupName"),
+                &logs.log_group_name,
+                LOG_GROUP,
+            );
             let prefix = logs.log_stream_name_prefix.as_deref();
-            self.optional(&field("cloudWatchMonitoringConfiguration.logStreamNamePrefix"), prefix, LOG_PREFIX);
+            self.optional(
+                &field("cloudWatchMonitoringConfiguration.logStreamNamePrefix"),
+                prefix,
+                LOG_PREFIX,
+            );
         }
         if let Some(rotation) = &monitoring.container_log_rotation_configuration {
             let size = field("containerLogRotationConfiguration.rotationSize");
@@ -242,7 +260,8 @@ mod tests {
             (
                 |p| {
                     let all = &mut p.configuration_overrides.application_configuration;
-                    let one = |n| Classification { classification: format!("c{n}"), properties: BTreeMap::new() };
+                    let one =
+                        |n| Classification { classification: format!("c{n}"), properties: BTreeMap::new() };
                     all.extend((0..100).map(one));
                 },
                 "applicationConfiguration: has 101 entries; EMR on EKS takes 100",

@@ -125,7 +125,8 @@ fn is_role(value: &str) -> bool {
     let mut parts = value.splitn(6, ':');
     let mut next = || parts.next().unwrap_or_default();
     let (arn, partition, service, region, account, role) = (next(), next(), next(), next(), next(), next());
-    let Some((path, name)) = role.strip_prefix("role/").map(|rest| rest.rsplit_once('/').unwrap_or(("", rest)))
+    let Some((path, name)) =
+        role.strip_prefix("role/").map(|rest| rest.rsplit_once('/').unwrap_or(("", rest)))
     else {
         return false;
     };

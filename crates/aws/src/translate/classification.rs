@@ -37,7 +37,10 @@ mod tests {
     #[test]
     fn labels_of_the_router_are_its_own_and_the_submitters_image_is_the_members() {
         assert!(is_ours(JOB_SUBMITTER, "jobsubmitter.label.sparkrouter.dev/origin"));
-        assert!(!is_ours(JOB_SUBMITTER, "jobsubmitter.label.team") && !is_ours("x", "jobsubmitter.label.sparkrouter.dev/a"));
+        assert!(
+            !is_ours(JOB_SUBMITTER, "jobsubmitter.label.team")
+                && !is_ours("x", "jobsubmitter.label.sparkrouter.dev/a")
+        );
         for key in ["jobsubmitter.container.image", "jobsubmitter.container.image.pullPolicy"] {
             assert!(not_for_jobs(JOB_SUBMITTER, key).is_some() && !is_ours(JOB_SUBMITTER, key), "{key}");
         }

@@ -46,11 +46,8 @@ pub(super) type Classified = BTreeMap<String, BTreeMap<String, Said>>;
 
 impl<'a> Layers<'a> {
     pub(super) fn new(settings: &'a settings::EmrSettings, job: &'a EmrParts) -> Self {
-        let member = |name: &str, parts| Layer {
-            root: format!("{}.{name}", settings::ROOT),
-            parts,
-            is_job: false,
-        };
+        let member =
+            |name: &str, parts| Layer { root: format!("{}.{name}", settings::ROOT), parts, is_job: false };
         Self {
             fixed: member("fixed", &settings.fixed),
             job: Layer { root: JOB.to_owned(), parts: job, is_job: true },
@@ -64,7 +61,11 @@ impl<'a> Layers<'a> {
     }
 
     /// The strongest that says something, with the field's path.
-    pub(super) fn first<T>(&self, field: &str, get: impl Fn(&'a EmrParts) -> Option<T>) -> Option<(T, String)> {
+    pub(super) fn first<T>(
+        &self,
+        field: &str,
+        get: impl Fn(&'a EmrParts) -> Option<T>,
+    ) -> Option<(T, String)> {
         self.each().into_iter().find_map(|layer| Some((get(layer.parts)?, format!("{}.{field}", layer.root))))
     }
 
@@ -123,13 +124,13 @@ impl<'a> Layers<'a> {
             persistent_app_ui: self
                 .first("persistentAppUi", |parts| parts.persistent_app_ui)
                 .map(|(switch, _)| on_or_off(switch)),
-            s3_monitoring_configuration: self.first("monitoring.s3", |parts| parts.monitoring.s3.as_ref()).map(
-                |(EmrS3Logs { log_uri, encryption_key_arn }, at)| {
+            s3_monitoring_configuration: self
+                .first("monitoring.s3", |parts| parts.monitoring.s3.as_ref())
+                .map(|(EmrS3Logs { log_uri, encryption_key_arn }, at)| {
                     say("s3MonitoringConfiguration.logUri", format!("{at}.logUri"));
                     say("s3MonitoringConfiguration.encryptionKeyArn", format!("{at}.encryptionKeyArn"));
                     S3Logs { log_uri: log_uri.clone(), encryption_key_arn: encryption_key_arn.clone() }
-                },
-            ),
+                }),
             cloud_watch_monitoring_configuration: self
                 .first("monitoring.cloudWatch", |parts| parts.monitoring.cloud_watch.as_ref())
                 .map(|(EmrCloudWatchLogs { log_group_name, log_stream_name_prefix }, at)| {
@@ -148,7 +149,10 @@ impl<'a> Layers<'a> {
                 .map(|(EmrLogRotation { rotation_size, max_files_to_keep }, at)| {
                     say("containerLogRotationConfiguration.rotationSize", format!("{at}.rotationSize"));
                     say("containerLogRotationConfiguration.maxFilesToKeep", format!("{at}.maxFilesToKeep"));
-                    LogRotation { rotation_size: rotation_size.clone(), max_files_to_keep: *max_files_to_keep }
+                    LogRotation {
+                        rotation_size: rotation_size.clone(),
+                        max_files_to_keep: *max_files_to_keep,
+                    }
                 }),
             managed_logs: self.first("monitoring.managed", |parts| parts.monitoring.managed.as_ref()).map(
                 |(EmrManagedLogs { allow_aws_to_retain, encryption_key_arn }, at)| {

@@ -89,7 +89,8 @@ impl Properties {
             let twice = self.all.iter().filter_map(|(key, said)| {
                 let name = key.strip_prefix(&secret).filter(|name| names.contains(name))?;
                 let other = &self.all.get(&format!("{text}{name}"))?.at;
-                let reason = format!("says another value of the variable {name} than {other}; keep one of them");
+                let reason =
+                    format!("says another value of the variable {name} than {other}; keep one of them");
                 Some(Problem::new(&said.at, reason))
             });
             let twice: Vec<_> = twice.collect();
@@ -119,9 +120,13 @@ impl Properties {
             let option = format!("{key}={}", said.value);
             if let Some(odd) = quote::odd(&option) {
                 let cause = if length > PROPERTY {
-                    format!("has {length} characters, and EMR on EKS takes properties of more than {PROPERTY} only on its command line")
+                    format!(
+                        "has {length} characters, and EMR on EKS takes properties of more than {PROPERTY} only on its command line"
+                    )
                 } else if fits {
-                    format!("is one of more than {MOST_PROPERTIES} properties, and EMR on EKS takes the rest only on its command line")
+                    format!(
+                        "is one of more than {MOST_PROPERTIES} properties, and EMR on EKS takes the rest only on its command line"
+                    )
                 } else {
                     "begins or ends with a blank, which EMR on EKS keeps only on its command line".to_owned()
                 };
@@ -158,8 +163,10 @@ fn fault(key: &str, value: &str) -> Option<String> {
         return Some(format!("has the control character {control:?}; write it on one line"));
     }
     // Spark would make the pods, and the API server would refuse them.
-    (pod_label(key).is_some() && !is_label(value))
-        .then(|| "is no value of a label: at most 63 letters, digits and ._-, a letter or digit at both ends".to_owned())
+    (pod_label(key).is_some() && !is_label(value)).then(|| {
+        "is no value of a label: at most 63 letters, digits and ._-, a letter or digit at both ends"
+            .to_owned()
+    })
 }
 
 fn is_label(value: &str) -> bool {
@@ -246,8 +253,15 @@ mod tests {
     #[test]
     fn what_cannot_be_quoted_is_refused_with_the_cause() {
         let long = format!("\"{}", "v".repeat(1024));
-        let found = problems(&[("spark.long", &long, "l"), ("spark.blank", " $", "b"), ("spark.fits", "\"$`\\", "f")]);
-        assert!(found[0].starts_with("b: begins or ends with a blank") && found[0].contains("'$'"), "{found:?}");
+        let found = problems(&[
+            ("spark.long", &long, "l"),
+            ("spark.blank", " $", "b"),
+            ("spark.fits", "\"$`\\", "f"),
+        ]);
+        assert!(
+            found[0].starts_with("b: begins or ends with a blank") && found[0].contains("'$'"),
+            "{found:?}"
+        );
         assert!(found[1].starts_with("l: has 1025 characters") && found[1].contains("'\"'"), "{found:?}");
         assert_eq!(found.len(), 2);
         let mut many = Properties::default();

@@ -46,7 +46,10 @@ mod tests {
     fn tokens_are_bare_or_in_double_quotes() {
         for (tokens, expected) in [
             (vec!["--class", "org.X"], "--class org.X"),
-            (vec!["--conf", "spark.jars=s3://a/b.jar,s3://c%20d@1+2:3.jar"], "--conf spark.jars=s3://a/b.jar,s3://c%20d@1+2:3.jar"),
+            (
+                vec!["--conf", "spark.jars=s3://a/b.jar,s3://c%20d@1+2:3.jar"],
+                "--conf spark.jars=s3://a/b.jar,s3://c%20d@1+2:3.jar",
+            ),
             (vec!["--conf", "spark.x=a b"], "--conf \"spark.x=a b\""),
             (vec!["spark.x=it's; a|b & (c) {d} ~ * ? # !"], "\"spark.x=it's; a|b & (c) {d} ~ * ? # !\""),
             (vec![""], "\"\""),

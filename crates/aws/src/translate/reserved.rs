@@ -28,8 +28,10 @@ const PROPERTIES: [(&str, &str); 17] = [
 ];
 
 const AWS: &str = "EMR on EKS decides it and takes no such property; remove it";
-const ACCOUNT: &str = "EMR on EKS has service accounts of its own, with the rights of the execution role; remove it";
-const LABELS: &str = "belongs to EMR on EKS; remove it (vertical autoscaling is spec.emr.verticalAutoscaling)";
+const ACCOUNT: &str =
+    "EMR on EKS has service accounts of its own, with the rights of the execution role; remove it";
+const LABELS: &str =
+    "belongs to EMR on EKS; remove it (vertical autoscaling is spec.emr.verticalAutoscaling)";
 const OURS: &str = "belongs to the router; remove it";
 const SPARKS: &str = "belongs to Spark, which would refuse the application; remove it";
 const ENV: &str = "EMR on EKS sets this variable itself; take another name";
@@ -66,6 +68,30 @@ pub(super) const OPERATORS: &str = "sparkoperator.k8s.io/";
 /// Marks for Kueue, which the operator keeps from pods.
 pub(super) const KUEUE: &str = "kueue.x-k8s.io/";
 
+/// What nobody may say, as the documentation prints it.
+#[cfg(test)]
+pub(super) fn markdown() -> String {
+    let mut text = String::from("| property | why |\n|---|---|\n");
+    for (pattern, why) in PROPERTIES {
+        text.push_str(&format!("| `{}` | {why} |\n", pattern.replace("{role}", "<role>")));
+    }
+    text.push_str(&format!("| variables {} | {ENV} |\n", list(&VARIABLES)));
+    text.push_str(&format!(
+        "| volumes {} | EMR on EKS has them itself; take another name |\n",
+        list(&VOLUMES)
+    ));
+    text.push_str(&format!(
+        "| mounts at or above {} | EMR on EKS has volumes of its own there |\n",
+        list(&MOUNTS)
+    ));
+    text
+}
+
+#[cfg(test)]
+fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// Why nobody may set a property to that value.
 pub(super) fn property(key: &str, value: &str) -> Option<String> {
     let own = |reason: &str| Some(reason.to_owned());
@@ -92,7 +118,8 @@ pub(super) fn property(key: &str, value: &str) -> Option<String> {
 
 /// The key of a label or annotation of pods that a property sets.
 fn label_key(lower: &str) -> Option<&str> {
-    after_role(lower).and_then(|rest| rest.strip_prefix("label.").or_else(|| rest.strip_prefix("annotation.")))
+    after_role(lower)
+        .and_then(|rest| rest.strip_prefix("label.").or_else(|| rest.strip_prefix("annotation.")))
 }
 
 /// The key of a label of pods, as it is written.
@@ -108,7 +135,9 @@ fn after_role(key: &str) -> Option<&str> {
 /// The variable that a property sets.
 pub(super) fn variable(key: &str) -> Option<&str> {
     let by_secret = || after_role(key).and_then(|rest| rest.strip_prefix("secretKeyRef."));
-    key.strip_prefix("spark.kubernetes.driverEnv.").or_else(|| key.strip_prefix("spark.executorEnv.")).or_else(by_secret)
+    key.strip_prefix("spark.kubernetes.driverEnv.")
+        .or_else(|| key.strip_prefix("spark.executorEnv."))
+        .or_else(by_secret)
 }
 
 fn fits(pattern: &str, lower: &str) -> bool {
@@ -137,13 +166,16 @@ fn volume(key: &str, value: &str) -> Option<String> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let mount = MOUNTS.iter().find(hides)?;
-    Some(format!("EMR on EKS has a volume of its own at {mount}, which this one would hide; mount it elsewhere"))
+    Some(format!(
+        "EMR on EKS has a volume of its own at {mount}, which this one would hide; mount it elsewhere"
+    ))
 }
 
 fn pod_template(lower: &str, value: &str) -> Option<String> {
     let is_one = fits("spark.kubernetes.{role}.podTemplateFile", lower);
-    (is_one && !value.starts_with("s3://"))
-        .then(|| "EMR on EKS reads pod templates from S3 alone; give an address that begins with s3://".to_owned())
+    (is_one && !value.starts_with("s3://")).then(|| {
+        "EMR on EKS reads pod templates from S3 alone; give an address that begins with s3://".to_owned()
+    })
 }
 
 #[cfg(test)]

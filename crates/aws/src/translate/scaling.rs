@@ -18,12 +18,11 @@ const LONGEST: usize = 63;
 /// The properties, each with the field that asks for it.
 pub(super) fn properties(wanted: &EmrVerticalAutoscaling, key: &JobKey) -> Vec<(String, String, String)> {
     let at = |field: &str| format!("{JOB}.verticalAutoscaling{field}");
-    let annotation = |name: &str, value: String, field: &str| (format!("{ANNOTATION}{name}"), value, at(field));
+    let annotation =
+        |name: &str, value: String, field: &str| (format!("{ANNOTATION}{name}"), value, at(field));
     let signature = wanted.signature.clone().unwrap_or_else(|| signature(key));
-    let mut all = vec![
-        (LABEL.to_owned(), "true".to_owned(), at("")),
-        annotation("signature", signature, ".signature"),
-    ];
+    let mut all =
+        vec![(LABEL.to_owned(), "true".to_owned(), at("")), annotation("signature", signature, ".signature")];
     all.extend(wanted.mode.map(|mode| annotation("mode", mode.as_str().to_owned(), ".mode")));
     for (name, scale) in [("memory", &wanted.memory), ("cpu", &wanted.cpu)] {
         let Some(EmrScale { scale, min, max }) = scale else { continue };
@@ -82,7 +81,8 @@ mod tests {
         let said: Vec<_> = properties(&wanted, &key("team-a", "daily"))
             .into_iter()
             .map(|(key, value, at)| {
-                let key = key.replace("spark.kubernetes.driver.", "").replace("emr-containers.amazonaws.com/", "");
+                let key =
+                    key.replace("spark.kubernetes.driver.", "").replace("emr-containers.amazonaws.com/", "");
                 format!("{key}={value} ({at})")
             })
             .collect();

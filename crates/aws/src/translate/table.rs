@@ -98,15 +98,22 @@ const TEMPLATE: &str = "EMR on EKS takes it only in a pod template in S3 (spec.e
 const SECURITY: &str = "EMR on EKS decides it: its pods run as its own user with a read-only root";
 const NAMES: &str = "EMR on EKS names and places its pods itself; remove it";
 const BESIDE: &str = "it exists only beside the application on another cluster; put what is in it into properties, the image or S3";
-const SCHEDULER: &str = "a virtual cluster has no batch scheduler that takes a queue from the router; remove it";
-const SERVED: &str = "EMR on EKS makes no services or ingresses for a job; its persistent web UI is linked instead";
-const METRICS: &str = "no operator is there to set it up; use Spark's own properties for metrics (spark.metrics.conf.*)";
+const SCHEDULER: &str =
+    "a virtual cluster has no batch scheduler that takes a queue from the router; remove it";
+const SERVED: &str =
+    "EMR on EKS makes no services or ingresses for a job; its persistent web UI is linked instead";
+const METRICS: &str =
+    "no operator is there to set it up; use Spark's own properties for metrics (spark.metrics.conf.*)";
 const PULL: &str = "EMR on EKS pulls images itself; let the nodes of the virtual cluster read the registry";
 const DEPRECATED: &str = "the operator itself does not read it any more";
 
 /// Every decision.
 pub(crate) const ROWS: &[Row] = &[
-    mapped("arguments", Rule::Arguments, "`entryPointArguments`; brackets of any kind are refused, so JSON is"),
+    mapped(
+        "arguments",
+        Rule::Arguments,
+        "`entryPointArguments`; brackets of any kind are refused, so JSON is",
+    ),
     refused("batchScheduler", SCHEDULER),
     refused("batchSchedulerOptions", SCHEDULER),
     mapped("deps.archives", Rule::List("spark.archives"), "`spark.archives`"),
@@ -117,31 +124,75 @@ pub(crate) const ROWS: &[Row] = &[
     mapped("deps.pyFiles", Rule::List("spark.submit.pyFiles"), "`spark.submit.pyFiles`"),
     mapped("deps.repositories", Rule::List("spark.jars.repositories"), "`spark.jars.repositories`"),
     refused("driverIngressOptions", SERVED),
-    mapped("dynamicAllocation.enabled", Rule::Flag("spark.dynamicAllocation.enabled"), "`spark.dynamicAllocation.enabled`; true also sets `spark.dynamicAllocation.shuffleTracking.enabled`"),
-    mapped("dynamicAllocation.initialExecutors", Rule::Count("spark.dynamicAllocation.initialExecutors"), "`spark.dynamicAllocation.initialExecutors`"),
-    mapped("dynamicAllocation.maxExecutors", Rule::Count("spark.dynamicAllocation.maxExecutors"), "`spark.dynamicAllocation.maxExecutors`"),
-    mapped("dynamicAllocation.minExecutors", Rule::Count("spark.dynamicAllocation.minExecutors"), "`spark.dynamicAllocation.minExecutors`"),
-    mapped("dynamicAllocation.shuffleTrackingEnabled", Rule::Flag("spark.dynamicAllocation.shuffleTracking.enabled"), "`spark.dynamicAllocation.shuffleTracking.enabled`"),
-    mapped("dynamicAllocation.shuffleTrackingTimeout", Rule::Count("spark.dynamicAllocation.shuffleTracking.timeout"), "`spark.dynamicAllocation.shuffleTracking.timeout`"),
+    mapped(
+        "dynamicAllocation.enabled",
+        Rule::Flag("spark.dynamicAllocation.enabled"),
+        "`spark.dynamicAllocation.enabled`; true also sets `spark.dynamicAllocation.shuffleTracking.enabled`",
+    ),
+    mapped(
+        "dynamicAllocation.initialExecutors",
+        Rule::Count("spark.dynamicAllocation.initialExecutors"),
+        "`spark.dynamicAllocation.initialExecutors`",
+    ),
+    mapped(
+        "dynamicAllocation.maxExecutors",
+        Rule::Count("spark.dynamicAllocation.maxExecutors"),
+        "`spark.dynamicAllocation.maxExecutors`",
+    ),
+    mapped(
+        "dynamicAllocation.minExecutors",
+        Rule::Count("spark.dynamicAllocation.minExecutors"),
+        "`spark.dynamicAllocation.minExecutors`",
+    ),
+    mapped(
+        "dynamicAllocation.shuffleTrackingEnabled",
+        Rule::Flag("spark.dynamicAllocation.shuffleTracking.enabled"),
+        "`spark.dynamicAllocation.shuffleTracking.enabled`",
+    ),
+    mapped(
+        "dynamicAllocation.shuffleTrackingTimeout",
+        Rule::Count("spark.dynamicAllocation.shuffleTracking.timeout"),
+        "`spark.dynamicAllocation.shuffleTracking.timeout`",
+    ),
     ignored("failureRetries", DEPRECATED),
     mapped("hadoopConf", Rule::Texts("spark.hadoop."), "`spark.hadoop.<key>`"),
     refused("hadoopConfigMap", BESIDE),
-    mapped("image", Rule::Image("spark.kubernetes.container.image"), "`spark.kubernetes.container.image`; passed over where the member says `images: Ignore`"),
+    mapped(
+        "image",
+        Rule::Image("spark.kubernetes.container.image"),
+        "`spark.kubernetes.container.image`; passed over where the member says `images: Ignore`",
+    ),
     refused("imagePullPolicy", PULL),
     refused("imagePullSecrets", PULL),
     mapped("mainApplicationFile", Rule::MainFile, "`entryPoint`; 256 characters at most"),
     mapped("mainClass", Rule::MainClass, "`--class`; Java and Scala need it"),
-    mapped("memoryOverheadFactor", Rule::Property("spark.kubernetes.memoryOverheadFactor"), "`spark.kubernetes.memoryOverheadFactor`"),
+    mapped(
+        "memoryOverheadFactor",
+        Rule::Property("spark.kubernetes.memoryOverheadFactor"),
+        "`spark.kubernetes.memoryOverheadFactor`",
+    ),
     mapped("mode", Rule::Mode, "nothing but `cluster` is run"),
     refused("monitoring.exposeDriverMetrics", METRICS),
     refused("monitoring.exposeExecutorMetrics", METRICS),
     refused("monitoring.metricsProperties", METRICS),
     refused("monitoring.metricsPropertiesFile", METRICS),
     refused("monitoring.prometheus", METRICS),
-    mapped("nodeSelector", Rule::Texts("spark.kubernetes.node.selector."), "`spark.kubernetes.node.selector.<key>`"),
+    mapped(
+        "nodeSelector",
+        Rule::Texts("spark.kubernetes.node.selector."),
+        "`spark.kubernetes.node.selector.<key>`",
+    ),
     refused("proxyUser", "job pods have the rights of the execution role and nobody else's; remove it"),
-    mapped("pythonVersion", Rule::Property("spark.kubernetes.pyspark.pythonVersion"), "`spark.kubernetes.pyspark.pythonVersion`"),
-    mapped("restartPolicy.type", Rule::Restart, "Never is kept. OnFailure is passed over with a note: `spec.retry` makes new attempts, on any member. Always is refused"),
+    mapped(
+        "pythonVersion",
+        Rule::Property("spark.kubernetes.pyspark.pythonVersion"),
+        "`spark.kubernetes.pyspark.pythonVersion`",
+    ),
+    mapped(
+        "restartPolicy.type",
+        Rule::Restart,
+        "Never is kept. OnFailure is passed over with a note: `spec.retry` makes new attempts, on any member. Always is refused",
+    ),
     ignored("restartPolicy.onFailureRetries", "see restartPolicy.type"),
     ignored("restartPolicy.onFailureRetryInterval", "see restartPolicy.type"),
     ignored("restartPolicy.onSubmissionFailureRetries", "see restartPolicy.type"),
@@ -157,13 +208,29 @@ pub(crate) const ROWS: &[Row] = &[
     refused("volumes", TEMPLATE),
     // Both roles.
     refused("{role}.affinity", TEMPLATE),
-    mapped("{role}.annotations", Rule::Texts("spark.kubernetes.{role}.annotation."), "`spark.kubernetes.<role>.annotation.<key>`"),
+    mapped(
+        "{role}.annotations",
+        Rule::Texts("spark.kubernetes.{role}.annotation."),
+        "`spark.kubernetes.<role>.annotation.<key>`",
+    ),
     refused("{role}.configMaps", BESIDE),
-    mapped("{role}.coreLimit", Rule::Property("spark.kubernetes.{role}.limit.cores"), "`spark.kubernetes.<role>.limit.cores`"),
-    mapped("{role}.coreRequest", Rule::Property("spark.kubernetes.{role}.request.cores"), "`spark.kubernetes.<role>.request.cores`"),
+    mapped(
+        "{role}.coreLimit",
+        Rule::Property("spark.kubernetes.{role}.limit.cores"),
+        "`spark.kubernetes.<role>.limit.cores`",
+    ),
+    mapped(
+        "{role}.coreRequest",
+        Rule::Property("spark.kubernetes.{role}.request.cores"),
+        "`spark.kubernetes.<role>.request.cores`",
+    ),
     mapped("{role}.cores", Rule::Count("spark.{role}.cores"), "`spark.<role>.cores`; 1 where nobody says it"),
     refused("{role}.dnsConfig", SECURITY),
-    mapped("{role}.env", Rule::EnvList, "`spark.kubernetes.driverEnv.<name>`, `spark.executorEnv.<name>`; from a Secret `spark.kubernetes.<role>.secretKeyRef.<name>`"),
+    mapped(
+        "{role}.env",
+        Rule::EnvList,
+        "`spark.kubernetes.driverEnv.<name>`, `spark.executorEnv.<name>`; from a Secret `spark.kubernetes.<role>.secretKeyRef.<name>`",
+    ),
     part("{role}.env[].name"),
     part("{role}.env[].value"),
     part("{role}.env[].valueFrom.secretKeyRef.key"),
@@ -176,24 +243,59 @@ pub(crate) const ROWS: &[Row] = &[
     mapped("{role}.envSecretKeyRefs", Rule::EnvSecrets, "`spark.kubernetes.<role>.secretKeyRef.<name>`"),
     part("{role}.envSecretKeyRefs{}.key"),
     part("{role}.envSecretKeyRefs{}.name"),
-    mapped("{role}.envVars", Rule::EnvTexts, "`spark.kubernetes.driverEnv.<name>`, `spark.executorEnv.<name>`"),
-    refused("{role}.gpu", "Spark's own properties say it: spark.<role>.resource.gpu.* in sparkConf, with a discovery script"),
+    mapped(
+        "{role}.envVars",
+        Rule::EnvTexts,
+        "`spark.kubernetes.driverEnv.<name>`, `spark.executorEnv.<name>`",
+    ),
+    refused(
+        "{role}.gpu",
+        "Spark's own properties say it: spark.<role>.resource.gpu.* in sparkConf, with a discovery script",
+    ),
     refused("{role}.hostAliases", TEMPLATE),
     refused("{role}.hostNetwork", SECURITY),
-    mapped("{role}.image", Rule::Image("spark.kubernetes.{role}.container.image"), "`spark.kubernetes.<role>.container.image`; passed over where the member says `images: Ignore`"),
+    mapped(
+        "{role}.image",
+        Rule::Image("spark.kubernetes.{role}.container.image"),
+        "`spark.kubernetes.<role>.container.image`; passed over where the member says `images: Ignore`",
+    ),
     refused("{role}.initContainers", TEMPLATE),
-    mapped("{role}.javaOptions", Rule::Property("spark.{role}.extraJavaOptions"), "`spark.<role>.extraJavaOptions`"),
-    mapped("{role}.labels", Rule::Texts("spark.kubernetes.{role}.label."), "`spark.kubernetes.<role>.label.<key>`"),
+    mapped(
+        "{role}.javaOptions",
+        Rule::Property("spark.{role}.extraJavaOptions"),
+        "`spark.<role>.extraJavaOptions`",
+    ),
+    mapped(
+        "{role}.labels",
+        Rule::Texts("spark.kubernetes.{role}.label."),
+        "`spark.kubernetes.<role>.label.<key>`",
+    ),
     refused("{role}.lifecycle", TEMPLATE),
-    mapped("{role}.memory", Rule::Size("spark.{role}.memory"), "`spark.<role>.memory`; 1g where nobody says it"),
+    mapped(
+        "{role}.memory",
+        Rule::Size("spark.{role}.memory"),
+        "`spark.<role>.memory`; 1g where nobody says it",
+    ),
     refused("{role}.memoryLimit", "Spark's own limit is what it asks for; remove it"),
-    mapped("{role}.memoryOverhead", Rule::Size("spark.{role}.memoryOverhead"), "`spark.<role>.memoryOverhead`"),
-    mapped("{role}.nodeSelector", Rule::RoleSelector, "`spark.kubernetes.<role>.node.selector.<key>`; Spark 3.3 or later"),
+    mapped(
+        "{role}.memoryOverhead",
+        Rule::Size("spark.{role}.memoryOverhead"),
+        "`spark.<role>.memoryOverhead`",
+    ),
+    mapped(
+        "{role}.nodeSelector",
+        Rule::RoleSelector,
+        "`spark.kubernetes.<role>.node.selector.<key>`; Spark 3.3 or later",
+    ),
     refused("{role}.podSecurityContext", SECURITY),
     refused("{role}.ports", TEMPLATE),
     refused("{role}.priorityClassName", TEMPLATE),
     refused("{role}.schedulerName", TEMPLATE),
-    mapped("{role}.secrets", Rule::SecretFiles, "`spark.kubernetes.<role>.secrets.<name>`; of the type Generic alone"),
+    mapped(
+        "{role}.secrets",
+        Rule::SecretFiles,
+        "`spark.kubernetes.<role>.secrets.<name>`; of the type Generic alone",
+    ),
     part("{role}.secrets[].name"),
     part("{role}.secrets[].path"),
     part("{role}.secrets[].secretType"),
@@ -201,18 +303,37 @@ pub(crate) const ROWS: &[Row] = &[
     mapped("{role}.serviceAccount", Rule::ServiceAccount, "gives way to the execution role, with a note"),
     refused("{role}.shareProcessNamespace", SECURITY),
     refused("{role}.sidecars", TEMPLATE),
-    refused("{role}.template", "EMR on EKS takes pod templates only by their address in S3 (spec.emr.podTemplates)"),
+    refused(
+        "{role}.template",
+        "EMR on EKS takes pod templates only by their address in S3 (spec.emr.podTemplates)",
+    ),
     refused("{role}.terminationGracePeriodSeconds", TEMPLATE),
     refused("{role}.tolerations", TEMPLATE),
     refused("{role}.volumeMounts", TEMPLATE),
     // The driver alone.
     refused("driver.kubernetesMaster", NAMES),
     refused("driver.podName", NAMES),
-    mapped("driver.serviceAnnotations", Rule::Texts("spark.kubernetes.driver.service.annotation."), "`spark.kubernetes.driver.service.annotation.<key>`"),
-    mapped("driver.serviceLabels", Rule::Texts("spark.kubernetes.driver.service.label."), "`spark.kubernetes.driver.service.label.<key>`"),
+    mapped(
+        "driver.serviceAnnotations",
+        Rule::Texts("spark.kubernetes.driver.service.annotation."),
+        "`spark.kubernetes.driver.service.annotation.<key>`",
+    ),
+    mapped(
+        "driver.serviceLabels",
+        Rule::Texts("spark.kubernetes.driver.service.label."),
+        "`spark.kubernetes.driver.service.label.<key>`",
+    ),
     // The executors alone.
-    mapped("executor.deleteOnTermination", Rule::Flag("spark.kubernetes.executor.deleteOnTermination"), "`spark.kubernetes.executor.deleteOnTermination`"),
-    mapped("executor.instances", Rule::Count("spark.executor.instances"), "`spark.executor.instances`; 1 where nobody says it, unless Spark chooses itself"),
+    mapped(
+        "executor.deleteOnTermination",
+        Rule::Flag("spark.kubernetes.executor.deleteOnTermination"),
+        "`spark.kubernetes.executor.deleteOnTermination`",
+    ),
+    mapped(
+        "executor.instances",
+        Rule::Count("spark.executor.instances"),
+        "`spark.executor.instances`; 1 where nobody says it, unless Spark chooses itself",
+    ),
 ];
 
 /// The driver or the executors.
@@ -288,7 +409,8 @@ pub(crate) fn is_parent(path: &str) -> bool {
 }
 
 /// The table as the documentation prints it.
-pub fn markdown() -> String {
+#[cfg(test)]
+pub(crate) fn markdown() -> String {
     let mut text = String::from("| field | | what becomes of it |\n|---|---|---|\n");
     for row in ROWS {
         let path = row.path.replace("{role}", "<role>");
@@ -345,17 +467,23 @@ mod tests {
     fn every_field_of_the_schema_is_decided() {
         let schema = schema();
         assert_eq!(schema.len(), 1956);
-        let has_below = |path: &str| schema.iter().any(|other| {
-            other.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[', '{']))
-        });
-        let open: Vec<_> =
-            schema.iter().filter(|path| fate(path).is_none() && !(is_parent(path) && has_below(path))).collect();
+        let has_below = |path: &str| {
+            schema
+                .iter()
+                .any(|other| other.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[', '{'])))
+        };
+        let open: Vec<_> = schema
+            .iter()
+            .filter(|path| fate(path).is_none() && !(is_parent(path) && has_below(path)))
+            .collect();
         assert!(open.is_empty(), "nobody decided about {open:#?}");
     }
 
     #[test]
     fn a_field_that_nobody_decided_about_is_noticed() {
-        for path in ["driver.newField", "driver.env[].valueFrom.newRef", "newField", "executor.secrets[].mode"] {
+        for path in
+            ["driver.newField", "driver.env[].valueFrom.newRef", "newField", "executor.secrets[].mode"]
+        {
             assert_eq!(fate(path), None, "{path}");
             assert!(!is_parent(path), "{path}");
         }

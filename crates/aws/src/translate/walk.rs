@@ -4,7 +4,9 @@
 //! that no row is about is a problem too.
 
 use serde_json::{Map, Value};
-use spark_router_api::{application::SPARK_APPLICATION_API_VERSION, application::SPARK_APPLICATION_KIND, names};
+use spark_router_api::{
+    application::SPARK_APPLICATION_API_VERSION, application::SPARK_APPLICATION_KIND, names,
+};
 use spark_router_core::resources::spark_size_bytes;
 
 use super::{
@@ -199,7 +201,11 @@ impl Found {
             }
             Rule::RoleSelector => {
                 for (key, value, at) in self.texts(at, value) {
-                    self.properties.say(&format!("{}{key}", fill("spark.kubernetes.{role}.node.selector.")), &value, &at);
+                    self.properties.say(
+                        &format!("{}{key}", fill("spark.kubernetes.{role}.node.selector.")),
+                        &value,
+                        &at,
+                    );
                 }
             }
             Rule::EnvTexts => {
@@ -220,9 +226,10 @@ impl Found {
             Rule::Arguments => self.arguments(at, value),
             Rule::Language => {
                 self.language = self.said(at, value);
-                let is_known = self.language.as_ref().is_none_or(|said| {
-                    ["Java", "Scala", "Python", "R"].contains(&said.value.as_str())
-                });
+                let is_known = self
+                    .language
+                    .as_ref()
+                    .is_none_or(|said| ["Java", "Scala", "Python", "R"].contains(&said.value.as_str()));
                 if !is_known {
                     self.problem(at, "is none of Java, Scala, Python and R");
                 }
@@ -230,20 +237,27 @@ impl Found {
             Rule::Version => self.version = self.said(at, value),
             Rule::Mode => {
                 if value.as_str() != Some("cluster") {
-                    self.problem(at, "EMR on EKS runs drivers in the cluster alone; use cluster, or remove it");
+                    self.problem(
+                        at,
+                        "EMR on EKS runs drivers in the cluster alone; use cluster, or remove it",
+                    );
                 }
             }
             Rule::Restart => match value.as_str() {
                 Some("Never") => {}
                 Some("OnFailure") => {
-                    let text = "EMR on EKS does not run the job again; spec.retry makes new attempts, on any member";
+                    let text =
+                        "EMR on EKS does not run the job again; spec.retry makes new attempts, on any member";
                     self.notes.push(Note::new(at, text));
                 }
-                _ => self.problem(at, "is run by no operator here; use Never, and spec.retry for new attempts"),
+                _ => {
+                    self.problem(at, "is run by no operator here; use Never, and spec.retry for new attempts")
+                }
             },
             Rule::ServiceAccount => {
                 if self.text(at, value).is_some() {
-                    let text = "gives way to the execution role: EMR on EKS has service accounts of its own for it";
+                    let text =
+                        "gives way to the execution role: EMR on EKS has service accounts of its own for it";
                     self.notes.push(Note::new(at, text));
                 }
             }
@@ -344,7 +358,8 @@ impl Found {
 
     /// `{name, key}` of a Secret.
     fn secret(&mut self, role: Option<Role>, variable: &str, value: &Value, at: &str) {
-        let field = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        let field =
+            |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
         match (field("name"), field("key")) {
             (Some(name), Some(key)) => {
                 let property = role.map_or("", Role::as_str);
@@ -359,11 +374,15 @@ impl Found {
         let Value::Array(items) = value else { return };
         for (n, item) in items.iter().enumerate() {
             let at = format!("{at}[{n}]");
-            let Some(name) = item.get("name").and_then(Value::as_str).filter(|name| !name.trim().is_empty()) else {
+            let Some(name) = item.get("name").and_then(Value::as_str).filter(|name| !name.trim().is_empty())
+            else {
                 self.problem(&at, "needs a name");
                 continue;
             };
-            match (item.get("value").filter(|value| !value.is_null()), item.get("valueFrom").filter(|from| is_set(from))) {
+            match (
+                item.get("value").filter(|value| !value.is_null()),
+                item.get("valueFrom").filter(|from| is_set(from)),
+            ) {
                 (Some(_), Some(_)) => self.problem(&at, "has a value and a source of one; keep one of them"),
                 (_, Some(from)) => {
                     if let Some(secret) = from.get("secretKeyRef") {
@@ -375,7 +394,9 @@ impl Found {
                         self.variable(role, name, &text, &format!("{at}.value"));
                     }
                 }
-                (None, None) => self.problem(&at, "has no value, and EMR on EKS takes none that is blank; remove it"),
+                (None, None) => {
+                    self.problem(&at, "has no value, and EMR on EKS takes none that is blank; remove it")
+                }
             }
         }
     }
@@ -384,10 +405,12 @@ impl Found {
         let Value::Array(items) = value else { return };
         for (n, item) in items.iter().enumerate() {
             let at = format!("{at}[{n}]");
-            let field = |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+            let field =
+                |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
             match (field("name"), field("path"), field("secretType")) {
                 (Some(name), Some(path), Some("Generic")) => {
-                    let property = format!("spark.kubernetes.{}.secrets.{name}", role.map_or("", Role::as_str));
+                    let property =
+                        format!("spark.kubernetes.{}.secrets.{name}", role.map_or("", Role::as_str));
                     self.properties.say(&property, path, &at);
                 }
                 (Some(_), Some(_), _) => {
@@ -478,4 +501,3 @@ fn is_set(value: &Value) -> bool {
         Value::Bool(_) | Value::Number(_) => true,
     }
 }
-
