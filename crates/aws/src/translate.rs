@@ -9,6 +9,7 @@ mod layers;
 mod properties;
 mod quote;
 mod reserved;
+mod rules;
 mod scaling;
 mod table;
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The list of fields that translation is held against is that of the operator whose version `tools/` pins.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 use serde_json::Value;
 use spark_router_testkit::tools;
 

@@ -55,7 +55,7 @@ pub(super) fn problems(parts: &Parts, origins: &Origins, given: &BTreeSet<EmrGiv
     if let Some(policy) = parts.retry_policy_configuration
         && !(1..=MOST_ATTEMPTS).contains(&policy.max_attempts)
     {
-        let reason = format!("is {}; EMR on EKS takes 1 to {MOST_ATTEMPTS}", policy.max_attempts);
+        let reason = format!("is {}; EMR on EKS takes 1 to {MOST_ATTEMPTS}: correct it", policy.max_attempts);
         check.say("retryPolicyConfiguration.maxAttempts", reason);
     }
     check.found
@@ -72,7 +72,7 @@ impl Check<'_> {
     }
 
     fn missing(&mut self, field: &str) {
-        self.say(field, "is missing; EMR on EKS does not start a job without it");
+        self.say(field, "is missing; EMR on EKS does not start a job without it: set it");
     }
 
     fn text(&mut self, field: &str, value: &str, limit: Text) {
@@ -168,7 +168,7 @@ impl Check<'_> {
                 self.say(&size, "is no size between 2KB and 2GB; it is written like 64MB");
             }
             if !(1..=MOST_FILES).contains(&rotation.max_files_to_keep) {
-                let reason = format!("is {}; EMR on EKS takes 1 to {MOST_FILES}", rotation.max_files_to_keep);
+                let reason = format!("is {}; EMR on EKS takes 1 to {MOST_FILES}: correct it", rotation.max_files_to_keep);
                 self.say(&field("containerLogRotationConfiguration.maxFilesToKeep"), reason);
             }
         }
@@ -193,7 +193,7 @@ impl Check<'_> {
 }
 
 fn too_many(count: usize, most: usize) -> String {
-    format!("has {count} entries; EMR on EKS takes {most}")
+    format!("has {count} entries; EMR on EKS takes {most}: remove some")
 }
 
 #[cfg(test)]

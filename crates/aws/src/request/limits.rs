@@ -83,7 +83,8 @@ pub(super) fn fault(value: &str, limit: Text) -> Option<String> {
     }
     if length < limit.min || length > limit.max {
         let (min, max) = (limit.min, limit.max);
-        return Some(format!("has {length} characters; EMR on EKS takes {min} to {max}"));
+        let what = if length > max { "shorten it" } else { "it is incomplete" };
+        return Some(format!("has {length} characters; EMR on EKS takes {min} to {max}: {what}"));
     }
     if let Some(control) = value.chars().find(|c| c.is_control()) {
         return Some(format!(
@@ -93,7 +94,7 @@ pub(super) fn fault(value: &str, limit: Text) -> Option<String> {
     }
     let alphanumeric = |more: &'static str| move |c: &char| !(c.is_ascii_alphanumeric() || more.contains(*c));
     let odd = |found: Option<char>, words: &str| {
-        found.map(|c| format!("has the character {c:?}; EMR on EKS takes {words}"))
+        found.map(|c| format!("has the character {c:?}; EMR on EKS takes {words}: take it out"))
     };
     match limit.made_of {
         MadeOf::Id => odd(

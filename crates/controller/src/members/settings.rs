@@ -96,3 +96,20 @@ impl Connections {
         self.parsed.remove(cluster);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_virtual_cluster_is_never_taken_for_the_hub() {
+        let spec =
+            json!({ "backend": { "emrOnEks": { "virtualClusterId": "0a1b", "region": "eu-central-1" } } });
+        let member = MemberCluster::new("emr", serde_json::from_value(spec).unwrap());
+        let Err((reason, message)) = of(&member) else { panic!("it was linked") };
+        assert_eq!(reason, reason::INVALID_SPEC);
+        assert!(message.starts_with("spec.backend.emrOnEks: "), "{message}");
+    }
+}

@@ -218,7 +218,7 @@ fn fixed_beats_job_beats_template_beats_defaults() {
     let mut timed =
         case.clone().backend(json!({ "defaults": { "applicationConfiguration": timeout("900") } }));
     assert_eq!(seconds(&timed).as_deref(), Some("900"));
-    timed.start_deadline = Some(Duration::from_secs(600));
+    timed.start_deadline = Some(Duration::from_mins(10));
     assert_eq!(seconds(&timed).as_deref(), Some("660"));
     assert_eq!(
         seconds(&timed.emr(json!({ "applicationConfiguration": timeout("60") }))).as_deref(),
