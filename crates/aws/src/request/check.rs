@@ -168,7 +168,10 @@ impl Check<'_> {
                 self.say(&size, "is no size between 2KB and 2GB; it is written like 64MB");
             }
             if !(1..=MOST_FILES).contains(&rotation.max_files_to_keep) {
-                let reason = format!("is {}; EMR on EKS takes 1 to {MOST_FILES}: correct it", rotation.max_files_to_keep);
+                let reason = format!(
+                    "is {}; EMR on EKS takes 1 to {MOST_FILES}: correct it",
+                    rotation.max_files_to_keep
+                );
                 self.say(&field("containerLogRotationConfiguration.maxFilesToKeep"), reason);
             }
         }

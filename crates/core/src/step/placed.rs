@@ -257,35 +257,30 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
         RunState::Succeeded => {
             end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false, Start::Made)
         }
-        RunState::Failed(sign @ (FailureSign::DriverExists | FailureSign::MonitoringLost)) => {
-            match s.driver {
-                // The operator submitted twice and gave up on the second, or lost sight of it: the driver there is decides.
-                DriverSeen::Succeeded => end(
-                    Phase::Succeeded,
-                    "JobSucceeded",
-                    format!("the driver completed on {member}; its operator says: {said}"),
-                    false,
-                    Start::Made,
-                ),
-                DriverSeen::Failed(sign, how) => {
-                    failure(*sign, format!("the driver failed on {member}: {how}"))
-                }
-                DriverSeen::Gone => failure(
-                    FailureSign::DriverLost,
-                    format!("no driver is left on {member}; its operator says: {said}"),
-                ),
-                DriverSeen::Alive | DriverSeen::Waiting(..) => {
-                    let look = later(s.now, s.timing.examine_every);
-                    told_while_open(s, placement, seen, application)
-                        .unwrap_or(Step::Rest { until: Some(look) })
-                }
-                // Where nobody can look, the record says at least what the job waits for.
-                DriverSeen::Nothing if *sign == FailureSign::MonitoringLost => {
-                    told_while_open(s, placement, seen, application).unwrap_or(Step::Examine)
-                }
-                DriverSeen::Nothing => Step::Examine,
+        RunState::Failed(open) if !open.proves_end() => match s.driver {
+            // The operator submitted twice and gave up on the second, or lost sight of it: the driver there is decides.
+            DriverSeen::Succeeded => end(
+                Phase::Succeeded,
+                "JobSucceeded",
+                format!("the driver completed on {member}; its operator says: {said}"),
+                false,
+                Start::Made,
+            ),
+            DriverSeen::Failed(sign, how) => failure(*sign, format!("the driver failed on {member}: {how}")),
+            DriverSeen::Gone => failure(
+                FailureSign::DriverLost,
+                format!("no driver is left on {member}; its operator says: {said}"),
+            ),
+            DriverSeen::Alive | DriverSeen::Waiting(..) => {
+                let look = later(s.now, s.timing.examine_every);
+                told_while_open(s, placement, seen, application).unwrap_or(Step::Rest { until: Some(look) })
             }
-        }
+            // Where nobody can look, the record says at least what the job waits for.
+            DriverSeen::Nothing if *open == FailureSign::MonitoringLost => {
+                told_while_open(s, placement, seen, application).unwrap_or(Step::Examine)
+            }
+            DriverSeen::Nothing => Step::Examine,
+        },
         RunState::Failed(FailureSign::PodFailed) => match s.driver {
             DriverSeen::Failed(sign, how) => failure(*sign, format!("failed on {member}: {how}")),
             // Its pod tells more, as long as it can be asked.
