@@ -11,6 +11,7 @@ mod submit;
 mod suspend;
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,23 +24,21 @@ use kube::{Api, Client, Config};
 use parking_lot::Mutex;
 use spark_router_core::{
     health::{LinkState, Thresholds},
-    id::{
-        Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName,
-        RemoteUid,
-    },
+    id::{Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{Observation, Remote},
     place::NamespaceRule,
     restored::{Accounts, Shown},
     signal::Signals,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
-    cache::{Cache, Owned, Seen},
+    cache::{Cache, Owned},
     calls::Calls,
+    clients::{self, Limits, MaySend},
     error::Error,
     fold,
-    link::{self, Limits, MaySend},
+    link::{self, Blueprint, Ground, Link},
     member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended},
     render::{self, MemberParts, Order, Rendered, Renderer},
     signals::{Line, Readers, WantedSignals},
@@ -130,22 +129,76 @@ pub struct Kubeflow {
     watch_anew: Notify,
 }
 
+/// What such a link is made of. `fingerprint` stands for what `config` was made of: a link of the same one and the same
+/// settings is the same.
+pub fn blueprint(settings: Settings, config: Config, fingerprint: String) -> Arc<dyn Blueprint> {
+    Arc::new(Plan { settings, config, fingerprint })
+}
+
+/// See [`blueprint`].
+struct Plan {
+    settings: Settings,
+    config: Config,
+    fingerprint: String,
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint && self.settings == other.settings
+    }
+}
+
+impl Blueprint for Plan {
+    fn name(&self) -> &ClusterName {
+        &self.settings.name
+    }
+
+    fn is_same(&self, other: &dyn Blueprint) -> bool {
+        link::same(self, other)
+    }
+
+    fn start(&self, ground: &Ground) -> Result<Arc<dyn Link>, Error> {
+        let link = Kubeflow::new(self.settings.clone(), self.config.clone(), ground)?;
+        link.start(ground);
+        Ok(link)
+    }
+}
+
+impl Link for Kubeflow {
+    fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    fn wanted_signals(&self) -> WantedSignals {
+        self.readers.wanted()
+    }
+
+    fn inherit_signals(&self, older: &dyn Link) {
+        let older: &dyn Any = older;
+        if let Some(older) = older.downcast_ref::<Self>() {
+            self.readers.inherit(&older.readers);
+        }
+    }
+
+    fn cached_keys(&self) -> Vec<JobKey> {
+        self.cache.keys()
+    }
+
+    fn owned(&self) -> Option<Vec<Owned>> {
+        self.cache.is_synced().then(|| self.cache.owned(Instant::now()))
+    }
+}
+
 impl Kubeflow {
     /// A link that is not running yet.
-    pub(crate) fn new(
-        settings: Settings,
-        config: Config,
-        hub: HubId,
-        calls: Calls,
-        may_send: MaySend,
-        revision: Arc<watch::Sender<u64>>,
-    ) -> Result<Arc<Self>, Error> {
+    fn new(settings: Settings, config: Config, ground: &Ground) -> Result<Arc<Self>, Error> {
+        let (calls, may_send) = (ground.calls().clone(), ground.may_send().clone());
         let Clients { work, probe, signal } = clients(&settings, &config, &calls, &may_send)?;
         Ok(Arc::new(Self {
             work: ArcSwap::from_pointee(work),
             probe: ArcSwap::from_pointee(probe),
             signal: ArcSwap::from_pointee(signal),
-            standing: Standing::new(settings.thresholds, settings.admission.clone(), revision),
+            standing: ground.standing(settings.thresholds, settings.admission.clone()),
             cache: Arc::default(),
             window: Window::new(settings.tempo.window),
             readers: Arc::default(),
@@ -156,33 +209,11 @@ impl Kubeflow {
             watch_anew: Notify::new(),
             renderer: Renderer::new(),
             settings,
-            hub,
+            hub: ground.hub().clone(),
             config,
             calls,
             may_send,
         }))
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    pub(crate) fn readers(&self) -> &Readers {
-        &self.readers
-    }
-
-    /// The jobs of all its applications.
-    pub(crate) fn cached_keys(&self) -> Vec<JobKey> {
-        self.cache.keys()
-    }
-
-    /// All its applications of ours, once the view is in sync.
-    pub(crate) fn owned(&self) -> Option<Vec<Owned>> {
-        self.cache.is_synced().then(|| self.cache.owned(Instant::now()))
     }
 
     fn client(&self) -> Client {
@@ -226,9 +257,9 @@ fn clients(
 ) -> Result<Clients, Error> {
     let name = settings.name.as_str();
     Ok(Clients {
-        work: link::work_client(config.clone(), name, settings.limits, calls, may_send)?,
-        probe: link::probe_client(config.clone(), name, calls)?,
-        signal: link::signal_client(config.clone(), name, calls)?,
+        work: clients::work_client(config.clone(), name, settings.limits, calls, may_send)?,
+        probe: clients::probe_client(config.clone(), name, calls)?,
+        signal: clients::signal_client(config.clone(), name, calls)?,
     })
 }
 
@@ -279,33 +310,14 @@ impl Member for Kubeflow {
         if self.standing.is_other_cluster() {
             return Vec::new();
         }
-        let mut shown = self.cache.of_job(job);
-        shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == self.hub));
-        shown
+        self.cache.traces(job, &self.hub)
     }
 
     fn beyond(&self, accounts: &Accounts) -> Option<Vec<Shown>> {
         if self.standing.is_other_cluster() {
             return None;
         }
-        let identity = self.identity()?;
-        let is_above = |queue: &QueueName, seq| accounts.get(queue).is_some_and(|account| seq > account.seq);
-        let found = self.cache.numbered(is_above)?;
-        let shown = found.into_iter().filter_map(|(namespace, seen)| {
-            let Seen { observation, created, queue } = seen;
-            Some(Shown {
-                cluster: self.settings.name.clone(),
-                identity: identity.clone(),
-                namespace,
-                name: observation.name,
-                uid: observation.uid,
-                owner: observation.owner.filter(|owner| owner.hub == self.hub)?,
-                queue: queue?,
-                created,
-                over: observation.run.is_terminal(),
-            })
-        });
-        Some(shown.filter(|shown| shown.is_beyond(accounts)).collect())
+        self.cache.beyond(&self.settings.name, &self.identity()?, &self.hub, accounts)
     }
 
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {
@@ -400,11 +412,4 @@ fn is_attempt(observation: &Observation, hub: &HubId, job: &JobUid, attempt: Att
 fn in_time(by: Duration) -> Timestamp {
     let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);
     Timestamp::now().saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-impl Kubeflow {
-    /// What the registry shows of a link.
-    pub(crate) fn link(&self) -> LinkState {
-        self.standing.link()
-    }
 }

@@ -13,11 +13,11 @@ use std::{
 use kube::Client;
 use spark_router_core::id::JobKey;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
     kubeflow::{Clients, Kubeflow, READ, clients},
+    link::Ground,
     preflight::{self, Found},
     signals::Line,
     standing::Taken,
@@ -36,22 +36,13 @@ const SILENCE_EVERY: u32 = 5;
 
 impl Kubeflow {
     /// Starts everything that keeps the link alive, until stopped.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        keys: &mpsc::Sender<JobKey>,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) {
-        let (member, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_probing()).await });
-        let (member, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_checking()).await });
-        let (member, stopped, sender) = (self.clone(), stop.clone(), keys.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_watching(sender)).await });
-        let (member, stopped, sender) = (self.clone(), stop.clone(), keys.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_calling(sender)).await });
+    pub(super) fn start(self: &Arc<Self>, ground: &Ground) {
+        ground.spawn(self.clone().keep_probing());
+        ground.spawn(self.clone().keep_checking());
+        ground.spawn(self.clone().keep_watching(ground.keys().clone()));
+        ground.spawn(self.clone().keep_calling(ground.keys().clone()));
         let line: Arc<dyn Line> = self.clone();
-        self.readers.start(&line, stop, tasks);
+        self.readers.start(&line, ground);
     }
 
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.

@@ -17,10 +17,10 @@ use spark_router_core::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    clients::{Departure, was_never_written},
     error::chain,
     fold,
     kubeflow::{Kubeflow, is_attempt},
-    link::{Departure, was_never_written},
     member::Created,
     render::{Order, Rendered},
     standing::Denied,
@@ -93,7 +93,7 @@ impl Kubeflow {
                 place.is_overdue();
                 self.probe_now.notify_one();
             } else if (at >= QUEUE || is_last) && departure.recall() {
-                return Some(Err(kube::Error::Service(crate::link::Recalled.into())));
+                return Some(Err(kube::Error::Service(crate::clients::Recalled.into())));
             }
         }
         None
