@@ -5,7 +5,7 @@
 //! shows. While another router leads the links are made all the same, and nothing is written. Must never wait for a
 //! member, and never log what a Secret holds.
 
-mod blueprints;
+pub(crate) mod blueprints;
 mod judge;
 mod notes;
 mod placements;

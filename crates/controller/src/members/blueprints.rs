@@ -12,7 +12,7 @@ use spark_router_core::{
     place::NamespaceRule,
 };
 use spark_router_member::{
-    Admission, Blueprint, Fault, Limits, Settings, Tempo, canonical,
+    Admission, Backend, Blueprint, Fault, Limits, Settings, Tempo, canonical,
     error::chain,
     kubeconfig, kubeflow,
     render::{MemberParts, check_member_parts},
@@ -20,6 +20,11 @@ use spark_router_member::{
 
 use super::secrets::Secrets;
 use crate::convert;
+
+/// What a member can run, as its object says.
+pub(crate) fn backend(_object: &MemberCluster) -> Arc<dyn Backend> {
+    kubeflow::backend()
+}
 
 /// How the link of a member is used.
 fn settings(object: &MemberCluster) -> Result<Settings, Fault> {

@@ -16,8 +16,8 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::{
-    kubeflow::{Clients, Kubeflow, READ, clients},
     link::Ground,
+    operator::{Clients, Operator, READ, clients, dialect::Dialect},
     preflight::{self, Found},
     signals::Line,
     standing::Taken,
@@ -34,7 +34,7 @@ const LIST_EVERY: Duration = Duration::from_secs(10);
 /// The silence of an operator is looked at every so many probes: it goes through the whole cache.
 const SILENCE_EVERY: u32 = 5;
 
-impl Kubeflow {
+impl<D: Dialect> Operator<D> {
     /// Starts everything that keeps the link alive, until stopped.
     pub(super) fn start(self: &Arc<Self>, ground: &Ground) {
         ground.spawn(self.clone().keep_probing());
@@ -144,7 +144,7 @@ impl Kubeflow {
         let mut wait = tempo.recheck.0;
         let mut was_well = false;
         loop {
-            let found = tokio::time::timeout(READ * 2, preflight::look(&self.client())).await;
+            let found = tokio::time::timeout(READ * 2, preflight::look::<D>(&self.client())).await;
             let well = match found {
                 Ok(Found::Member { identity, version, fault }) => {
                     let fine = fault.is_none();
@@ -193,7 +193,7 @@ impl Kubeflow {
         // The first check says when there is something to watch.
         self.watch_anew.notified().await;
         loop {
-            let watching = applications::run(
+            let watching = applications::run::<D>(
                 &self.settings.name,
                 self.client(),
                 &self.hub,
