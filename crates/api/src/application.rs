@@ -25,6 +25,13 @@ pub const SPARK_APPLICATION_VERSION: &str = "v1beta2";
 /// Their plural.
 pub const SPARK_APPLICATION_PLURAL: &str = "sparkapplications";
 
+/// Group and version of the SparkApplications of Apache's operator.
+pub const APACHE_API_VERSION: &str = "spark.apache.org/v1";
+/// Their group.
+pub const APACHE_GROUP: &str = "spark.apache.org";
+/// Their version. Kind and plural are the same as Kubeflow's.
+pub const APACHE_VERSION: &str = "v1";
+
 /// A SparkApplication without its spec.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SparkApplicationView {

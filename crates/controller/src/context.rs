@@ -15,8 +15,8 @@ use spark_router_member::{Member, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, dispatcher, events::Publisher, hub::Hub, lease::Lease, members::Abandon, memory::Memory,
-    metrics::Metrics, queues::Queues, restored::Looked,
+    backends, clock::Clock, dispatcher, events::Publisher, hub::Hub, lease::Lease, members::Abandon,
+    memory::Memory, metrics::Metrics, queues::Queues, restored::Looked,
 };
 
 /// See the module.
@@ -31,6 +31,8 @@ pub struct Context {
     pub registry: Registry,
     /// The members' objects.
     pub members: Store<MemberCluster>,
+    /// The kinds of members that there are.
+    pub kinds: backends::Known,
     /// The queues' objects.
     pub queues: Queues,
     /// Who decides where.

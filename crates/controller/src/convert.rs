@@ -52,7 +52,7 @@ pub use member::{
 pub use queue::{KnownQueue, parts, queue};
 pub use reading::Reading;
 
-use crate::error::Error;
+use crate::{backends::Kinds, error::Error};
 
 /// A job together with the parts of its object that are handed on as they are.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub fn uid(object: &RoutedSparkJob) -> Result<JobUid, Error> {
     object.metadata.uid.as_ref().map(JobUid::new).ok_or(Error::Incomplete("uid"))
 }
 
-/// Parses a job with its queue, where that is there. `known` is what was read of the job before: it spares reading the
+/// Parses a job with its queue, where that is there, for the kinds of members that there are. `known` is what was read of the job before: it spares reading the
 /// template again, and changes nothing else.
 ///
 /// # Errors
@@ -81,6 +81,7 @@ pub fn uid(object: &RoutedSparkJob) -> Result<JobUid, Error> {
 pub fn job(
     object: &RoutedSparkJob,
     queue: Option<&KnownQueue>,
+    kinds: &Kinds,
     known: Option<Arc<Reading>>,
 ) -> Result<Parsed, Error> {
     let meta = &object.metadata;
@@ -89,7 +90,8 @@ pub fn job(
         namespace: Namespace::new(meta.namespace.as_ref().ok_or(Error::Incomplete("namespace"))?),
         name: meta.name.clone().ok_or(Error::Incomplete("name"))?,
     };
-    let reading = if has_template(object) { Some(Reading::of(object, &uid, queue, known)?) } else { None };
+    let reading =
+        if has_template(object) { Some(Reading::of(object, &uid, queue, kinds, known)?) } else { None };
     let placed = object.status.as_ref().is_some_and(|status| status.placement.is_some());
     let (request, parts) = match &reading {
         Some(reading) => reading.verdict(placed),
@@ -305,7 +307,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let rejection = job(&object, None, None).unwrap().job.request.unwrap_err();
+        let rejection = job(&object, None, &Kinds::default(), None).unwrap().job.request.unwrap_err();
         assert_eq!(rejection.reason, "InvalidTemplate");
         assert!(
             rejection.message.starts_with("spec.ttlAfterFinished: \"a day\" is not"),
@@ -317,7 +319,10 @@ mod tests {
             "queue": "etl", "seq": 7, "at": "2026-01-01T00:00:01Z", "demand": {"jobs": 1}
         });
         object.status = Some(serde_json::from_value(json!({"placement": placement})).unwrap());
-        assert!(job(&object, None, None).unwrap().job.request.is_ok(), "what is placed goes on");
+        assert!(
+            job(&object, None, &Kinds::default(), None).unwrap().job.request.is_ok(),
+            "what is placed goes on"
+        );
     }
 
     #[test]
@@ -355,7 +360,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let Parsed { job, .. } = job(&object, None, None).unwrap();
+        let Parsed { job, .. } = job(&object, None, &Kinds::default(), None).unwrap();
         assert!(job.held && job.abandoned && job.deleting.is_none());
         let request = job.request.unwrap();
         assert_eq!((request.priority, request.demand.pods), (3, 3));

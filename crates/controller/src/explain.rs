@@ -78,7 +78,7 @@ pub struct MemberRow {
 /// # Errors
 /// [`Error::Incomplete`] for an object that no API server would store.
 pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Result<Explanation, Error> {
-    let job = convert::job(object, picture.queue(&object.spec.queue).as_ref(), None)?.job;
+    let job = convert::job(object, picture.queue(&object.spec.queue).as_ref(), &picture.kinds(), None)?.job;
     let status = object.status.as_ref();
     let mut explanation = Explanation {
         job: job.key.to_string(),

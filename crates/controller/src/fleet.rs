@@ -23,7 +23,7 @@ use spark_router_member::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{convert, dispatcher, restored::Looked};
+use crate::{backends, convert, dispatcher, jobs, members::blueprints, restored::Looked};
 
 /// Blocks on namespaces end by themselves: the facts are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ pub struct Fleet {
     pub registry: Registry,
     /// The members' objects.
     pub members: Store<MemberCluster>,
+    /// The kinds of members, as jobs are read for them.
+    pub kinds: backends::Known,
     /// The jobs.
     pub jobs: Store<RoutedSparkJob>,
     /// Who is told.
@@ -83,7 +85,13 @@ impl Fleet {
         // A dispatcher that is gone goes down with us: nothing is wanted any more.
         let wanted = self.dispatcher.read(|d: &mut Dispatcher| d.signals_wanted()).await.unwrap_or_default();
         let mut gone: Vec<_> = told.keys().cloned().collect();
-        for object in self.members.state() {
+        let objects = self.members.state();
+        let backend = |object: &Arc<MemberCluster>| {
+            let link = self.registry.get(&ClusterName::new(object.name_any()));
+            link.map_or_else(|| blueprints::backend(object), |link| link.backend())
+        };
+        let others = self.kinds.set(objects.iter().map(backend));
+        for object in objects {
             let cluster = ClusterName::new(object.name_any());
             let link = self.registry.get(&cluster);
             let mut facts = convert::member(&object, link.as_deref());
@@ -128,6 +136,10 @@ impl Fleet {
             let name = cluster.clone();
             self.dispatcher.change(move |dispatcher| dispatcher.remove_member(&name)).await;
             self.call_jobs_of(&cluster).await;
+        }
+        if others {
+            // What waits was read for other kinds of members.
+            jobs::call_waiting(&self.jobs, |_| true, &self.called).await;
         }
         told.len()
     }

@@ -115,7 +115,7 @@ pub(crate) async fn gather(
     context: &Context,
 ) -> Result<Gathered, Error> {
     let queue = context.queues.get(&object.spec.queue);
-    let parsed = context.memory.parse(&object, queue.as_deref())?;
+    let parsed = context.memory.parse(&object, queue.as_deref(), &context.kinds.now())?;
     let uid = &parsed.job.uid;
     let placement = parsed.job.record.placement.as_ref();
     let turned = placement.map(|p| (p.attempt, p.seq));

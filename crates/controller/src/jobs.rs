@@ -114,15 +114,34 @@ async fn forget_missing(jobs: &Store<RoutedSparkJob>, context: &Context) {
 
 /// Calls the jobs of a queue that a change of it concerns: those that have no place yet, or all.
 pub async fn call(jobs: &Store<RoutedSparkJob>, changed: &Changed, called: &mpsc::Sender<JobKey>) {
-    let concerned = |job: &Arc<RoutedSparkJob>| {
-        let status = job.status.as_ref();
-        job.spec.queue == changed.queue
-            && (changed.times
-                || status.is_none_or(|s| {
-                    s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED)
-                }))
+    let is_of = |job: &RoutedSparkJob| job.spec.queue == changed.queue;
+    if changed.times {
+        call_each(jobs, is_of, called).await;
+    } else {
+        call_waiting(jobs, is_of, called).await;
+    }
+}
+
+/// Calls those that have no place yet.
+pub async fn call_waiting(
+    jobs: &Store<RoutedSparkJob>,
+    which: impl Fn(&RoutedSparkJob) -> bool,
+    called: &mpsc::Sender<JobKey>,
+) {
+    let waits = |job: &RoutedSparkJob| {
+        job.status
+            .as_ref()
+            .is_none_or(|s| s.placement.is_none() && !condition::is_true(&s.conditions, condition::FINISHED))
     };
-    for job in jobs.state().into_iter().filter(concerned) {
+    call_each(jobs, |job| which(job) && waits(job), called).await;
+}
+
+async fn call_each(
+    jobs: &Store<RoutedSparkJob>,
+    which: impl Fn(&RoutedSparkJob) -> bool,
+    called: &mpsc::Sender<JobKey>,
+) {
+    for job in jobs.state().into_iter().filter(|job| which(job)) {
         let Some(namespace) = job.namespace() else { continue };
         let key = JobKey { namespace: Namespace::new(namespace), name: job.name_any() };
         if called.send(key).await.is_err() {

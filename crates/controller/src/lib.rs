@@ -13,11 +13,13 @@
 //! | [`dispatcher`] | the one task that owns fleet, queues and ledger |
 //! | [`jobs`], [`queues`], [`fleet`], [`members`] | the hub's watches and what they tell |
 //! | [`explain`] | why a job is where it is, or what it waits for, for somebody who asks |
+//! | [`backends`] | which kinds of members can run a job |
 //! | [`memory`] | what this process remembers between passes |
 //! | [`clock`] | the time that deadlines are held against |
 //! | [`events`], [`metrics`], [`readiness`] | what people and machines see of it |
 
 mod act;
+pub mod backends;
 pub mod clock;
 pub mod context;
 pub mod convert;

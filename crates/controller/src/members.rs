@@ -5,12 +5,12 @@
 //! shows. While another router leads the links are made all the same, and nothing is written. Must never wait for a
 //! member, and never log what a Secret holds.
 
+pub(crate) mod blueprints;
 mod judge;
 mod notes;
 mod placements;
 mod report;
 mod secrets;
-mod settings;
 mod swept;
 
 use std::{
@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use self::notes::Abandon;
-use self::{notes::Note, secrets::Secrets, settings::Connections, swept::SweptJobs};
+use self::{blueprints::Blueprints, notes::Note, secrets::Secrets, swept::SweptJobs};
 use crate::{
     dispatcher,
     error::Error,
@@ -116,7 +116,7 @@ pub fn start(parts: Parts) -> Members {
         lease: parts.lease,
         deciding: parts.deciding,
         store: store.clone(),
-        connections: Connections::new(parts.hub_config, secrets.clone()),
+        blueprints: Blueprints::new(parts.hub_config, secrets.clone()),
         notes: Vec::new(),
         newest: HashMap::new(),
         counted: HashMap::new(),
@@ -178,7 +178,7 @@ struct Keeper {
     lease: Lease,
     deciding: CancellationToken,
     store: Store<MemberCluster>,
-    connections: Connections,
+    blueprints: Blueprints,
     notes: Vec<Note>,
     /// What was written last, by the version it was written on, until the watch has caught up.
     newest: HashMap<String, (Option<String>, Arc<MemberCluster>)>,
@@ -245,7 +245,7 @@ impl Keeper {
         }
         for gone in self.known.difference(&seen) {
             self.registry.remove(gone);
-            self.connections.forget(gone);
+            self.blueprints.forget(gone);
             self.newest.remove(gone.as_str());
             self.counted.remove(gone.as_str());
         }
@@ -288,10 +288,9 @@ impl Keeper {
 
     /// Makes or changes a member's link.
     async fn link(&mut self, object: &MemberCluster) -> Result<(), Fault> {
-        let settings = settings::of(object)?;
-        let (config, fingerprint) = self.connections.config(object).await?;
+        let blueprint = self.blueprints.of(object).await?;
         self.registry
-            .put(settings, config, &fingerprint)
+            .put(blueprint)
             .map_err(|error| (reason::KUBECONFIG_REFUSED, spark_router_member::error::chain(&error)))
     }
 

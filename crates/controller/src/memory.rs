@@ -18,6 +18,7 @@ use spark_router_core::{
 use spark_router_member::Rendered;
 
 use crate::{
+    backends::Kinds,
     convert::{self, KnownQueue, Parsed, Reading},
     error::Error,
 };
@@ -135,15 +136,20 @@ impl Memory {
         self.0.lock().get(job).cloned().unwrap_or_default()
     }
 
-    /// Parses a job with its queue, where that is there. The template is read again only after a change of it or of what
-    /// the queue sets on its jobs.
+    /// Parses a job with its queue, where that is there. The template is read again only after a change of it, of what the
+    /// queue sets on its jobs, or of the kinds of members.
     ///
     /// # Errors
     /// Those of [`convert::job`].
-    pub fn parse(&self, object: &RoutedSparkJob, queue: Option<&KnownQueue>) -> Result<Parsed, Error> {
+    pub fn parse(
+        &self,
+        object: &RoutedSparkJob,
+        queue: Option<&KnownQueue>,
+        kinds: &Kinds,
+    ) -> Result<Parsed, Error> {
         let uid = convert::uid(object)?;
         let known = self.0.lock().get(&uid).and_then(|entry| entry.reading.clone());
-        let parsed = convert::job(object, queue, known)?;
+        let parsed = convert::job(object, queue, kinds, known)?;
         self.change(&uid, |entry| {
             entry.reading.clone_from(&parsed.reading);
             if parsed.reading.is_none() {
@@ -249,7 +255,7 @@ mod tests {
         let memory = Memory::default();
         let etl = queue(2);
         let read = |object: &RoutedSparkJob, queue: &KnownQueue| {
-            memory.parse(object, Some(queue)).unwrap().reading.unwrap()
+            memory.parse(object, Some(queue), &Kinds::default()).unwrap().reading.unwrap()
         };
         let first = read(&object(), &etl);
         // It waits, it is placed, it is asked to stop: each time everything but its spec is new.
@@ -270,11 +276,11 @@ mod tests {
     fn what_is_read_and_on_record_now_goes_into_a_parse_of_what_was_read_before() {
         let memory = Memory::default();
         let etl = queue(2);
-        let before = memory.parse(&object(), Some(&etl)).unwrap();
+        let before = memory.parse(&object(), Some(&etl), &Kinds::default()).unwrap();
         let mut later = placed(None);
         later.metadata.deletion_timestamp =
             Some(serde_json::from_value(json!("2026-01-02T00:00:00Z")).unwrap());
-        let parsed = memory.parse(&later, Some(&etl)).unwrap();
+        let parsed = memory.parse(&later, Some(&etl), &Kinds::default()).unwrap();
         assert!(before.job.record.placement.is_none() && before.job.deleting.is_none());
         assert_eq!(parsed.job.record.placement.unwrap().seq, 7);
         assert!(parsed.job.deleting.is_some() && parsed.parts.is_some());
@@ -292,10 +298,10 @@ mod tests {
         for beyond in [&mut created, &mut finished] {
             let memory = Memory::default();
             let uid = JobUid::from("u-1");
-            memory.parse(&object(), None).unwrap();
+            memory.parse(&object(), None, &Kinds::default()).unwrap();
             assert!(memory.of(&uid).reading.is_some());
             prune(beyond);
-            let parsed = memory.parse(beyond, None).unwrap();
+            let parsed = memory.parse(beyond, None, &Kinds::default()).unwrap();
             assert!(parsed.job.request.is_err() && parsed.parts.is_none());
             assert!(memory.of(&uid).reading.is_none());
         }
@@ -316,7 +322,7 @@ mod tests {
             remote_queue: None,
             parts: None,
         };
-        let rendered = Rendered::of(&renderer, order, None, |_| (Vec::new(), String::new()));
+        let rendered = Rendered::of(&renderer, order, None, |_| Ok((Vec::new(), String::new())));
         let mut entry = Entry::default();
         entry.turn_to(Some((Attempt::FIRST, 7)));
         entry.rendered = Some(rendered);

@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
+    backends,
     clock::Clock,
     context::Context,
     dispatcher,
@@ -140,6 +141,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         jobs: job_store.clone(),
         registry: registry.clone(),
         members: members.store.clone(),
+        kinds: backends::Known::default(),
         queues: queues.clone(),
         dispatcher: dispatcher.clone(),
         memory: Memory::default(),
@@ -186,6 +188,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let fleet = Fleet {
         registry,
         members: members.store,
+        kinds: context.kinds.clone(),
         jobs: job_store.clone(),
         dispatcher: dispatcher.clone(),
         called,

@@ -10,9 +10,12 @@ use spark_router_api::SparkQueueSpec;
 use spark_router_core::{
     demand::{Dynamic, Role, Shape, demand},
     job::Rejection,
+    place::Expressed,
     resources::{AmountError, Resources, cpu_milli, memory_bytes},
 };
 use spark_router_member::render::{self, QueueParts, Refusal};
+
+use crate::backends::Kinds;
 
 /// What routing needs of a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,8 @@ pub struct Facts {
     pub spark_version: String,
     /// What the application reserves.
     pub demand: Resources,
+    /// Which kinds of members can run it.
+    pub expressed: Expressed,
 }
 
 /// How messages call the template.
@@ -31,7 +36,7 @@ const ROOT: &str = "spec.template";
 /// # Errors
 /// The first thing that cannot be taken: reason `InvalidTemplate` for what cannot be read, `ReservedField` for what the
 /// router, the queue or the member decides.
-pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
+pub fn read(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
     // What the user wrote is judged, and what becomes of it is counted: a queue may add what its users may not.
     if let Some(Refusal { path, advice }) = render::refused(template, ROOT, queue.allow) {
         return Err(Rejection { reason: "ReservedField", message: format!("{path}: {advice}") });
@@ -76,7 +81,7 @@ pub fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
         reason: "InvalidTemplate",
         message: format!("{}.{}: {}", spec.path, error.path, error.source),
     })?;
-    Ok(Facts { spark_version, demand })
+    Ok(Facts { spark_version, demand, expressed: kinds.expressed(&effective) })
 }
 
 /// What a queue adds to the template of a job of that size class.
@@ -205,6 +210,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
+        super::read(template, queue, &Kinds::default())
+    }
 
     fn template() -> Value {
         json!({

@@ -61,6 +61,7 @@ fn request(queue: QueueName, n: usize) -> Request {
         priority: 0,
         constraints: Constraints::default(),
         spark_version: "3.5.4".into(),
+        expressed: <_>::default(),
         sub_queue: None,
         demand: Resources { jobs: 1, pods: 3, cpu_milli, memory_bytes: 1 << 30 },
         parts: 0,

@@ -195,6 +195,7 @@ fn applicant(name: &str, queue: usize, cpu_milli: u64, created: Timestamp) -> Ap
                 ..Constraints::default()
             },
             spark_version: "3.5.4".into(),
+            expressed: <_>::default(),
             sub_queue: None,
             demand: Resources { jobs: 1, pods: 3, cpu_milli, memory_bytes: 1 << 30 },
             parts: 0,

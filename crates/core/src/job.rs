@@ -12,6 +12,7 @@ use crate::{
     breaker::Start,
     id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName, RemoteUid},
     phase::Phase,
+    place::Expressed,
     policy::{FailureClass, Policy},
     resources::Resources,
     taint::Toleration,
@@ -51,6 +52,8 @@ pub struct Request {
     pub constraints: Constraints,
     /// The application's Spark version.
     pub spark_version: Arc<str>,
+    /// Which kinds of backends can run it.
+    pub expressed: Expressed,
     /// Path below the queue, for the member's batch scheduler.
     pub sub_queue: Option<Arc<str>>,
     /// What it reserves.

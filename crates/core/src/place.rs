@@ -9,9 +9,11 @@
 //! | `place/bounds.rs` | the quick yes from declared limits |
 //! | `place/facts.rs` | what is known of members and queues |
 //! | `place/exclusion.rs` | the reasons, as values and in words |
+//! | `place/backend.rs` | what members' backends can run |
 //! | `place/scheduler.rs` | the queues of members' batch schedulers |
 //! | `place/room.rs` | whether a job fits: declared numbers, the ledger, the member's own signals |
 
+mod backend;
 mod bounds;
 mod exclusion;
 mod facts;
@@ -20,6 +22,7 @@ mod scheduler;
 
 use jiff::Timestamp;
 
+pub use backend::{Expressed, Inexpressible};
 pub(crate) use bounds::{Bounds, headroom};
 pub use exclusion::{Exclusion, Whose};
 pub use facts::{
@@ -28,7 +31,7 @@ pub use facts::{
 pub(crate) use facts::{carries, remote_queue};
 pub(crate) use room::SETTLES;
 pub use room::Unseen;
-pub use scheduler::{BatchScheduler, Inexpressible};
+pub use scheduler::BatchScheduler;
 
 pub use crate::taint::{Taint, Toleration};
 use crate::{
@@ -65,6 +68,8 @@ pub struct Question<'a> {
     pub constraints: &'a Constraints,
     /// The application's Spark version.
     pub spark_version: &'a Arc<str>,
+    /// Which backends can run it.
+    pub expressed: &'a Expressed,
     /// What it reserves.
     pub demand: Resources,
     /// The job's namespace on the hub.
@@ -151,7 +156,9 @@ fn shortage(question: &Question<'_>, site: &Site<'_>) -> Option<(Whose, Shortage
 
 /// What only a change of the job, the queue or the member lifts. Room, links and time have no part in it.
 pub(crate) fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), Exclusion> {
-    let Question { constraints: Constraints { names, labels, tolerations }, spark_version, .. } = question;
+    let Question {
+        constraints: Constraints { names, labels, tolerations }, spark_version, expressed, ..
+    } = question;
     let member = site.member;
     if !names.is_empty() && !names.contains(site.cluster) {
         return Err(Exclusion::NotNamed);
@@ -168,6 +175,7 @@ pub(crate) fn rule_out(question: &Question<'_>, site: &Site<'_>) -> Result<(), E
         let (wanted, offered) = (Arc::clone(spark_version), member.spark_versions.clone());
         return Err(Exclusion::SparkVersion { wanted, offered });
     }
+    expressed.on(member.backend.as_ref())?;
     if let Err(inexpressible) = site.remote_queue {
         return Err(Exclusion::Inexpressible(inexpressible.clone()));
     }

@@ -89,6 +89,7 @@ impl World {
             priority: 0,
             constraints: Constraints::default(),
             spark_version: "3.5".into(),
+            expressed: <_>::default(),
             sub_queue: None,
             parts: 0,
             demand: Resources::default(),

@@ -11,17 +11,20 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use spark_router_core::{
-    id::{JobKey, JobUid, Namespace, QueueName, RemoteName},
+    id::{ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName},
     observe::{Observation, Remote, RunState},
+    restored::{Accounts, Shown},
 };
 
 /// An application as the watch shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) observation: Observation,
-    /// When it was created, and from which queue: both never change.
-    pub(crate) created: Option<Timestamp>,
-    pub(crate) queue: Option<QueueName>,
+pub struct Seen {
+    /// What it shows.
+    pub observation: Observation,
+    /// When it was created. Never changes.
+    pub created: Option<Timestamp>,
+    /// From which queue it came. Never changes.
+    pub queue: Option<QueueName>,
 }
 
 impl From<Observation> for Seen {
@@ -32,7 +35,7 @@ impl From<Observation> for Seen {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(RwLock<Inner>);
+pub struct Cache(RwLock<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -59,16 +62,18 @@ struct Row {
 
 /// An application that is over, or being deleted.
 #[derive(Clone, Debug)]
-pub(crate) struct Owned {
-    pub(crate) namespace: Namespace,
-    pub(crate) observation: Observation,
+pub struct Owned {
+    /// Where it is.
+    pub namespace: Namespace,
+    /// What it shows.
+    pub observation: Observation,
     /// For how long it is over, as seen here; `None` while it lives.
-    pub(crate) ended_for: Option<Duration>,
+    pub ended_for: Option<Duration>,
 }
 
 impl Cache {
     /// What is known of a name.
-    pub(crate) fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
+    pub fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
         let inner = self.0.read();
         match inner.seen.get(namespace).and_then(|names| names.get(name)) {
             Some(row) => Remote::Present(Box::new(row.observation.clone())),
@@ -78,17 +83,17 @@ impl Cache {
     }
 
     /// The first list is through.
-    pub(crate) fn is_synced(&self) -> bool {
+    pub fn is_synced(&self) -> bool {
         self.0.read().synced
     }
 
     /// A list begins.
-    pub(crate) fn list_begins(&self) {
+    pub fn list_begins(&self) {
         self.0.write().listing = Some(HashSet::new());
     }
 
     /// A list is through: what was not in it is gone. The jobs of those that went.
-    pub(crate) fn list_ends(&self) -> Vec<JobKey> {
+    pub fn list_ends(&self) -> Vec<JobKey> {
         let mut inner = self.0.write();
         inner.synced = true;
         let Some(listed) = inner.listing.take() else { return Vec::new() };
@@ -101,7 +106,7 @@ impl Cache {
     }
 
     /// An application is there. The key of its job, if this is news.
-    pub(crate) fn put(&self, namespace: Namespace, seen: impl Into<Seen>, now: Instant) -> Option<JobKey> {
+    pub fn put(&self, namespace: Namespace, seen: impl Into<Seen>, now: Instant) -> Option<JobKey> {
         let Seen { observation, created, queue } = seen.into();
         let mut guard = self.0.write();
         let inner = &mut *guard;
@@ -142,12 +147,12 @@ impl Cache {
     }
 
     /// An application is gone. The key of its job.
-    pub(crate) fn remove(&self, namespace: &Namespace, name: &RemoteName) -> Option<JobKey> {
+    pub fn remove(&self, namespace: &Namespace, name: &RemoteName) -> Option<JobKey> {
         self.0.write().take(namespace, name)
     }
 
     /// Every application of a job that is shown, whatever the hub's record says.
-    pub(crate) fn of_job(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
+    fn of_job(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
         let inner = self.0.read();
         let places = inner.by_job.get(job).map(Vec::as_slice).unwrap_or_default();
         let shown = |(namespace, name): &(Namespace, RemoteName)| {
@@ -157,11 +162,42 @@ impl Cache {
         places.iter().filter_map(shown).collect()
     }
 
-    /// Whatever was placed from a queue and is wanted by its number there, once the first list is through.
-    pub(crate) fn numbered(
+    /// What is shown of a job of this hub.
+    pub fn traces(&self, job: &JobUid, hub: &HubId) -> Vec<(Namespace, Observation)> {
+        let mut shown = self.of_job(job);
+        shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == *hub));
+        shown
+    }
+
+    /// The applications of this hub whose number is above what `accounts` say of their queue, once the first list is
+    /// through. `cluster` and `identity` are the member's.
+    pub fn beyond(
         &self,
-        wanted: impl Fn(&QueueName, u64) -> bool,
-    ) -> Option<Vec<(Namespace, Seen)>> {
+        cluster: &ClusterName,
+        identity: &MemberIdentity,
+        hub: &HubId,
+        accounts: &Accounts,
+    ) -> Option<Vec<Shown>> {
+        let is_above = |queue: &QueueName, seq| accounts.get(queue).is_some_and(|account| seq > account.seq);
+        let shown = self.numbered(is_above)?.into_iter().filter_map(|(namespace, seen)| {
+            let Seen { observation, created, queue } = seen;
+            Some(Shown {
+                cluster: cluster.clone(),
+                identity: identity.clone(),
+                namespace,
+                name: observation.name,
+                uid: observation.uid,
+                owner: observation.owner.filter(|owner| owner.hub == *hub)?,
+                queue: queue?,
+                created,
+                over: observation.run.is_terminal(),
+            })
+        });
+        Some(shown.filter(|shown| shown.is_beyond(accounts)).collect())
+    }
+
+    /// Whatever was placed from a queue and is wanted by its number there, once the first list is through.
+    fn numbered(&self, wanted: impl Fn(&QueueName, u64) -> bool) -> Option<Vec<(Namespace, Seen)>> {
         let inner = self.0.read();
         let rows =
             inner.seen.iter().flat_map(|(namespace, names)| names.values().map(move |row| (namespace, row)));
@@ -177,14 +213,14 @@ impl Cache {
     }
 
     /// The jobs of everything that is there.
-    pub(crate) fn keys(&self) -> Vec<JobKey> {
+    pub fn keys(&self) -> Vec<JobKey> {
         let inner = self.0.read();
         let rows = inner.seen.values().flat_map(HashMap::values);
         rows.filter_map(|row| row.observation.owner.as_ref().map(|owner| owner.key.clone())).collect()
     }
 
     /// Everything that is ours, with how long it is over.
-    pub(crate) fn owned(&self, now: Instant) -> Vec<Owned> {
+    pub fn owned(&self, now: Instant) -> Vec<Owned> {
         let inner = self.0.read();
         let mut owned = Vec::new();
         for (namespace, names) in &inner.seen {
@@ -251,7 +287,7 @@ pub(crate) struct Silence {
 #[cfg(test)]
 mod tests {
     use spark_router_core::{
-        id::{Attempt, HubId, RemoteUid},
+        id::{Attempt, RemoteUid},
         observe::{ExecutorCounts, Ownership},
     };
 

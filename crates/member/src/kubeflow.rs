@@ -1,410 +1,157 @@
-//! A member that runs the Kubeflow Spark operator.
+//! The Kubeflow Spark operator: `sparkoperator.k8s.io/v1beta2`.
 //!
-//! Owns one link: clients, probe, checks, watch, cache and window of one set of credentials. Other credentials are
-//! another link (see [`crate::registry`]); its identity never changes under it. All calls are bounded in time.
+//! Owns no state: what is peculiar to this operator.
 
-mod finish;
-mod keep;
-mod pods;
-mod stop;
-mod submit;
-mod suspend;
+mod fold;
+mod view;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use jiff::Timestamp;
-use kube::{Api, Client, Config};
-use parking_lot::Mutex;
+use kube::Config;
+use serde_json::Value;
+use spark_router_api::application::{APACHE_API_VERSION, SPARK_APPLICATION_API_VERSION};
 use spark_router_core::{
-    health::{LinkState, Thresholds},
-    id::{
-        Attempt, ClusterName, HubId, JobKey, JobUid, MemberIdentity, Namespace, QueueName, RemoteName,
-        RemoteUid,
-    },
-    observe::{Observation, Remote},
-    place::NamespaceRule,
-    restored::{Accounts, Shown},
-    signal::Signals,
+    id::{HubId, Namespace, RemoteName},
+    observe::Observation,
+    place::Inexpressible,
 };
-use tokio::sync::{Notify, watch};
 
 use crate::{
-    cache::{Cache, Owned, Seen},
-    calls::Calls,
-    error::Error,
-    fold,
-    link::{self, Limits, MaySend},
-    member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended},
-    render::{self, MemberParts, Order, Rendered, Renderer},
-    signals::{Line, Readers, WantedSignals},
-    standing::{Admission, Standing},
-    view::Application,
-    watch as applications,
-    window::Window,
+    link::Blueprint,
+    member::{Backend, Suspended},
+    operator::{self, Settings, dialect::Dialect},
+    render::{self, MemberParts, Order},
 };
+use view::Application;
 
-/// How a member is used. A change of any of it makes another link.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The name of its `MemberCluster`.
-    pub name: ClusterName,
-    /// Where jobs run there.
-    pub namespace: NamespaceRule,
-    /// How hard it may be worked.
-    pub limits: Limits,
-    /// When it counts as lost and as back.
-    pub thresholds: Thresholds,
-    /// Whether somebody has to agree to what the link turns out to reach before it is used ([`crate::Registry::admit`]).
-    pub admission: Admission,
-    /// Times of its machinery.
-    pub tempo: Tempo,
-    /// What it adds to every application.
-    pub parts: Arc<MemberParts>,
+/// What a link to a member with this operator is made of. `fingerprint` stands for what `config` was made of: a link of
+/// the same one and the same settings is the same.
+pub fn blueprint(settings: Settings, config: Config, fingerprint: String) -> Arc<dyn Blueprint> {
+    operator::blueprint::<Kubeflow>(settings, config, fingerprint)
 }
 
-/// Times of a link's machinery. The defaults are the design's; tests shorten them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tempo {
-    /// Between probes.
-    pub probe_every: Duration,
-    /// A probe unanswered for this long is missed.
-    pub probe_deadline: Duration,
-    /// Between two proofs that nothing runs, for an attempt whose submission may hang unseen: a submission that was
-    /// under way when the application went still makes a driver within about this time.
-    pub settle: Duration,
-    /// A create unanswered for this long is overdue.
-    pub overdue: Duration,
-    /// A fresh application that nobody picks up for this long shows that nobody runs an operator for it.
-    pub operator_patience: Duration,
-    /// Between checks of rights and CRD while all is well.
-    pub check_every: Duration,
-    /// Between checks while something is wrong, at first and at most.
-    pub recheck: (Duration, Duration),
-    /// Creates on their way at once.
-    pub window: usize,
+/// What members with this operator can run.
+pub fn backend() -> Arc<dyn Backend> {
+    Arc::new(Kubeflow)
 }
-
-impl Default for Tempo {
-    fn default() -> Self {
-        Self {
-            probe_every: Duration::from_secs(1),
-            probe_deadline: Duration::from_secs(1),
-            settle: Duration::from_secs(10),
-            overdue: Duration::from_millis(250),
-            operator_patience: Duration::from_mins(1),
-            check_every: Duration::from_mins(5),
-            recheck: (Duration::from_secs(2), Duration::from_mins(5)),
-            window: 16,
-        }
-    }
-}
-
-/// Reads are given up after this long.
-const READ: Duration = Duration::from_secs(10);
 
 /// See the module.
-pub struct Kubeflow {
-    settings: Settings,
-    hub: HubId,
-    renderer: Renderer,
-    config: Config,
-    calls: Calls,
-    may_send: MaySend,
-    work: ArcSwap<Client>,
-    probe: ArcSwap<Client>,
-    signal: ArcSwap<Client>,
-    standing: Standing,
-    cache: Arc<Cache>,
-    window: Arc<Window>,
-    readers: Arc<Readers>,
-    proofs: Mutex<HashMap<(JobUid, Attempt), stop::Proof>>,
-    told: applications::Told,
-    probe_now: Notify,
-    check_now: Notify,
-    watch_anew: Notify,
-}
+pub(crate) struct Kubeflow;
 
-impl Kubeflow {
-    /// A link that is not running yet.
-    pub(crate) fn new(
-        settings: Settings,
-        config: Config,
-        hub: HubId,
-        calls: Calls,
-        may_send: MaySend,
-        revision: Arc<watch::Sender<u64>>,
-    ) -> Result<Arc<Self>, Error> {
-        let Clients { work, probe, signal } = clients(&settings, &config, &calls, &may_send)?;
-        Ok(Arc::new(Self {
-            work: ArcSwap::from_pointee(work),
-            probe: ArcSwap::from_pointee(probe),
-            signal: ArcSwap::from_pointee(signal),
-            standing: Standing::new(settings.thresholds, settings.admission.clone(), revision),
-            cache: Arc::default(),
-            window: Window::new(settings.tempo.window),
-            readers: Arc::default(),
-            proofs: Mutex::default(),
-            told: applications::Told { synced: Notify::new(), refused: Notify::new() },
-            probe_now: Notify::new(),
-            check_now: Notify::new(),
-            watch_anew: Notify::new(),
-            renderer: Renderer::new(),
-            settings,
-            hub,
-            config,
-            calls,
-            may_send,
-        }))
+impl Backend for Kubeflow {
+    fn name(&self) -> &'static str {
+        SPARK_APPLICATION_API_VERSION
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    pub(crate) fn readers(&self) -> &Readers {
-        &self.readers
-    }
-
-    /// The jobs of all its applications.
-    pub(crate) fn cached_keys(&self) -> Vec<JobKey> {
-        self.cache.keys()
-    }
-
-    /// All its applications of ours, once the view is in sync.
-    pub(crate) fn owned(&self) -> Option<Vec<Owned>> {
-        self.cache.is_synced().then(|| self.cache.owned(Instant::now()))
-    }
-
-    fn client(&self) -> Client {
-        Client::clone(&self.work.load())
-    }
-
-    fn applications(&self, namespace: &Namespace) -> Api<Application> {
-        Api::namespaced(self.client(), namespace.as_str())
-    }
-
-    /// A quorum read by name.
-    async fn read(&self, namespace: &Namespace, name: &RemoteName) -> Result<Option<Application>, Error> {
-        const DOING: &str = "reading an application";
-        let applications = self.applications(namespace);
-        match tokio::time::timeout(READ, applications.get(name.as_str())).await {
-            Ok(Ok(application)) => Ok(Some(application)),
-            Ok(Err(kube::Error::Api(status))) if is_absent(&status, name.as_str()) => Ok(None),
-            Ok(Err(error)) => Err(Error::call(DOING)(error)),
-            Err(_) => Err(Error::Timeout { doing: DOING, after: READ }),
-        }
+    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible> {
+        cannot(template).into_iter().collect()
     }
 }
 
-/// Whether a 404 speaks of this very object. That the whole resource is not served is no proof of anything.
-fn is_absent(status: &kube::core::Status, name: &str) -> bool {
-    status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == name)
-}
-
-/// The clients of one set of connections.
-struct Clients {
-    work: Client,
-    probe: Client,
-    signal: Client,
-}
-
-fn clients(
-    settings: &Settings,
-    config: &Config,
-    calls: &Calls,
-    may_send: &MaySend,
-) -> Result<Clients, Error> {
-    let name = settings.name.as_str();
-    Ok(Clients {
-        work: link::work_client(config.clone(), name, settings.limits, calls, may_send)?,
-        probe: link::probe_client(config.clone(), name, calls)?,
-        signal: link::signal_client(config.clone(), name, calls)?,
+/// Whatever is written for it is its own to judge.
+fn cannot(template: &Value) -> Option<Inexpressible> {
+    let is_foreign = template.get("apiVersion").and_then(Value::as_str) == Some(APACHE_API_VERSION);
+    is_foreign.then(|| {
+        let why = "its operator runs applications of sparkoperator.k8s.io/v1beta2 only";
+        Inexpressible::new("spec.template.apiVersion", why)
     })
 }
 
-#[async_trait]
-impl Member for Kubeflow {
-    fn name(&self) -> &ClusterName {
-        &self.settings.name
+impl Dialect for Kubeflow {
+    type Application = Application;
+
+    const OPERATOR: &'static str = "Kubeflow Spark operator";
+
+    const APPLICATION_LABEL: &'static str = "sparkoperator.k8s.io/app-name";
+
+    fn backend() -> Arc<dyn Backend> {
+        backend()
     }
 
-    fn identity(&self) -> Option<MemberIdentity> {
-        self.standing.identity().cloned()
+    fn observation(application: &Application) -> Option<Observation> {
+        fold::observation(application)
     }
 
-    fn health(&self) -> Health {
-        self.standing.health()
-    }
-
-    fn signals(&self) -> Arc<Signals> {
-        if self.standing.is_other_cluster() {
-            return Arc::default();
+    fn render(order: &Order, hub: &HubId, member: &MemberParts) -> Result<(Value, String), Inexpressible> {
+        match cannot(&order.template) {
+            Some(why) => Err(why),
+            None => Ok(render::application(order, hub, member)),
         }
-        self.readers.shown()
     }
 
-    fn want_signals(&self, wanted: WantedSignals) {
-        self.readers.want(wanted);
+    fn is_submitted(state: &str) -> bool {
+        // Past SUBMITTED nothing hangs.
+        matches!(state, "SUBMITTED" | "RUNNING" | "SUCCEEDING" | "FAILING" | "COMPLETED" | "FAILED")
     }
 
-    fn target_namespace(&self, namespace: &Namespace) -> Namespace {
-        self.settings.namespace.target(namespace).clone()
+    fn driver_pod(_: &Namespace, name: &RemoteName) -> String {
+        format!("{name}-driver")
     }
 
-    fn render(&self, order: Order, before: Option<Arc<Rendered>>) -> Arc<Rendered> {
-        Rendered::of(&self.renderer, order, before, |order| {
-            let (application, hash) = render::application(order, &self.hub, &self.settings.parts);
-            (application.to_string().into_bytes(), hash)
-        })
+    fn without_a_write(application: &Application, seen: &Observation, suspend: bool) -> Option<Suspended> {
+        without_a_write(application, seen, suspend)
     }
 
-    fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote {
-        if self.standing.is_other_cluster() {
-            return Remote::Unknown;
-        }
-        self.cache.observe(namespace, name)
+    fn is_suspended(application: &Application) -> bool {
+        application.spec.as_ref().is_some_and(|spec| spec.suspend)
     }
+}
 
-    fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
-        if self.standing.is_other_cluster() {
-            return Vec::new();
-        }
-        let mut shown = self.cache.of_job(job);
-        shown.retain(|(_, seen)| seen.owner.as_ref().is_some_and(|owner| owner.hub == self.hub));
-        shown
+/// An application with this label is Kueue's to hold and to let go on.
+const KUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+
+/// The answer where nothing is to be written, or may not be.
+fn without_a_write(application: &Application, seen: &Observation, suspend: bool) -> Option<Suspended> {
+    if application.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(KUEUE_LABEL)) {
+        return Some(Suspended::Never(
+            "Kueue there decides when it is held (its label names a queue)".to_owned(),
+        ));
     }
+    if seen.suspend == suspend {
+        return Some(Suspended::Done);
+    }
+    let state = seen.native_state.as_str();
+    let is_calm = if suspend { matches!(state, "SUBMITTED" | "RUNNING") } else { state == "SUSPENDED" };
+    (!is_calm || seen.deleting).then(|| Suspended::NotNow(format!("it is in state {state:?}")))
+}
 
-    fn beyond(&self, accounts: &Accounts) -> Option<Vec<Shown>> {
-        if self.standing.is_other_cluster() {
-            return None;
-        }
-        let identity = self.identity()?;
-        let is_above = |queue: &QueueName, seq| accounts.get(queue).is_some_and(|account| seq > account.seq);
-        let found = self.cache.numbered(is_above)?;
-        let shown = found.into_iter().filter_map(|(namespace, seen)| {
-            let Seen { observation, created, queue } = seen;
-            Some(Shown {
-                cluster: self.settings.name.clone(),
-                identity: identity.clone(),
-                namespace,
-                name: observation.name,
-                uid: observation.uid,
-                owner: observation.owner.filter(|owner| owner.hub == self.hub)?,
-                queue: queue?,
-                created,
-                over: observation.run.is_terminal(),
-            })
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn application(state: &str, suspend: bool, label: Option<&str>) -> Application {
+        let mut object = json!({
+            "metadata": {"name": "a", "uid": "u", "labels": {}},
+            "spec": {"suspend": suspend}, "status": {"applicationState": {"state": state}},
         });
-        Some(shown.filter(|shown| shown.is_beyond(accounts)).collect())
-    }
-
-    async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {
-        if let Err(why) = self.standing.may_be_asked() {
-            return Confirmation::Unclear(why);
+        if let Some(label) = label {
+            object["metadata"]["labels"][label] = json!("q");
         }
-        match self.read(namespace, name).await {
-            Ok(None) => Confirmation::Gone,
-            Ok(Some(application)) => match fold::observation(&application) {
-                Some(observation) => Confirmation::Present(Box::new(observation)),
-                None => Confirmation::Unclear("the application came without name or uid".to_owned()),
-            },
-            Err(error) => Confirmation::Unclear(crate::error::chain(&error)),
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn answer(state: &str, is: bool, suspend: bool, label: Option<&str>) -> Option<Suspended> {
+        let application = application(state, is, label);
+        without_a_write(&application, &fold::observation(&application).unwrap(), suspend)
+    }
+
+    #[test]
+    fn nothing_is_written_while_a_submission_may_be_under_way() {
+        for state in
+            ["", "PENDING_RERUN", "INVALIDATING", "RESUMING", "SUBMISSION_FAILED", "FAILING", "SUSPENDING"]
+        {
+            let held = answer(state, false, true, None);
+            assert!(matches!(held, Some(Suspended::NotNow(_))), "{state}: {held:?}");
+            let on = answer(state, true, false, None);
+            assert!(matches!(on, Some(Suspended::NotNow(_))), "{state}: {on:?}");
         }
-    }
-
-    async fn submit(&self, rendered: &Rendered) -> Created {
-        self.create(rendered).await
-    }
-
-    async fn release(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), Error> {
-        self.let_go(namespace, name, uid).await
-    }
-
-    async fn retire(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) -> Result<(), Error> {
-        self.delete_finished(namespace, name, uid).await
-    }
-
-    async fn stop(&self, order: &StopOrder) -> Fence {
-        self.drive_to_fence(order).await
-    }
-
-    async fn suspend(
-        &self,
-        namespace: &Namespace,
-        name: &RemoteName,
-        uid: &RemoteUid,
-        suspend: bool,
-    ) -> Result<Suspended, Error> {
-        self.hold(namespace, name, uid, suspend).await
-    }
-
-    async fn driver(&self, namespace: &Namespace, name: &RemoteName, driver_pod: Option<&str>) -> Driver {
-        self.look_at_driver(namespace, name, driver_pod).await
-    }
-
-    async fn driver_log_tail(&self, namespace: &Namespace, driver_pod: &str, bytes: u32) -> Option<String> {
-        self.read_log_tail(namespace, driver_pod, bytes).await
-    }
-}
-
-#[async_trait]
-impl Line for Kubeflow {
-    fn cluster(&self) -> &ClusterName {
-        &self.settings.name
-    }
-
-    fn client(&self) -> Client {
-        Client::clone(&self.signal.load())
-    }
-
-    fn only_namespace(&self) -> Option<&Namespace> {
-        match &self.settings.namespace {
-            NamespaceRule::Fixed(namespace) => Some(namespace),
-            NamespaceRule::SameAsJob => None,
+        for state in ["SUBMITTED", "RUNNING"] {
+            assert_eq!(answer(state, false, true, None), None);
         }
-    }
-
-    fn is_ready(&self) -> bool {
-        self.standing.link() == LinkState::Ready && !self.standing.is_other_cluster()
-    }
-
-    async fn ready(&self) {
-        let mut changed = self.standing.subscribe();
-        while !Line::is_ready(self) && changed.changed().await.is_ok() {}
-    }
-
-    fn tell(&self) {
-        self.standing.tell();
-    }
-}
-
-/// Whether an observation is this attempt of this hub's job.
-fn is_attempt(observation: &Observation, hub: &HubId, job: &JobUid, attempt: Attempt) -> bool {
-    observation
-        .owner
-        .as_ref()
-        .is_some_and(|owner| owner.hub == *hub && owner.job == *job && owner.attempt == attempt)
-}
-
-/// Now, and some time from now.
-fn in_time(by: Duration) -> Timestamp {
-    let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);
-    Timestamp::now().saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-impl Kubeflow {
-    /// What the registry shows of a link.
-    pub(crate) fn link(&self) -> LinkState {
-        self.standing.link()
+        assert_eq!(answer("SUSPENDED", true, false, None), None);
+        assert_eq!(answer("RUNNING", true, true, None), Some(Suspended::Done));
+        assert!(matches!(answer("RUNNING", false, true, Some(KUEUE_LABEL)), Some(Suspended::Never(_))));
     }
 }

@@ -5,32 +5,34 @@
 //! member says is read from its cache without waiting. Must never be a trigger stream of the controller, and never
 //! decides where a job goes.
 
-mod cache;
+pub mod cache;
 pub mod calls;
 pub mod canonical;
+mod clients;
 mod clock;
 pub mod error;
 pub mod error_line;
-mod fold;
 pub mod kubeconfig;
 pub mod kubeflow;
-mod link;
+pub mod link;
 pub mod member;
+mod operator;
 mod preflight;
 pub mod registry;
 pub mod render;
 mod signals;
 mod standing;
 pub mod sweep;
-mod view;
 mod watch;
 mod window;
 
+pub use cache::{Cache, Owned, Seen};
+pub use clients::{Limits, MaySend, hub_client};
 pub use error::Error;
-pub use kubeflow::{Settings, Tempo};
-pub use link::{Limits, MaySend, hub_client};
-pub use member::{Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended};
+pub use link::{Blueprint, Ground, Link};
+pub use member::{Backend, Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended};
+pub use operator::{Settings, Tempo};
 pub use registry::{Claim, Registry, Report, Which};
 pub use render::{Order, Rendered};
 pub use signals::{NoEndpoint, WantedSignals, YuniKornEndpoint, YuniKornSettings};
-pub use standing::{Admission, Fault};
+pub use standing::{Admission, Denied, Fault, Standing, Taken};

@@ -1,313 +1,112 @@
-//! Clients: how a cluster's API server is reached.
+//! The seam between the registry and whatever keeps a member's link: how one is made, and what else than jobs is asked of
+//! it.
 //!
-//! Owns the limits of a member's connection. A member's clients never retry by themselves, give up on a connection or an
-//! answer in bounded time, and have a rate and a number of calls of their own: a dead or slow member holds nobody else.
-//! Probes and signals have clients apart, so that they never wait behind work. Whether anything may be changed on a member
-//! at all is asked as the request leaves, behind all queues.
+//! Owns no state. A backend has a [`Blueprint`], which says what a link is made of and makes it, and a [`Link`], which is
+//! a [`Member`] that can be kept, replaced and swept. The registry and the sweep know no backend by name. Must never
+//! need a Kubernetes client: a member may be something else.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
+use std::{any::Any, sync::Arc};
+
+use spark_router_core::{
+    health::Thresholds,
+    id::{ClusterName, HubId, JobKey},
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    cache::Owned,
+    calls::Calls,
+    clients::MaySend,
+    error::Error,
+    member::Member,
+    signals::WantedSignals,
+    standing::{Admission, Standing},
 };
 
-use http::{HeaderValue, Method, Request, Response, header};
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder, DynBody},
-};
-use tower::{
-    BoxError, Layer, Service,
-    limit::{ConcurrencyLimitLayer, RateLimitLayer},
-    timeout::TimeoutLayer,
-    util::BoxService,
-};
+/// What a link is made of: settings and credentials of one member.
+pub trait Blueprint: Any + Send + Sync {
+    /// The member.
+    fn name(&self) -> &ClusterName;
 
-use crate::{calls::Calls, error::Error};
+    /// Whether `other` would make the very same link: same backend, settings and credentials. [`same`] does it for those
+    /// that can be compared.
+    fn is_same(&self, other: &dyn Blueprint) -> bool;
 
-/// A connection that is not there after this long will not be soon.
-const CONNECT: Duration = Duration::from_secs(3);
-/// The head of an answer takes at most this long; the body of a watch flows on. Above the server-side limit of creates.
-const ANSWER: Duration = Duration::from_secs(15);
-
-/// How hard a member's API server may be worked; probes and open watches apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls a second.
-    pub requests_per_second: u32,
-    /// Calls in flight.
-    pub concurrent: u32,
+    /// Makes the link and starts everything that keeps it alive, until the ground's stop. Must not wait.
+    ///
+    /// # Errors
+    /// When no client can be made of it.
+    fn start(&self, ground: &Ground) -> Result<Arc<dyn Link>, Error>;
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { requests_per_second: 50, concurrent: 16 }
-    }
+/// Whether a blueprint is equal to another one of its own kind.
+pub fn same<B: Blueprint + PartialEq>(one: &B, other: &dyn Blueprint) -> bool {
+    let other: &dyn Any = other;
+    other.downcast_ref::<B>().is_some_and(|other| one == other)
 }
 
-/// Whether this process may change anything on members at this moment. Clones ask the same.
+/// A member's link: a member that is kept, replaced and swept.
+pub trait Link: Member + Any {
+    /// What it may be used for, and why not.
+    fn standing(&self) -> &Standing;
+
+    /// Which signals it was asked for last.
+    fn wanted_signals(&self) -> WantedSignals;
+
+    /// Goes on with what `older`, a link of the same member to the same target, has read of its signals.
+    fn inherit_signals(&self, older: &dyn Link);
+
+    /// The jobs of all its applications.
+    fn cached_keys(&self) -> Vec<JobKey>;
+
+    /// All its applications of ours, once the view is in sync.
+    fn owned(&self) -> Option<Vec<Owned>>;
+}
+
+/// What every link of a registry stands on.
 #[derive(Clone)]
-pub struct MaySend(Arc<dyn Fn() -> bool + Send + Sync>);
-
-impl MaySend {
-    /// As `says`; asked for every such request, so it must not wait.
-    pub fn when(says: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(says))
-    }
-
-    /// Always: for a process that is alone.
-    pub fn always() -> Self {
-        Self::when(|| true)
-    }
-
-    /// Whether it may now.
-    pub fn now(&self) -> bool {
-        (self.0)()
-    }
+pub struct Ground {
+    pub(crate) hub: HubId,
+    pub(crate) keys: mpsc::Sender<JobKey>,
+    pub(crate) calls: Calls,
+    pub(crate) may_send: MaySend,
+    pub(crate) revision: Arc<watch::Sender<u64>>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
-impl fmt::Debug for MaySend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("MaySend").field(&self.now()).finish()
-    }
-}
-
-/// A client for the hub, whose calls are counted. It has no rate of its own: the hub is what the router works for.
-///
-/// # Errors
-/// When certificates or keys cannot be read.
-pub fn hub_client(config: Config, calls: &Calls) -> Result<Client, Error> {
-    let builder = builder(config, crate::calls::HUB)?.with_layer(&calls.layer(crate::calls::HUB));
-    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER * 2)).build())
-}
-
-/// The client for work on a member.
-pub(crate) fn work_client(
-    config: Config,
-    cluster: &str,
-    limits: Limits,
-    calls: &Calls,
-    may_send: &MaySend,
-) -> Result<Client, Error> {
-    let concurrent = usize::try_from(limits.concurrent.max(1)).unwrap_or(usize::MAX);
-    let rate = u64::from(limits.requests_per_second.max(1));
-    Ok(builder(config, cluster)?
-        .with_layer(&GateLayer(may_send.clone()))
-        .with_layer(&calls.layer(cluster))
-        .with_layer(&TimeoutLayer::new(ANSWER))
-        .with_layer(&RateLimitLayer::new(rate, Duration::from_secs(1)))
-        .with_layer(&ConcurrencyLimitLayer::new(concurrent))
-        .build())
-}
-
-/// The client for probes of a member: one connection, no queue.
-pub(crate) fn probe_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
-    Ok(builder(config, cluster)?.with_layer(&calls.layer(cluster)).build())
-}
-
-/// The client that a member's signals are read with: never behind creates, because they are read for the sake of the next
-/// ones; how often is settled by who reads.
-pub(crate) fn signal_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
-    let builder = builder(config, cluster)?.with_layer(&calls.layer(cluster));
-    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
-}
-
-/// What [`ClientBuilder`] makes of a configuration.
-type Stack = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
-
-fn builder(mut config: Config, cluster: &str) -> Result<ClientBuilder<Stack>, Error> {
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT);
-    let agent = concat!("spark-router/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
-    ClientBuilder::try_from(config)
-        .map_err(|source| Error::Client { cluster: cluster.to_owned(), source: Box::new(source) })
-}
-
-/// Follows one request out of the client's queues: it can be called back as long as it has not left them, and nobody has
-/// to guess afterwards which of the two happened.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Departure(Arc<AtomicU8>);
-
-const QUEUED: u8 = 0;
-const LEFT: u8 = 1;
-const RECALLED: u8 = 2;
-
-impl Departure {
-    /// Keeps the request from leaving. False: it has left already.
-    pub(crate) fn recall(&self) -> bool {
-        self.0.compare_exchange(QUEUED, RECALLED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+impl Ground {
+    /// The hub that everything is done for.
+    pub fn hub(&self) -> &HubId {
+        &self.hub
     }
 
-    /// Whether it has left the queues.
-    pub(crate) fn has_left(&self) -> bool {
-        self.0.load(Ordering::Acquire) == LEFT
+    /// Takes the keys of jobs that have something new to see. Bounded: who sends waits for its reader.
+    pub fn keys(&self) -> &mpsc::Sender<JobKey> {
+        &self.keys
     }
 
-    fn leave(&self) -> bool {
-        self.0.compare_exchange(QUEUED, LEFT, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// The request was called back before it left.
-#[derive(Debug, thiserror::Error)]
-#[error("called back before it was sent")]
-pub(crate) struct Recalled;
-
-/// Another router leads, or may: nothing is changed on members.
-#[derive(Debug, thiserror::Error)]
-#[error("not sent: this router does not lead now")]
-struct NotLeading;
-
-#[derive(Clone, Debug)]
-struct GateLayer(MaySend);
-
-impl<S> Layer<S> for GateLayer {
-    type Service = Gate<S>;
-
-    fn layer(&self, inner: S) -> Gate<S> {
-        Gate { inner, may_send: self.0.clone() }
-    }
-}
-
-/// Lets requests out, unless they were called back, or would change something while this process may not.
-#[derive(Debug)]
-struct Gate<S> {
-    inner: S,
-    may_send: MaySend,
-}
-
-/// A question about the account's own rights is asked with POST and changes nothing.
-const ASKED_WITH_POST: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-
-fn changes_something(request: &Request<Body>) -> bool {
-    !matches!(*request.method(), Method::GET | Method::HEAD)
-        && !request.uri().path().ends_with(ASKED_WITH_POST)
-}
-
-impl<S> Service<Request<Body>> for Gate<S>
-where
-    S: Service<Request<Body>, Error = BoxError>,
-    S::Response: Send + 'static,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+    /// Counts calls.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if changes_something(&request) && !self.may_send.now() {
-            return Box::pin(async { Err(NotLeading.into()) });
-        }
-        if let Some(departure) = request.extensions().get::<Departure>()
-            && !departure.leave()
-        {
-            return Box::pin(async { Err(Recalled.into()) });
-        }
-        Box::pin(self.inner.call(request))
-    }
-}
-
-/// Whether an error proves that nothing of the request was written: no connection, called back, or held back.
-pub(crate) fn was_never_written(error: &kube::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<hyper_util::client::legacy::Error>()
-            .is_some_and(hyper_util::client::legacy::Error::is_connect)
-        {
-            return true;
-        }
-        if error.is::<Recalled>() || error.is::<NotLeading>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        convert::Infallible,
-        sync::atomic::{AtomicBool, AtomicU32},
-    };
-
-    use tower::ServiceExt;
-
-    use super::*;
-
-    /// A gate in front of a server that counts what reaches it.
-    struct Bench {
-        leads: Arc<AtomicBool>,
-        reached: Arc<AtomicU32>,
+    /// Says whether anything may be changed on a member at this moment: to be asked as a request leaves.
+    pub fn may_send(&self) -> &MaySend {
+        &self.may_send
     }
 
-    impl Bench {
-        fn new(leads: bool) -> Self {
-            Self { leads: Arc::new(AtomicBool::new(leads)), reached: Arc::default() }
-        }
-
-        async fn send(
-            &self,
-            method: Method,
-            path: &str,
-            departure: Option<Departure>,
-        ) -> Result<(), kube::Error> {
-            let (leads, reached) = (self.leads.clone(), self.reached.clone());
-            let server = tower::service_fn(move |_: Request<Body>| {
-                reached.fetch_add(1, Ordering::AcqRel);
-                async { Ok::<_, Infallible>(Response::new(())) }
-            });
-            let may_send = MaySend::when(move || leads.load(Ordering::Acquire));
-            let gate = GateLayer(may_send).layer(server.map_err(BoxError::from));
-            let mut request = Request::new(Body::empty());
-            *request.method_mut() = method;
-            *request.uri_mut() = path.parse().unwrap();
-            if let Some(departure) = departure {
-                request.extensions_mut().insert(departure);
-            }
-            gate.oneshot(request).await.map(drop).map_err(kube::Error::Service)
-        }
+    /// The standing of a new link. Its changes are told to whoever subscribed to the registry.
+    pub fn standing(&self, thresholds: Thresholds, admission: Admission) -> Standing {
+        Standing::new(thresholds, admission, self.revision.clone())
     }
 
-    #[tokio::test]
-    async fn who_does_not_lead_reads_and_changes_nothing() {
-        let applications = "/apis/sparkoperator.k8s.io/v1beta2/namespaces/a/sparkapplications";
-        let bench = Bench::new(false);
-        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let departure = Departure::default();
-            let error = bench.send(method, applications, Some(departure.clone())).await.unwrap_err();
-            assert!(was_never_written(&error), "{error}");
-            assert!(!departure.has_left());
-        }
-        assert_eq!(bench.reached.load(Ordering::Acquire), 0);
-        bench.send(Method::GET, applications, None).await.unwrap();
-        bench.send(Method::POST, ASKED_WITH_POST, None).await.unwrap();
-        assert_eq!(bench.reached.load(Ordering::Acquire), 2);
-
-        bench.leads.store(true, Ordering::Release);
-        let departure = Departure::default();
-        bench.send(Method::POST, applications, Some(departure.clone())).await.unwrap();
-        assert!(departure.has_left());
-        assert_eq!(bench.reached.load(Ordering::Acquire), 3);
-    }
-
-    #[tokio::test]
-    async fn what_was_called_back_does_not_leave() {
-        let (bench, departure) = (Bench::new(true), Departure::default());
-        assert!(departure.recall());
-        let error = bench.send(Method::POST, "/", Some(departure)).await.unwrap_err();
-        assert!(was_never_written(&error), "{error}");
-        assert_eq!(bench.reached.load(Ordering::Acquire), 0);
+    /// Runs a task until the link is stopped.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(task).await;
+        });
     }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
 use spark_router_core::{
     health::LinkState,
     id::{Attempt, ClusterName, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{FailureSign, Observation, Remote},
+    place::Inexpressible,
     refusal::Refusal,
     restored::{Accounts, Shown},
     signal::Signals,
@@ -111,11 +113,25 @@ pub struct Health {
     pub blocked: Vec<(Namespace, String, Timestamp)>,
 }
 
+/// A kind of backend: what its members can run. Pure: settings of a member that matter for that make another kind.
+pub trait Backend: Send + Sync + 'static {
+    /// Two of one name can run the same.
+    fn name(&self) -> &str;
+
+    /// Everything that an effective template ([`crate::render::effective`]) asks for and its members cannot do, with the
+    /// paths of the fields as the user wrote them. Empty: it can be run. Dear: asked once for a template, never for a
+    /// decision.
+    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible>;
+}
+
 /// One member. Calls never wait for a connection: a member that is not connected says so at once.
 #[async_trait]
 pub trait Member: Send + Sync + 'static {
     /// The name of its `MemberCluster`.
     fn name(&self) -> &ClusterName;
+
+    /// What it can run.
+    fn backend(&self) -> Arc<dyn Backend>;
 
     /// Who it is. `None` until it was reached once.
     fn identity(&self) -> Option<MemberIdentity>;

@@ -1,6 +1,6 @@
 //! All members, and the one place where they come, change and go at run time.
 //!
-//! Owns the links. Readers see one consistent map without waiting. Other credentials make another link, which takes the
+//! Owns the links, and what each was made of. Knows no backend by name (see [`crate::link`]). Readers see one consistent map without waiting. Other credentials make another link, which takes the
 //! place of the old one only when it works, or when the old one does not: a wrong Secret must not cut off a member that
 //! answers. Must never wait for a member.
 
@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use kube::Config;
 use parking_lot::Mutex;
 use spark_router_core::{
     health::LinkState,
@@ -20,9 +19,9 @@ use tracing::info;
 
 use crate::{
     calls::Calls,
+    clients::MaySend,
     error::Error,
-    kubeflow::{Kubeflow, Settings},
-    link::MaySend,
+    link::{Blueprint, Ground, Link},
     member::{Health, Member},
     standing::{Admission, Fault},
 };
@@ -32,15 +31,10 @@ use crate::{
 pub struct Registry(Arc<Shared>);
 
 struct Shared {
-    hub: HubId,
-    keys: mpsc::Sender<JobKey>,
-    calls: Calls,
-    may_send: MaySend,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    revision: Arc<watch::Sender<u64>>,
+    /// Its stop ends all of them; each link has one of its own below it.
+    ground: Ground,
     /// What readers see. Written only while `slots` is locked.
-    shown: ArcSwap<BTreeMap<ClusterName, Arc<Kubeflow>>>,
+    shown: ArcSwap<BTreeMap<ClusterName, Arc<dyn Link>>>,
     slots: Mutex<BTreeMap<ClusterName, Slot>>,
 }
 
@@ -50,8 +44,8 @@ struct Slot {
 }
 
 struct Running {
-    link: Arc<Kubeflow>,
-    fingerprint: String,
+    link: Arc<dyn Link>,
+    blueprint: Arc<dyn Blueprint>,
     stop: CancellationToken,
 }
 
@@ -103,14 +97,9 @@ impl Registry {
         may_send: MaySend,
         stop: CancellationToken,
     ) -> Self {
+        let (revision, tasks) = (Arc::new(watch::channel(0).0), TaskTracker::new());
         Self(Arc::new(Shared {
-            hub,
-            keys,
-            calls,
-            may_send,
-            stop,
-            tasks: TaskTracker::new(),
-            revision: Arc::new(watch::channel(0).0),
+            ground: Ground { hub, keys, calls, may_send, revision, stop, tasks },
             shown: ArcSwap::default(),
             slots: Mutex::default(),
         }))
@@ -128,18 +117,16 @@ impl Registry {
 
     /// Changes whenever a member comes, goes, or looks different.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.revision.subscribe()
+        self.0.ground.revision.subscribe()
     }
 
-    /// Adds a member, or changes it. `fingerprint` stands for what `config` was made of: with the same one and the same
-    /// settings nothing happens.
+    /// Adds a member, or changes it. With a blueprint that is the same as the one in use nothing happens.
     ///
     /// # Errors
-    /// When no client can be made of `config`; whatever was in use stays.
-    pub fn put(&self, settings: Settings, config: Config, fingerprint: &str) -> Result<(), Error> {
-        let cluster = settings.name.clone();
-        let is_same =
-            |running: &Running| running.fingerprint == fingerprint && *running.link.settings() == settings;
+    /// When no link can be made of it; whatever was in use stays.
+    pub fn put(&self, blueprint: Arc<dyn Blueprint>) -> Result<(), Error> {
+        let cluster = blueprint.name().clone();
+        let is_same = |running: &Running| running.blueprint.is_same(&*blueprint);
         {
             let mut slots = self.0.slots.lock();
             if let Some(slot) = slots.get_mut(&cluster) {
@@ -157,7 +144,7 @@ impl Registry {
                 }
             }
         }
-        let running = self.start(settings, config, fingerprint)?;
+        let running = self.start(blueprint)?;
         let link = running.link.clone();
         let mut slots = self.0.slots.lock();
         match slots.get_mut(&cluster) {
@@ -168,13 +155,13 @@ impl Registry {
             }
             Some(slot) => {
                 // Its readers start now, so that it has something to say when it takes over.
-                running.link.want_signals(slot.current.link.readers().wanted());
+                running.link.want_signals(slot.current.link.wanted_signals());
                 if let Some(old) = slot.replacement.replace(running) {
                     old.stop.cancel();
                 }
                 drop(slots);
                 self.promote(&cluster);
-                self.0.tasks.spawn(self.clone().promote_when_ready(cluster, link));
+                self.0.ground.tasks.spawn(self.clone().promote_when_ready(cluster, link));
                 self.bump();
                 return Ok(());
             }
@@ -194,7 +181,7 @@ impl Registry {
         }
         self.show(&slots);
         drop(slots);
-        self.0.calls.forget(cluster.as_str());
+        self.0.ground.calls.forget(cluster.as_str());
         info!(cluster.name = %cluster, "a member is removed");
         self.bump();
     }
@@ -251,46 +238,35 @@ impl Registry {
 
     /// Waits until all tasks of all members have ended; call after the stop.
     pub async fn closed(&self) {
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.ground.tasks.close();
+        self.0.ground.tasks.wait().await;
     }
 
-    pub(crate) fn links(&self) -> Vec<Arc<Kubeflow>> {
+    pub(crate) fn links(&self) -> Vec<Arc<dyn Link>> {
         self.0.shown.load().values().cloned().collect()
     }
 
     pub(crate) fn calls(&self) -> &Calls {
-        &self.0.calls
+        &self.0.ground.calls
     }
 
     pub(crate) fn may_send(&self) -> &MaySend {
-        &self.0.may_send
+        &self.0.ground.may_send
     }
 
     pub(crate) fn hub(&self) -> &HubId {
-        &self.0.hub
+        &self.0.ground.hub
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            stop.run_until_cancelled_owned(task).await;
-        });
+        self.0.ground.spawn(task);
     }
 
-    fn start(&self, settings: Settings, config: Config, fingerprint: &str) -> Result<Running, Error> {
-        let stop = self.0.stop.child_token();
-        let shared = &self.0;
-        let link = Kubeflow::new(
-            settings,
-            config,
-            shared.hub.clone(),
-            shared.calls.clone(),
-            shared.may_send.clone(),
-            shared.revision.clone(),
-        )?;
-        link.start(&shared.keys, &stop, &shared.tasks);
-        Ok(Running { link, fingerprint: fingerprint.to_owned(), stop })
+    fn start(&self, blueprint: Arc<dyn Blueprint>) -> Result<Running, Error> {
+        let stop = self.0.ground.stop.child_token();
+        let ground = Ground { stop: stop.clone(), ..self.0.ground.clone() };
+        let link = blueprint.start(&ground)?;
+        Ok(Running { link, blueprint, stop })
     }
 
     /// Puts a replacement in use if it is ready, or if the link in use is not.
@@ -298,24 +274,23 @@ impl Registry {
         let mut slots = self.0.slots.lock();
         let Some(slot) = slots.get_mut(cluster) else { return };
         let Some(replacement) = &slot.replacement else { return };
-        let ready = replacement.link.link() == LinkState::Ready;
+        let ready = replacement.link.standing().link() == LinkState::Ready;
         let barred = matches!(replacement.link.standing().admission(), Admission::Barred(_));
         let in_use = &slot.current.link;
-        let works = in_use.link() == LinkState::Ready && in_use.identity().is_some();
+        let works = in_use.standing().link() == LinkState::Ready && in_use.identity().is_some();
         if barred || (works && !ready) {
             return;
         }
         if !ready {
             // Since when the member is out of reach does not begin anew with other credentials.
-            let thresholds = replacement.link.settings().thresholds;
-            replacement.link.standing().inherit(in_use.standing().probed(), thresholds);
+            replacement.link.standing().inherit(in_use.standing().probed());
         }
         let Some(replacement) = slot.replacement.take() else { return };
         let link = replacement.link.clone();
         let old = std::mem::replace(&mut slot.current, replacement);
-        link.want_signals(old.link.readers().wanted());
+        link.want_signals(old.link.wanted_signals());
         if link.identity().is_some() && link.identity() == old.link.identity() {
-            link.readers().inherit(old.link.readers());
+            link.inherit_signals(&*old.link);
         }
         old.stop.cancel();
         self.show(&slots);
@@ -323,7 +298,7 @@ impl Registry {
         info!(cluster.name = %cluster, "a member's link is replaced");
         self.bump();
         // What was sent up while the old link was still in use was looked at there.
-        let keys = self.0.keys.clone();
+        let keys = self.0.ground.keys.clone();
         self.spawn(async move {
             for key in link.cached_keys() {
                 if keys.send(key).await.is_err() {
@@ -333,7 +308,7 @@ impl Registry {
         });
     }
 
-    async fn promote_when_ready(self, cluster: ClusterName, link: Arc<Kubeflow>) {
+    async fn promote_when_ready(self, cluster: ClusterName, link: Arc<dyn Link>) {
         let mut changed = self.subscribe();
         loop {
             let is_waiting = {
@@ -346,7 +321,7 @@ impl Registry {
             }
             self.promote(&cluster);
             tokio::select! {
-                () = self.0.stop.cancelled() => return,
+                () = self.0.ground.stop.cancelled() => return,
                 _ = changed.changed() => {}
             }
         }
@@ -358,6 +333,6 @@ impl Registry {
     }
 
     fn bump(&self) {
-        self.0.revision.send_modify(|revision| *revision += 1);
+        self.0.ground.revision.send_modify(|revision| *revision += 1);
     }
 }

@@ -31,7 +31,7 @@ const SILENT_FOR: Duration = Duration::from_mins(1);
 
 /// Why a create is not sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Denied {
+pub enum Denied {
     /// The member takes nothing now.
     Now(String),
     /// The namespace refused everything a moment ago: asking once more would only tell the same.
@@ -39,7 +39,8 @@ pub(crate) enum Denied {
 }
 
 /// See the module.
-pub(crate) struct Standing {
+pub struct Standing {
+    thresholds: Thresholds,
     inner: Mutex<Inner>,
     identity: OnceLock<MemberIdentity>,
     revision: Arc<watch::Sender<u64>>,
@@ -85,6 +86,7 @@ impl Standing {
         revision: Arc<watch::Sender<u64>>,
     ) -> Self {
         Self {
+            thresholds,
             inner: Mutex::new(Inner {
                 health: Probed::new(thresholds),
                 admission,
@@ -118,22 +120,25 @@ impl Standing {
     }
 
     /// Fires when something of this or another member changed.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
     /// Says that something of this member changed that is kept elsewhere.
-    pub(crate) fn tell(&self) {
+    pub fn tell(&self) {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
     /// As the rest of the router sees it.
-    pub(crate) fn health(&self) -> Health {
+    pub fn health(&self) -> Health {
         self.inner.lock().shown(self.clock.now())
     }
 
     /// Whether creates may be sent; else why not.
-    pub(crate) fn takes_creates(&self, namespace: &Namespace) -> Result<(), Denied> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn takes_creates(&self, namespace: &Namespace) -> Result<(), Denied> {
         let inner = self.inner.lock();
         if let Some((reason, message)) = inner.fault() {
             return Err(Denied::Now(format!("{reason}: {message}")));
@@ -156,7 +161,10 @@ impl Standing {
     }
 
     /// Whether this is certainly the member that objects were placed on, and it may be asked about them.
-    pub(crate) fn may_be_asked(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn may_be_asked(&self) -> Result<(), String> {
         let inner = self.inner.lock();
         if let Some((reason, message)) = inner.other_cluster() {
             return Err(format!("{reason}: {message}"));
@@ -174,7 +182,7 @@ impl Standing {
     }
 
     /// The link leads to another cluster than the one that is meant.
-    pub(crate) fn is_other_cluster(&self) -> bool {
+    pub fn is_other_cluster(&self) -> bool {
         self.inner.lock().other_cluster().is_some()
     }
 
@@ -184,8 +192,8 @@ impl Standing {
     }
 
     /// Goes on with the history of the link that this one takes the place of.
-    pub(crate) fn inherit(&self, mut health: Probed, thresholds: Thresholds) {
-        health.set_thresholds(thresholds);
+    pub(crate) fn inherit(&self, mut health: Probed) {
+        health.set_thresholds(self.thresholds);
         health.disconnected();
         self.change(|inner, now| {
             inner.health = health;
@@ -193,7 +201,8 @@ impl Standing {
         });
     }
 
-    pub(crate) fn identity(&self) -> Option<&MemberIdentity> {
+    /// Who the member is, once it was reached.
+    pub fn identity(&self) -> Option<&MemberIdentity> {
         self.identity.get()
     }
 
@@ -205,12 +214,13 @@ impl Standing {
         self.inner.lock().last_answer
     }
 
-    pub(crate) fn link(&self) -> LinkState {
+    /// Its link.
+    pub fn link(&self) -> LinkState {
         self.inner.lock().health.state()
     }
 
     /// A probe was answered. Returns whether the member is back after not answering.
-    pub(crate) fn answered(&self, taken: Taken) -> bool {
+    pub fn answered(&self, taken: Taken) -> bool {
         let back = self.change(|inner, now| {
             let was = inner.health.state();
             inner.health.answered(now);
@@ -232,12 +242,12 @@ impl Standing {
     }
 
     /// A probe went unanswered.
-    pub(crate) fn missed(&self) {
+    pub fn missed(&self) {
         self.change(|inner, now| inner.health.missed(now));
     }
 
     /// The first list is through.
-    pub(crate) fn synced(&self) {
+    pub fn synced(&self) {
         self.change(|inner, now| {
             inner.synced = true;
             inner.connect(now);
@@ -245,7 +255,7 @@ impl Standing {
     }
 
     /// What the checks before use found.
-    pub(crate) fn checked(&self, identity: &MemberIdentity, version: Option<String>, fault: Option<Fault>) {
+    pub fn checked(&self, identity: &MemberIdentity, version: Option<String>, fault: Option<Fault>) {
         let known = self.identity.get_or_init(|| identity.clone());
         let fault = if known == identity { fault } else { Some(moved(known, identity)) };
         self.change(|inner, now| {
@@ -259,7 +269,7 @@ impl Standing {
     }
 
     /// The checks failed before they could say who it is.
-    pub(crate) fn check_failed(&self, fault: Fault) {
+    pub fn check_failed(&self, fault: Fault) {
         self.change(|inner, _| {
             inner.checked = false;
             inner.preflight = Some(fault);
@@ -277,7 +287,8 @@ impl Standing {
         self.inner.lock().admission.clone()
     }
 
-    pub(crate) fn credentials_refused(&self) {
+    /// The member does not take the credentials any more.
+    pub fn credentials_refused(&self) {
         self.change(|inner, _| {
             inner.unauthorized = true;
             inner.health.disconnected();
@@ -289,7 +300,7 @@ impl Standing {
     }
 
     /// The namespace refused everything: leave it alone for a while that doubles with each refusal in a row.
-    pub(crate) fn block(&self, namespace: &Namespace, refusal: Refusal) {
+    pub fn block(&self, namespace: &Namespace, refusal: Refusal) {
         self.change(|inner, now| {
             let step = inner.blocked.get(namespace).map_or(BLOCK.0, |block| (block.step * 2).min(BLOCK.1));
             inner.blocked.insert(namespace.clone(), Block { refusal, until: later(now, step), step });
@@ -297,7 +308,7 @@ impl Standing {
     }
 
     /// The namespace took something.
-    pub(crate) fn unblock(&self, namespace: &Namespace) {
+    pub fn unblock(&self, namespace: &Namespace) {
         self.change(|inner, _| inner.blocked.remove(namespace));
     }
 
@@ -309,8 +320,10 @@ impl Standing {
 
 /// What a probe's answer said about the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
+    /// It takes them, or was not asked to.
     Yes,
+    /// It does not take them.
     Unauthorized,
 }
 

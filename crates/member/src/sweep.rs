@@ -23,8 +23,8 @@ use tracing::{info, warn};
 use crate::{
     cache::Owned,
     error::chain,
-    kubeflow::Kubeflow,
-    member::{Fence, Member, StopOrder},
+    link::Link,
+    member::{Fence, StopOrder},
     registry::Registry,
 };
 
@@ -99,7 +99,7 @@ pub fn start(registry: &Registry, jobs: Arc<dyn Jobs>, pace: Pace) {
             let back = |name: &ClusterName| !present.contains(name) && !jobs.abandoned(name).is_empty();
             for link in links {
                 if is_due || (ready.contains(link.name()) && back(link.name())) {
-                    sweep(&sweeping, &link, &*jobs, pace).await;
+                    sweep(&sweeping, &*link, &*jobs, pace).await;
                 }
             }
             present = ready;
@@ -107,7 +107,7 @@ pub fn start(registry: &Registry, jobs: Arc<dyn Jobs>, pace: Pace) {
     });
 }
 
-async fn sweep(registry: &Registry, link: &Kubeflow, jobs: &dyn Jobs, pace: Pace) {
+async fn sweep(registry: &Registry, link: &dyn Link, jobs: &dyn Jobs, pace: Pace) {
     // Only a link that works: its view is what the sweep goes by, and its calls must not pile up on a dead member.
     if link.standing().may_be_asked().is_err() {
         return;
@@ -161,7 +161,7 @@ async fn sweep(registry: &Registry, link: &Kubeflow, jobs: &dyn Jobs, pace: Pace
     registry.calls().set_orphans(cluster.as_str(), running);
 }
 
-async fn remove(link: &Kubeflow, one: &Owned) {
+async fn remove(link: &dyn Link, one: &Owned) {
     let (namespace, name, uid) = (&one.namespace, &one.observation.name, &one.observation.uid);
     let result = async {
         link.release(namespace, name, uid).await?;
@@ -184,7 +184,7 @@ async fn remove(link: &Kubeflow, one: &Owned) {
     }
 }
 
-async fn stop(link: &Kubeflow, one: &Owned, job: &JobUid, attempt: Attempt) {
+async fn stop(link: &dyn Link, one: &Owned, job: &JobUid, attempt: Attempt) {
     let order = StopOrder {
         job: job.clone(),
         attempt,

@@ -7,7 +7,7 @@ use std::{pin::pin, sync::Arc, time::Instant};
 
 use futures::StreamExt;
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     runtime::{WatchStreamExt, watcher},
 };
 use spark_router_api::names;
@@ -18,8 +18,7 @@ use tracing::{debug, warn};
 use crate::{
     cache::{Cache, Seen},
     error::chain,
-    fold,
-    view::Application,
+    operator::dialect::Dialect,
 };
 
 /// The server ends each watch after this many seconds, and a stream that is silent for five more is given up: a
@@ -35,7 +34,7 @@ pub(crate) struct Told {
 }
 
 /// Watches until dropped.
-pub(crate) async fn run(
+pub(crate) async fn run<D: Dialect>(
     cluster: &ClusterName,
     client: Client,
     hub: &HubId,
@@ -47,7 +46,7 @@ pub(crate) async fn run(
         .labels(&format!("{}={hub}", names::ORIGIN_LABEL))
         .any_semantic()
         .timeout(WATCH_SECONDS);
-    let mut stream = pin!(watcher(Api::<Application>::all(client), config).default_backoff());
+    let mut stream = pin!(watcher(Api::<D::Application>::all(client), config).default_backoff());
     while let Some(event) = stream.next().await {
         let news = match event {
             Ok(watcher::Event::Init) => {
@@ -55,7 +54,7 @@ pub(crate) async fn run(
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(application) | watcher::Event::Apply(application)) => {
-                put(cache, &application).into_iter().collect()
+                put::<D>(cache, &application).into_iter().collect()
             }
             Ok(watcher::Event::InitDone) => {
                 let gone = cache.list_ends();
@@ -63,7 +62,7 @@ pub(crate) async fn run(
                 gone
             }
             Ok(watcher::Event::Delete(application)) => {
-                match (application.metadata.namespace, application.metadata.name) {
+                match (application.meta().namespace.clone(), application.meta().name.clone()) {
                     (Some(namespace), Some(name)) => {
                         cache.remove(&Namespace::new(namespace), &RemoteName::new(name)).into_iter().collect()
                     }
@@ -88,11 +87,11 @@ pub(crate) async fn run(
     }
 }
 
-fn put(cache: &Cache, application: &Application) -> Option<JobKey> {
-    let metadata = &application.metadata;
+fn put<D: Dialect>(cache: &Cache, application: &D::Application) -> Option<JobKey> {
+    let metadata = application.meta();
     let namespace = Namespace::new(metadata.namespace.clone()?);
     let seen = Seen {
-        observation: fold::observation(application)?,
+        observation: D::observation(application)?,
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         queue: metadata.labels.as_ref().and_then(|labels| labels.get(names::QUEUE_LABEL)).map(QueueName::new),
     };

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use spark_router_api::{ApplicationParts, RoleParts, member::BatchScheduler};
 use spark_router_core::id::ClusterName;
 use spark_router_member::{
-    Created, Member, Order, Settings, Tempo, kubeconfig,
+    Created, Member, Order, Settings, Tempo, kubeconfig, kubeflow,
     render::{
         MemberParts, QueueParts,
         aliases::{self, Place},
@@ -299,7 +299,8 @@ async fn holds(operator: KubeflowOptions, wanted: impl Fn(&Place) -> bool) {
         ..MemberParts::default()
     };
     let parted = Settings { parts: Arc::new(parts), ..settings("fixed", Tempo::default()) };
-    bench.registry.put(parted, kubeconfig::read(&kubeconfig).await.unwrap(), &kubeconfig).unwrap();
+    let config = kubeconfig::read(&kubeconfig).await.unwrap();
+    bench.registry.put(kubeflow::blueprint(parted, config, kubeconfig.clone())).unwrap();
     let plain = bench.ready("plain").await;
     let fixing = bench.ready(ClusterName::from("fixed").as_str()).await;
     let nodes: Api<Node> = Api::all(bench.admin.clone());

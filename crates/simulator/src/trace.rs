@@ -205,6 +205,7 @@ pub(crate) fn request(
         priority,
         constraints: Constraints { names, ..Constraints::default() },
         spark_version: "".into(),
+        expressed: <_>::default(),
         sub_queue: None,
         demand,
         parts: 0,

@@ -22,11 +22,14 @@ use spark_router_core::{
 use spark_router_member::{Member, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 
 use super::amounts::capacity;
+use crate::members::blueprints;
 
 /// A member as placement sees it: what its object declares and what its link says.
 pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts {
     let health = link.map(Member::health);
+    let backend = link.map_or_else(|| blueprints::backend(object), Member::backend);
     let state = State {
+        backend: backend.name().into(),
         identity: link.and_then(Member::identity),
         link: health.as_ref().map_or(LinkState::Connecting, |h| h.link),
         fault: match &health {
@@ -53,7 +56,8 @@ pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
     };
     let fault = not_ready(object).filter(|(reason, _)| **reason != *link.as_str());
     let identity = status.identity.map(MemberIdentity::new);
-    facts(object, State { identity, link, fault, blocked: Vec::new() })
+    let backend = blueprints::backend(object).name().into();
+    facts(object, State { backend, identity, link, fault, blocked: Vec::new() })
 }
 
 /// Since when a member's breaker keeps jobs away, as its object shows it.
@@ -98,6 +102,7 @@ fn put<K: Ord>(seen: &mut Option<Observed<BTreeMap<K, Room>>>, at: Timestamp, na
 
 /// What is known of a member beside what it declares.
 struct State {
+    backend: Arc<str>,
     identity: Option<MemberIdentity>,
     link: LinkState,
     fault: Option<(Arc<str>, Arc<str>)>,
@@ -129,6 +134,7 @@ fn facts(object: &MemberCluster, state: State) -> MemberFacts {
             None => NamespaceRule::SameAsJob,
         },
         blocked: blocked.map(|(namespace, reason, until)| (namespace, reason.into(), until)).collect(),
+        backend: Some(state.backend),
         batch_scheduler: batch_scheduler(object),
         dynamic_queues: spec.signals.yunikorn.as_ref().is_some_and(|source| source.dynamic_queues),
         stale_after: Duration::from_secs(u64::from(spec.signals.stale_after_seconds)),

@@ -15,7 +15,7 @@ use spark_router_core::{
 use spark_router_member::render::QueueParts;
 
 use super::{KnownQueue, lifetime, policy, spec_hash};
-use crate::{error::Error, template};
+use crate::{backends::Kinds, error::Error, template};
 
 /// See the module.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ struct Version {
     generation: i64,
     /// Number of what the queue sets on its jobs. `None`: there was no such queue, which is not one that sets nothing.
     queue: Option<u64>,
+    /// Number of the kinds of backends that it was read for.
+    kinds: u64,
 }
 
 impl Reading {
@@ -46,20 +48,27 @@ impl Reading {
         object: &RoutedSparkJob,
         job: &JobUid,
         queue: Option<&KnownQueue>,
+        kinds: &Kinds,
         known: Option<Arc<Self>>,
     ) -> Result<Arc<Self>, Error> {
         let version = object.metadata.generation.map(|generation| Version {
             job: job.clone(),
             generation,
             queue: queue.map(KnownQueue::number),
+            kinds: kinds.number(),
         });
         match known {
             Some(known) if version.is_some() && known.of == version => Ok(known),
-            _ => Self::anew(object, queue, version).map(Arc::new),
+            _ => Self::anew(object, queue, kinds, version).map(Arc::new),
         }
     }
 
-    fn anew(object: &RoutedSparkJob, queue: Option<&KnownQueue>, of: Option<Version>) -> Result<Self, Error> {
+    fn anew(
+        object: &RoutedSparkJob,
+        queue: Option<&KnownQueue>,
+        kinds: &Kinds,
+        of: Option<Version>,
+    ) -> Result<Self, Error> {
         let template = serde_json::to_value(&object.spec.template)?;
         let parts = match queue {
             Some(queue) => queue.parts(object.spec.size.as_deref()),
@@ -67,7 +76,7 @@ impl Reading {
             None => Ok(Arc::default()),
         };
         let number = queue.map_or(0, KnownQueue::number);
-        let request = parts.and_then(|parts| Ok((request(object, &template, &parts, number)?, parts)));
+        let request = parts.and_then(|parts| Ok((request(object, &template, &parts, number, kinds)?, parts)));
         let (request, parts) = match request {
             Ok((request, parts)) => (Ok(Arc::new(request)), queue.map(|_| parts)),
             Err(rejection) => (Err(rejection), None),
@@ -92,8 +101,9 @@ fn request(
     template: &Value,
     parts: &QueueParts,
     number: u64,
+    kinds: &Kinds,
 ) -> Result<Request, Rejection> {
-    let facts = template::read(template, parts)?;
+    let facts = template::read(template, parts, kinds)?;
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
         queue: QueueName::new(&object.spec.queue),
@@ -104,6 +114,7 @@ fn request(
             tolerations: placement.tolerations.into_iter().map(toleration).collect(),
         },
         spark_version: facts.spark_version.into(),
+        expressed: facts.expressed,
         sub_queue: object.spec.sub_queue.as_deref().map(Into::into),
         demand: facts.demand,
         parts: number,
@@ -149,13 +160,14 @@ mod tests {
 
     fn read(object: &RoutedSparkJob, queue: Option<&KnownQueue>, known: &Arc<Reading>) -> Arc<Reading> {
         let uid = JobUid::new(object.metadata.uid.as_ref().unwrap());
-        Reading::of(object, &uid, queue, Some(known.clone())).unwrap()
+        Reading::of(object, &uid, queue, &Kinds::default(), Some(known.clone())).unwrap()
     }
 
     #[test]
     fn it_is_taken_for_nothing_but_what_it_was_made_from() {
         let etl = queue(2);
-        let first = Reading::of(&object(), &JobUid::from("u-1"), Some(&etl), None).unwrap();
+        let first =
+            Reading::of(&object(), &JobUid::from("u-1"), Some(&etl), &Kinds::default(), None).unwrap();
         assert!(Arc::ptr_eq(&first, &read(&object(), Some(&etl), &first)));
         // The queue's object was written again, with a status for example, and sets the same.
         assert!(Arc::ptr_eq(&first, &read(&object(), Some(&queue(2)), &first)));
@@ -188,7 +200,7 @@ mod tests {
     fn an_object_without_a_version_is_read_each_time() {
         let mut object = object();
         object.metadata.generation = None;
-        let first = Reading::of(&object, &JobUid::from("u-1"), None, None).unwrap();
+        let first = Reading::of(&object, &JobUid::from("u-1"), None, &Kinds::default(), None).unwrap();
         assert!(!Arc::ptr_eq(&first, &read(&object, None, &first)));
     }
 }

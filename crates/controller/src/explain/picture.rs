@@ -14,6 +14,7 @@ use spark_router_core::{
 };
 
 use crate::{
+    backends::Kinds,
     convert::{self, KnownQueue},
     dispatcher::applicant,
     restored::record,
@@ -72,7 +73,8 @@ impl Picture {
         dispatcher.replay();
         let queues: BTreeMap<_, _> =
             self.queues.iter().map(|queue| (queue.name_any(), known(queue))).collect();
-        let parse = |job: &RoutedSparkJob| convert::job(job, queues.get(&job.spec.queue), None).ok();
+        let kinds = self.kinds();
+        let parse = |job: &RoutedSparkJob| convert::job(job, queues.get(&job.spec.queue), &kinds, None).ok();
         for job in self.jobs.iter().filter_map(parse).map(|parsed| parsed.job) {
             let waits =
                 job.record.placement.is_none() && job.record.finished.is_none() && job.deleting.is_none();
@@ -81,6 +83,11 @@ impl Picture {
             }
         }
         dispatcher
+    }
+
+    /// The kinds of members.
+    pub fn kinds(&self) -> Kinds {
+        Kinds::of(&self.members)
     }
 
     /// The queue of that name.

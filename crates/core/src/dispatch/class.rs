@@ -35,11 +35,12 @@ impl Class {
     ) -> Self {
         let refused = refused.iter().map(|r| (r.cluster.clone(), r.reason.as_str().into())).collect();
         let mut class = Self { namespace: namespace.clone(), asks: asks.clone(), refused, hash: 0 };
-        let Request { constraints, spark_version, sub_queue, demand, parts, .. } = &**asks;
+        let Request { constraints, spark_version, expressed, sub_queue, demand, parts, .. } = &**asks;
         class.hash = hasher.hash_one((
             namespace,
             constraints,
             spark_version,
+            expressed,
             sub_queue,
             demand,
             parts,
@@ -54,6 +55,7 @@ impl Class {
         (Arc::ptr_eq(&self.asks, &other.asks)
             || a.constraints == b.constraints
                 && a.spark_version == b.spark_version
+                && a.expressed == b.expressed
                 && a.sub_queue == b.sub_queue)
             && self.refused == other.refused
     }

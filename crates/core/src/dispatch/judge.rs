@@ -253,6 +253,7 @@ fn question(class: &Class, now: Timestamp) -> Question<'_> {
     Question {
         constraints: &class.asks.constraints,
         spark_version: &class.asks.spark_version,
+        expressed: &class.asks.expressed,
         demand: class.asks.demand,
         namespace: &class.namespace,
         refused: &class.refused,

@@ -58,6 +58,7 @@ pub(super) fn applicant(name: &str, queue: &str, priority: i32) -> Applicant {
             priority,
             constraints: Constraints::default(),
             spark_version: "3.5.4".into(),
+            expressed: <_>::default(),
             sub_queue: None,
             demand: Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: 1 },
             parts: 0,

@@ -39,6 +39,8 @@ pub struct MemberFacts {
     pub namespace: NamespaceRule,
     /// Target namespaces that refuse everything: (namespace, reason, until).
     pub blocked: Vec<(Namespace, Arc<str>, Timestamp)>,
+    /// What its applications are written for; see [`super::Expressed`]. `None`: it takes whatever there is.
+    pub backend: Option<Arc<str>>,
     /// The batch scheduler that queues are handed to.
     pub batch_scheduler: Option<BatchScheduler>,
     /// YuniKorn there makes queues as they are named: one that it does not list yet is no reason to stay away.
@@ -65,6 +67,7 @@ impl MemberFacts {
             capacity: Capacity::default(),
             namespace: NamespaceRule::SameAsJob,
             blocked: Vec::new(),
+            backend: None,
             batch_scheduler: None,
             dynamic_queues: false,
             stale_after: Duration::from_secs(30),
@@ -270,7 +273,7 @@ pub(crate) fn remote_queue(
     let by_yunikorn = matches!(route.signal, Some(RouteSignal::YuniKorn));
     if by_yunikorn && member.batch_scheduler != Some(BatchScheduler::YuniKorn) {
         let why = "its MemberCluster does not name YuniKorn as its batchScheduler";
-        return Err(Inexpressible { field: "signal of the route", why });
+        return Err(Inexpressible::new("signal of the route", why));
     }
     BatchScheduler::remote_queue(member.batch_scheduler, queue, route.remote_queue.as_ref(), below)
 }

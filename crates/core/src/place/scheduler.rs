@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::Inexpressible;
 use crate::id::QueueName;
 
 /// A batch scheduler on a member, which has queues of its own.
@@ -16,15 +17,6 @@ pub enum BatchScheduler {
     Volcano,
     /// Kueue: applications name a LocalQueue.
     Kueue,
-}
-
-/// Something that a job or a route asks for and a member's backend cannot do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Inexpressible {
-    /// The field that asks for it.
-    pub field: &'static str,
-    /// Why it cannot be done there.
-    pub why: &'static str,
 }
 
 const SUB_QUEUE: &str = "spec.subQueue";
@@ -47,7 +39,7 @@ impl BatchScheduler {
         if path.as_ref().is_some_and(|path| path.len() > LONGEST_LABEL) {
             let field = if below.is_some() { SUB_QUEUE } else { REMOTE_QUEUE };
             let why = "its full path there has more than 63 characters, which a pod's label cannot hold";
-            return Err(Inexpressible { field, why });
+            return Err(Inexpressible::new(field, why));
         }
         Ok(path)
     }
@@ -60,14 +52,14 @@ impl BatchScheduler {
     ) -> Result<Option<Arc<str>>, Inexpressible> {
         let Some(scheduler) = scheduler else {
             return match (named, below) {
-                (_, Some(_)) => Err(Inexpressible {
-                    field: SUB_QUEUE,
-                    why: "its MemberCluster names no batchScheduler to hand a queue to",
-                }),
-                (Some(_), None) => Err(Inexpressible {
-                    field: REMOTE_QUEUE,
-                    why: "its MemberCluster names no batchScheduler to hand a queue to",
-                }),
+                (_, Some(_)) => Err(Inexpressible::new(
+                    SUB_QUEUE,
+                    "its MemberCluster names no batchScheduler to hand a queue to",
+                )),
+                (Some(_), None) => Err(Inexpressible::new(
+                    REMOTE_QUEUE,
+                    "its MemberCluster names no batchScheduler to hand a queue to",
+                )),
                 (None, None) => Ok(None),
             };
         };
@@ -80,12 +72,8 @@ impl BatchScheduler {
                 };
                 Ok(Some(below.map_or_else(|| base.clone(), |below| format!("{base}.{below}").into())))
             }
-            (Self::Volcano, Some(_)) => {
-                Err(Inexpressible { field: SUB_QUEUE, why: "Volcano's queues have no paths" })
-            }
-            (Self::Kueue, Some(_)) => {
-                Err(Inexpressible { field: SUB_QUEUE, why: "Kueue's LocalQueues have no paths" })
-            }
+            (Self::Volcano, Some(_)) => Err(Inexpressible::new(SUB_QUEUE, "Volcano's queues have no paths")),
+            (Self::Kueue, Some(_)) => Err(Inexpressible::new(SUB_QUEUE, "Kueue's LocalQueues have no paths")),
             (Self::Volcano | Self::Kueue, None) => {
                 Ok(Some(named.cloned().unwrap_or_else(|| queue.as_str().into())))
             }
@@ -106,7 +94,7 @@ mod tests {
         let of = |scheduler, named: Option<&Arc<str>>, below| {
             BatchScheduler::remote_queue(scheduler, &queue, named, below)
                 .map(|queue| queue.map(|queue| queue.to_string()))
-                .map_err(|error| error.field)
+                .map_err(|error| error.field.into_owned())
         };
         for (scheduler, named, below, expected) in [
             (Some(YuniKorn), None, None, Ok(Some("root.etl"))),
@@ -122,7 +110,8 @@ mod tests {
             (None, Some(&plain), None, Err("remoteQueue of the route")),
             (Some(YuniKorn), Some(&named), Some(&"x".repeat(50)), Err("spec.subQueue")),
         ] {
-            assert_eq!(of(scheduler, named, below), expected.map(|queue| queue.map(str::to_owned)));
+            let expected = expected.map(|queue| queue.map(str::to_owned)).map_err(str::to_owned);
+            assert_eq!(of(scheduler, named, below), expected);
         }
     }
 }

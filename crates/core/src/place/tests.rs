@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::{
     id::{MemberIdentity, QueueName},
@@ -39,6 +41,7 @@ impl Unseen for Nothing {
 struct Case {
     constraints: Constraints,
     spark_version: Arc<str>,
+    expressed: Expressed,
     below: Option<&'static str>,
     demand: Resources,
     refused: Vec<(ClusterName, Arc<str>)>,
@@ -56,6 +59,7 @@ fn exclusion(change: impl FnOnce(&mut Case)) -> Option<Exclusion> {
     let mut case = Case {
         constraints: Constraints::default(),
         spark_version: "3.5.4".into(),
+        expressed: Expressed::default(),
         below: None,
         demand: Resources { jobs: 1, pods: 2, cpu_milli: 2000, memory_bytes: 1 << 30 },
         refused: Vec::new(),
@@ -69,11 +73,12 @@ fn exclusion(change: impl FnOnce(&mut Case)) -> Option<Exclusion> {
         held_by: None,
     };
     change(&mut case);
-    let Case { constraints, spark_version, demand, refused, member, route, .. } = &case;
+    let Case { constraints, spark_version, expressed, demand, refused, member, route, .. } = &case;
     let namespace = Namespace::from("team-a");
     let question = Question {
         constraints,
         spark_version,
+        expressed,
         demand: *demand,
         namespace: &namespace,
         refused,
@@ -134,6 +139,17 @@ fn each_exclusion_has_its_reason() {
         "-"
     );
     assert_eq!(reason(|c| c.below = Some("daily")), "Inexpressible");
+    assert_eq!(reason(|c| c.member.backend = Some("unheard of".into())), "NotReady");
+    let asked: Arc<BTreeSet<Arc<str>>> = Arc::new(["plain".into()].into());
+    let not = Inexpressible::new("spec.template.spec.volumes", "it has no disks");
+    let not = BTreeMap::from([("plain".into(), not)]);
+    let verdict = |c: &mut Case, not| {
+        c.member.backend = Some("plain".into());
+        c.expressed = Expressed::new(asked.clone(), not);
+    };
+    assert_eq!(reason(|c| verdict(c, BTreeMap::new())), "-");
+    let shown = exclusion(|c| verdict(c, not)).unwrap();
+    assert_eq!(shown.to_string(), "cannot do spec.template.spec.volumes: it has no disks");
     assert_eq!(
         reason(|c| c.refused = vec![(ClusterName::from("a"), "RejectedByMember".into())]),
         "RefusedThisJob"

@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+use spark_router_core::place::Inexpressible;
+
 use super::order::Order;
+use crate::canonical;
 
 /// Somebody who renders orders, always the same way. Two are never equal, whatever they are made of.
 #[derive(Clone, Debug)]
@@ -30,23 +34,29 @@ impl PartialEq for Renderer {
 pub struct Rendered {
     by: Renderer,
     order: Order,
-    body: Vec<u8>,
+    body: Result<Vec<u8>, Inexpressible>,
     hash: String,
 }
 
 impl Rendered {
     /// What `by` makes of `order`: `before`, where that was made of the same, else what `make` gives (what is sent, and
-    /// its hash).
+    /// its hash; or what cannot be done).
     pub fn of(
         by: &Renderer,
         order: Order,
         before: Option<Arc<Self>>,
-        make: impl FnOnce(&Order) -> (Vec<u8>, String),
+        make: impl FnOnce(&Order) -> Result<(Vec<u8>, String), Inexpressible>,
     ) -> Arc<Self> {
         match before {
             Some(before) if before.is_by(by) && before.order == order => before,
             _ => {
-                let (body, hash) = make(&order);
+                let (body, hash) = match make(&order) {
+                    Ok((body, hash)) => (Ok(body), hash),
+                    Err(why) => {
+                        let text = Value::String(format!("{}: {}", why.field, why.why));
+                        (Err(why), canonical::hash(&text))
+                    }
+                };
                 Arc::new(Self { by: by.clone(), order, body, hash })
             }
         }
@@ -63,8 +73,11 @@ impl Rendered {
     }
 
     /// What is sent.
-    pub fn body(&self) -> &[u8] {
-        &self.body
+    ///
+    /// # Errors
+    /// What of the order its member cannot do: nothing may be sent.
+    pub fn body(&self) -> Result<&[u8], &Inexpressible> {
+        self.body.as_deref()
     }
 
     /// The hash of what is sent: goes into the placement before the create.
@@ -99,8 +112,9 @@ mod tests {
     #[test]
     fn it_is_made_once_for_the_same_order_and_anew_for_any_other() {
         let (one, other) = (Renderer::new(), Renderer::new());
-        let make = |order: &Order| (order.seq.to_string().into_bytes(), format!("hash of {}", order.seq));
-        let never = |order: &Order| -> (Vec<u8>, String) { panic!("{order:?} is made again") };
+        let make = |order: &Order| Ok((order.seq.to_string().into_bytes(), format!("hash of {}", order.seq)));
+        let never =
+            |order: &Order| -> Result<(Vec<u8>, String), Inexpressible> { panic!("{order:?} is made again") };
         let first = Rendered::of(&one, order(), None, make);
         let again = Rendered::of(&one, order(), Some(first.clone()), never);
         assert!(Arc::ptr_eq(&first, &again), "equal, although none of it is shared");
@@ -122,7 +136,7 @@ mod tests {
         for order in changed.chain([sized]) {
             let rendered = Rendered::of(&one, order.clone(), Some(first.clone()), make);
             assert!(!Arc::ptr_eq(&first, &rendered), "{order:?}");
-            assert_eq!((rendered.order(), rendered.body()), (&order, order.seq.to_string().as_bytes()));
+            assert_eq!((rendered.order(), rendered.body()), (&order, Ok(order.seq.to_string().as_bytes())));
         }
         let elsewhere = Rendered::of(&other, order(), Some(first.clone()), make);
         assert!(!Arc::ptr_eq(&first, &elsewhere) && elsewhere.is_by(&other) && !elsewhere.is_by(&one));

@@ -7,11 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use spark_router_core::signal::Signals;
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{Kind, WantedSignals, board::Board, kueue, line::Line, quota, yunikorn};
-use crate::error::{Error, chain};
+use crate::{
+    error::{Error, chain},
+    link::Ground,
+};
 
 /// Between two tries of a source that fails, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -77,18 +79,11 @@ impl Readers {
     }
 
     /// Starts the readers, until stopped.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        line: &Arc<dyn Line>,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) {
+    pub(crate) fn start(self: &Arc<Self>, line: &Arc<dyn Line>, ground: &Ground) {
         for kind in Kind::ALL {
-            let (readers, line, stop) = (self.clone(), line.clone(), stop.clone());
-            tasks.spawn(async move { stop.run_until_cancelled_owned(readers.keep(kind, line)).await });
+            ground.spawn(self.clone().keep(kind, line.clone()));
         }
-        let (readers, line, stop) = (self.clone(), line.clone(), stop.clone());
-        tasks.spawn(async move { stop.run_until_cancelled_owned(readers.keep_telling(line)).await });
+        ground.spawn(self.clone().keep_telling(line.clone()));
     }
 
     async fn keep(self: Arc<Self>, kind: Kind, line: Arc<dyn Line>) {

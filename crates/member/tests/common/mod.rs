@@ -30,7 +30,7 @@ use spark_router_core::{
 };
 use spark_router_member::{
     Admission, Created, Limits, MaySend, Member, Order, Registry, Settings, StopOrder, Tempo, calls::Calls,
-    kubeconfig,
+    kubeconfig, kubeflow,
 };
 use spark_router_testkit::{
     Fleet, MemberOptions, OperatorKind, chain, fault::FaultProxy, router::Installation,
@@ -115,7 +115,7 @@ impl Bench {
             None => kubeconfig.to_owned(),
         };
         let config = kubeconfig::read(&text).await.unwrap();
-        self.registry.put(settings(name, tempo), config, &text).unwrap();
+        self.registry.put(kubeflow::blueprint(settings(name, tempo), config, text)).unwrap();
     }
 
     /// A member that is ready.

@@ -47,6 +47,7 @@ pub(super) static NAMES: LazyLock<Names> = LazyLock::new(|| {
             priority: 0,
             constraints: Constraints::default(),
             spark_version: "3.5".into(),
+            expressed: <_>::default(),
             sub_queue: None,
             parts: 0,
             demand: Resources::default(),

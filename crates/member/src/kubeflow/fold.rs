@@ -6,16 +6,13 @@
 mod texts;
 
 use jiff::Timestamp;
-use spark_router_api::names;
 use spark_router_core::{
-    id::{Attempt, HubId, JobKey, JobUid, Namespace, RemoteName, RemoteUid},
-    observe::{ExecutorCounts, FailureSign, Observation, Ownership, RunState},
+    id::{RemoteName, RemoteUid},
+    observe::{ExecutorCounts, FailureSign, Observation, RunState},
 };
 
-use crate::{
-    error_line,
-    view::{Application, RestartPolicy},
-};
+use super::view::{Application, RestartPolicy};
+use crate::{error_line, operator::marks};
 
 /// What an application shows. `None` for one without name or uid, which no API server sends.
 pub(crate) fn observation(application: &Application) -> Option<Observation> {
@@ -31,13 +28,12 @@ pub(crate) fn observation(application: &Application) -> Option<Observation> {
     let time = |time: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| -> Option<Timestamp> {
         time.map(|time| time.0)
     };
-    let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
     Some(Observation {
         name: RemoteName::new(metadata.name.clone()?),
         uid: RemoteUid::new(metadata.uid.clone()?),
-        owner: ownership(application),
+        owner: marks::ownership(metadata),
         deleting: metadata.deletion_timestamp.is_some(),
-        held: finalizers.iter().any(|finalizer| finalizer == names::OUTCOME_FINALIZER),
+        held: marks::is_held(metadata),
         suspend: application.spec.as_ref().is_some_and(|spec| spec.suspend),
         run: run_state(&native_state, error.as_deref(), retry, attempts),
         application_id: filled(status.spark_application_id),
@@ -62,23 +58,6 @@ pub(crate) fn observation(application: &Application) -> Option<Observation> {
 
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
-}
-
-/// Whose it is, as written inside the create. `None` unless every part is there.
-pub(crate) fn ownership(application: &Application) -> Option<Ownership> {
-    let label = |name: &str| application.metadata.labels.as_ref()?.get(name);
-    let annotation = |name: &str| application.metadata.annotations.as_ref()?.get(name);
-    Some(Ownership {
-        hub: HubId::new(label(names::ORIGIN_LABEL)?),
-        job: JobUid::new(label(names::JOB_UID_LABEL)?),
-        key: JobKey {
-            namespace: Namespace::new(annotation(names::JOB_NAMESPACE_ANNOTATION)?),
-            name: annotation(names::JOB_NAME_ANNOTATION)?.clone(),
-        },
-        attempt: Attempt(label(names::ATTEMPT_LABEL)?.parse().ok()?),
-        seq: annotation(names::SEQ_ANNOTATION)?.parse().ok()?,
-        render_hash: annotation(names::RENDER_HASH_ANNOTATION)?.clone(),
-    })
 }
 
 /// Counters of the operator's own retries.
@@ -127,6 +106,7 @@ fn again(policy: &RestartPolicy, limit: Option<i64>, done: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use spark_router_core::id::Attempt;
 
     use super::*;
 

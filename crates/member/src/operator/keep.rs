@@ -13,11 +13,11 @@ use std::{
 use kube::Client;
 use spark_router_core::id::JobKey;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    kubeflow::{Clients, Kubeflow, READ, clients},
+    link::Ground,
+    operator::{Clients, Operator, READ, clients, dialect::Dialect},
     preflight::{self, Found},
     signals::Line,
     standing::Taken,
@@ -34,24 +34,15 @@ const LIST_EVERY: Duration = Duration::from_secs(10);
 /// The silence of an operator is looked at every so many probes: it goes through the whole cache.
 const SILENCE_EVERY: u32 = 5;
 
-impl Kubeflow {
+impl<D: Dialect> Operator<D> {
     /// Starts everything that keeps the link alive, until stopped.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        keys: &mpsc::Sender<JobKey>,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) {
-        let (member, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_probing()).await });
-        let (member, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_checking()).await });
-        let (member, stopped, sender) = (self.clone(), stop.clone(), keys.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_watching(sender)).await });
-        let (member, stopped, sender) = (self.clone(), stop.clone(), keys.clone());
-        tasks.spawn(async move { stopped.run_until_cancelled_owned(member.keep_calling(sender)).await });
+    pub(super) fn start(self: &Arc<Self>, ground: &Ground) {
+        ground.spawn(self.clone().keep_probing());
+        ground.spawn(self.clone().keep_checking());
+        ground.spawn(self.clone().keep_watching(ground.keys().clone()));
+        ground.spawn(self.clone().keep_calling(ground.keys().clone()));
         let line: Arc<dyn Line> = self.clone();
-        self.readers.start(&line, stop, tasks);
+        self.readers.start(&line, ground);
     }
 
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.
@@ -153,7 +144,7 @@ impl Kubeflow {
         let mut wait = tempo.recheck.0;
         let mut was_well = false;
         loop {
-            let found = tokio::time::timeout(READ * 2, preflight::look(&self.client())).await;
+            let found = tokio::time::timeout(READ * 2, preflight::look::<D>(&self.client())).await;
             let well = match found {
                 Ok(Found::Member { identity, version, fault }) => {
                     let fine = fault.is_none();
@@ -202,7 +193,7 @@ impl Kubeflow {
         // The first check says when there is something to watch.
         self.watch_anew.notified().await;
         loop {
-            let watching = applications::run(
+            let watching = applications::run::<D>(
                 &self.settings.name,
                 self.client(),
                 &self.hub,

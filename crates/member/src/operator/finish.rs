@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api,
+    Api, Resource,
     api::{DeleteParams, LogParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::json;
@@ -20,17 +20,15 @@ use spark_router_core::{
 
 use crate::{
     error::Error,
-    fold,
-    kubeflow::{
-        Kubeflow, READ,
+    member::Driver,
+    operator::{
+        Operator, READ,
+        dialect::Dialect,
+        marks,
         pods::{self, DRIVER_CONTAINER},
     },
-    member::Driver,
-    view::Application,
 };
 
-/// The label by which the operator marks the pods of an application.
-const APP_NAME_LABEL: &str = "sparkoperator.k8s.io/app-name";
 /// A log that does not come in this time is done without.
 const LOG: Duration = Duration::from_secs(5);
 /// Lines asked for: enough for a stack trace.
@@ -38,7 +36,7 @@ const LOG_LINES: i64 = 300;
 /// A log of this many bytes behind the last lines asked for is cut: it is all one line.
 const LOG_MOST: usize = 4 << 20;
 
-impl Kubeflow {
+impl<D: Dialect> Operator<D> {
     pub(super) async fn let_go(
         &self,
         namespace: &Namespace,
@@ -92,7 +90,7 @@ impl Kubeflow {
         {
             return Ok(Some(*seen));
         }
-        let seen = self.read(namespace, name).await?.as_ref().and_then(fold::observation);
+        let seen = self.read(namespace, name).await?.as_ref().and_then(D::observation);
         let Some(seen) = seen.filter(|seen| seen.uid == *uid) else { return Ok(None) };
         let full_name = || format!("{namespace}/{name}");
         if !is_ours(&seen) {
@@ -118,15 +116,15 @@ impl Kubeflow {
             other => return other,
         }
         let Some(application) = self.read(namespace, name).await? else { return Ok(()) };
-        if application.metadata.uid.as_deref() != Some(uid.as_str()) {
+        if application.meta().uid.as_deref() != Some(uid.as_str()) {
             return Ok(());
         }
-        let finalizers = application.metadata.finalizers.as_deref().unwrap_or_default();
+        let finalizers = application.meta().finalizers.as_deref().unwrap_or_default();
         let Some(index) = finalizers.iter().position(|finalizer| finalizer == names::OUTCOME_FINALIZER)
         else {
             return Ok(());
         };
-        if fold::ownership(&application).is_none_or(|owner| owner.hub != self.hub) {
+        if marks::ownership(application.meta()).is_none_or(|owner| owner.hub != self.hub) {
             return Err(Error::NotOurs { name: format!("{namespace}/{name}") });
         }
         match self.remove_finalizer_at(namespace, name, uid, index).await {
@@ -154,7 +152,7 @@ impl Kubeflow {
             .map_err(|error| Error::call(DOING)(kube::Error::SerdeError(error)))?;
         let parameters =
             PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let applications: Api<Application> = self.applications(namespace);
+        let applications: Api<D::Application> = self.applications(namespace);
         in_time(DOING, applications.patch(name.as_str(), &parameters, &Patch::Json::<()>(patch)))
             .await
             .map(|_| ())
@@ -169,15 +167,15 @@ impl Kubeflow {
         if let Err(why) = self.standing.may_be_asked() {
             return Driver::Unclear(why);
         }
-        let usual = format!("{name}-driver");
-        let pod_name = driver_pod.unwrap_or(&usual);
+        let usual = || D::driver_pod(namespace, name);
+        let pod_name = driver_pod.map_or_else(usual, str::to_owned);
         let pods: Api<Pod> = Api::namespaced(self.client(), namespace.as_str());
-        let pod = match in_time("reading a driver pod", pods.get(pod_name)).await {
+        let pod = match in_time("reading a driver pod", pods.get(&pod_name)).await {
             Ok(pod) => pod,
             Err(Error::Call { source, .. }) if is_code(&source, &[404]) => return Driver::Gone,
             Err(error) => return Driver::Unclear(crate::error::chain(&error)),
         };
-        let labelled = pod.metadata.labels.as_ref().and_then(|labels| labels.get(APP_NAME_LABEL));
+        let labelled = pod.metadata.labels.as_ref().and_then(|labels| labels.get(D::APPLICATION_LABEL));
         if labelled.is_some_and(|application| application != name.as_str()) {
             // Another application's driver has the name: this one's is not there.
             return Driver::Gone;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api,
+    Api, Resource,
     api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
 };
 use spark_router_api::names;
@@ -17,9 +17,8 @@ use spark_router_core::{id::HubId, observe::Observation};
 
 use crate::{
     error::chain,
-    fold,
-    kubeflow::{Kubeflow, READ, in_time, is_attempt},
     member::{Fence, StopOrder},
+    operator::{Operator, READ, dialect::Dialect, in_time, is_attempt},
 };
 
 /// Something is being deleted: it is looked at again this soon, unless the watch tells earlier.
@@ -40,7 +39,7 @@ pub(super) struct Proof {
     touched: Instant,
 }
 
-impl Kubeflow {
+impl<D: Dialect> Operator<D> {
     pub(super) async fn drive_to_fence(&self, order: &StopOrder) -> Fence {
         if let Err(why) = self.standing.may_be_asked() {
             return Fence::Impossible(why);
@@ -49,12 +48,12 @@ impl Kubeflow {
             Ok(application) => application,
             Err(error) => return Fence::Impossible(chain(&error)),
         };
-        let seen = application.as_ref().and_then(fold::observation);
+        let seen = application.as_ref().and_then(D::observation);
         match seen {
             Some(seen) if is_spared(order, &self.hub, &seen) => Fence::Ended(Box::new(seen)),
             // Ours by job and attempt, whatever uid is on record: a second one of the same attempt is stopped too.
             Some(seen) if is_attempt(&seen, &self.hub, &order.job, order.attempt) => {
-                let version = application.and_then(|application| application.metadata.resource_version);
+                let version = application.and_then(|application| application.meta().resource_version.clone());
                 self.delete(order, &seen, version).await
             }
             // Not there, or somebody else's: then this attempt's is not there.
@@ -65,11 +64,8 @@ impl Kubeflow {
     async fn delete(&self, order: &StopOrder, seen: &Observation, version: Option<String>) -> Fence {
         self.remember(order, |proof| {
             proof.nothing_since = None;
-            // Past SUBMITTED nothing hangs; in all other states a submission may be under way right now.
-            proof.submitted = matches!(
-                seen.native_state.as_str(),
-                "SUBMITTED" | "RUNNING" | "SUCCEEDING" | "FAILING" | "COMPLETED" | "FAILED"
-            );
+            // In all other states a submission may be under way right now.
+            proof.submitted = D::is_submitted(&seen.native_state);
         });
         if !seen.deleting {
             let parameters = DeleteParams {

@@ -6,25 +6,22 @@
 use std::time::Duration;
 
 use http::Request;
-use spark_router_api::{
-    application::{SPARK_APPLICATION_API_VERSION, SPARK_APPLICATION_PLURAL},
-    names,
-};
+use kube::Resource;
+use spark_router_api::{condition::reason, names};
 use spark_router_core::{
     id::RemoteUid,
-    refusal::{Answer, RefusalClass, classify},
+    place::Inexpressible,
+    refusal::{Answer, Refusal, RefusalClass, classify},
 };
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    clients::{Departure, was_never_written},
     error::chain,
-    fold,
-    kubeflow::{Kubeflow, is_attempt},
-    link::{Departure, was_never_written},
     member::Created,
+    operator::{Operator, dialect::Dialect, is_attempt},
     render::{Order, Rendered},
     standing::Denied,
-    view::Application,
     window::Place,
 };
 
@@ -36,12 +33,23 @@ const DEADLINE: Duration = Duration::from_secs(12);
 /// that counts from the call.
 const QUEUE: Duration = Duration::from_secs(2);
 
-impl Kubeflow {
+impl<D: Dialect> Operator<D> {
     pub(super) async fn create(&self, rendered: &Rendered) -> Created {
         if !rendered.is_by(&self.renderer) {
             return Created::NotSent("it was rendered for another link".to_owned());
         }
         let order = rendered.order();
+        let body = match rendered.body() {
+            Ok(body) => body,
+            // It was placed for another kind of member than this one is by now.
+            Err(Inexpressible { field, why }) => {
+                return Created::Refused(Refusal {
+                    class: RefusalClass::Job,
+                    reason: reason::REJECTED_BY_MEMBER,
+                    message: format!("cannot do {field}: {why}"),
+                });
+            }
+        };
         match self.standing.takes_creates(&order.namespace) {
             Ok(()) => {}
             Err(Denied::Now(why)) => return Created::NotSent(why),
@@ -51,7 +59,7 @@ impl Kubeflow {
             return Created::NotSent("enough creates are on their way to the member".to_owned());
         };
         let departure = Departure::default();
-        let request = match request(rendered, departure.clone()) {
+        let request = match request::<D>(rendered, body, departure.clone()) {
             Ok(request) => request,
             Err(error) => return Created::NotSent(chain(&error)),
         };
@@ -63,7 +71,7 @@ impl Kubeflow {
         match answer {
             Some(Ok(created)) => {
                 self.standing.unblock(&order.namespace);
-                match created.metadata.uid {
+                match &created.meta().uid {
                     Some(uid) => Created::Accepted(RemoteUid::new(uid)),
                     None => Created::Unclear("the answer to the create has no uid".to_owned()),
                 }
@@ -81,10 +89,10 @@ impl Kubeflow {
         request: Request<Vec<u8>>,
         departure: &Departure,
         place: &mut Place,
-    ) -> Option<Result<Application, kube::Error>> {
+    ) -> Option<Result<D::Application, kube::Error>> {
         let client = self.client();
         let start = Instant::now();
-        let mut call = std::pin::pin!(client.request::<Application>(request));
+        let mut call = std::pin::pin!(client.request::<D::Application>(request));
         for (at, is_last) in [(self.settings.tempo.overdue, false), (QUEUE, false), (DEADLINE, true)] {
             if let Ok(answer) = timeout_at(start + at, &mut call).await {
                 return Some(answer);
@@ -93,7 +101,7 @@ impl Kubeflow {
                 place.is_overdue();
                 self.probe_now.notify_one();
             } else if (at >= QUEUE || is_last) && departure.recall() {
-                return Some(Err(kube::Error::Service(crate::link::Recalled.into())));
+                return Some(Err(kube::Error::Service(crate::clients::Recalled.into())));
             }
         }
         None
@@ -136,7 +144,7 @@ impl Kubeflow {
             Ok(None) => return Created::Unclear("it existed a moment ago and is gone".to_owned()),
             Err(error) => return Created::Unclear(chain(&error)),
         };
-        let Some(seen) = fold::observation(&application) else {
+        let Some(seen) = D::observation(&application) else {
             return Created::Unclear("the application came without name or uid".to_owned());
         };
         if is_attempt(&seen, &self.hub, &order.job, order.attempt) {
@@ -154,15 +162,21 @@ impl Kubeflow {
     }
 }
 
-fn request(rendered: &Rendered, departure: Departure) -> Result<Request<Vec<u8>>, kube::Error> {
+fn request<D: Dialect>(
+    rendered: &Rendered,
+    body: &[u8],
+    departure: Departure,
+) -> Result<Request<Vec<u8>>, kube::Error> {
     let path = format!(
-        "/apis/{SPARK_APPLICATION_API_VERSION}/namespaces/{}/{SPARK_APPLICATION_PLURAL}?timeout={SERVER_SECONDS}s&fieldManager={}",
+        "/apis/{}/namespaces/{}/{}?timeout={SERVER_SECONDS}s&fieldManager={}",
+        D::Application::api_version(&()),
         rendered.order().namespace,
+        D::Application::plural(&()),
         names::FIELD_MANAGER,
     );
     Request::post(path)
         .header(http::header::CONTENT_TYPE, "application/json")
         .extension(departure)
-        .body(rendered.body().to_vec())
+        .body(body.to_vec())
         .map_err(kube::Error::HttpError)
 }

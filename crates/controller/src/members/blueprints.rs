@@ -1,4 +1,4 @@
-//! What a MemberCluster asks for, as the settings and the connection of a link.
+//! What a MemberCluster asks for, as the blueprint of its link: the one place that knows backends by name.
 //!
 //! Owns the parsed kubeconfigs, so that one is parsed only when it changes.
 
@@ -12,17 +12,22 @@ use spark_router_core::{
     place::NamespaceRule,
 };
 use spark_router_member::{
-    Admission, Fault, Limits, Settings, Tempo, canonical,
+    Admission, Backend, Blueprint, Fault, Limits, Settings, Tempo, canonical,
     error::chain,
-    kubeconfig,
+    kubeconfig, kubeflow,
     render::{MemberParts, check_member_parts},
 };
 
 use super::secrets::Secrets;
 use crate::convert;
 
+/// What a member can run, as its object says.
+pub(crate) fn backend(_object: &MemberCluster) -> Arc<dyn Backend> {
+    kubeflow::backend()
+}
+
 /// How the link of a member is used.
-pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
+fn settings(object: &MemberCluster) -> Result<Settings, Fault> {
     // What placement could not read must not be connected as if it were fine.
     convert::readable(object).map_err(|why| (reason::INVALID_SPEC, why))?;
     let spec = &object.spec;
@@ -53,20 +58,27 @@ pub(super) fn of(object: &MemberCluster) -> Result<Settings, Fault> {
     })
 }
 
-/// How members are reached.
-pub(super) struct Connections {
+/// Makes blueprints, and keeps what is dear to make again.
+pub(super) struct Blueprints {
     hub: Config,
     secrets: Secrets,
     parsed: HashMap<ClusterName, (String, Result<Config, Fault>)>,
 }
 
-impl Connections {
+impl Blueprints {
     pub(super) fn new(hub: Config, secrets: Secrets) -> Self {
         Self { hub, secrets, parsed: HashMap::new() }
     }
 
+    /// The blueprint of a member's link.
+    pub(super) async fn of(&mut self, object: &MemberCluster) -> Result<Arc<dyn Blueprint>, Fault> {
+        let settings = settings(object)?;
+        let (config, fingerprint) = self.config(object).await?;
+        Ok(kubeflow::blueprint(settings, config, fingerprint))
+    }
+
     /// The connection of a member, and what stands for it.
-    pub(super) async fn config(&mut self, object: &MemberCluster) -> Result<(Config, String), Fault> {
+    async fn config(&mut self, object: &MemberCluster) -> Result<(Config, String), Fault> {
         let Some(secret) = &object.spec.connection.kubeconfig_secret else {
             return Ok((self.hub.clone(), "in-cluster".to_owned()));
         };
