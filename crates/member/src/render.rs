@@ -27,7 +27,7 @@ use spark_router_api::{
 use spark_router_core::id::HubId;
 
 pub use order::Order;
-pub use parts::{MemberParts, QueueParts, effective};
+pub use parts::{MemberParts, QueueParts, complete, effective};
 pub use refuse::{Refusal, check_member_parts, check_queue_parts, template as refused};
 pub use rendered::{Rendered, Renderer};
 
