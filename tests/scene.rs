@@ -86,6 +86,24 @@ impl Watched {
         let options = RouterOptions::with_arguments(arguments.iter().copied());
         Self(sure(Router::start(fleet, binary, options).await))
     }
+
+    /// Waits for `course`. Meanwhile the router is started again whenever it ends by itself, as Kubernetes would: on a
+    /// machine that has no time for it, a leader may not renew its lease, and leads no longer.
+    pub(crate) async fn kept<T>(&mut self, course: impl Future<Output = T>) -> T {
+        let keeping = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                if self.0.process().ended().is_some() {
+                    eprintln!("the router ended and is started again: {}", self.0.log_tail(1));
+                    sure(self.0.restart());
+                }
+            }
+        };
+        tokio::select! {
+            done = course => done,
+            () = keeping => panic!("it is kept for ever"),
+        }
+    }
 }
 
 impl Drop for Watched {

@@ -78,6 +78,20 @@ async fn fleet() -> Fleet {
         .unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
+/// What the operator did for an application up to this state: it notes a write when that is answered, and others may see
+/// the object earlier.
+async fn written(operator: &ScriptedOperator, uid: &str, state: &str) -> Seen {
+    let started = Instant::now();
+    loop {
+        let seen = operator.seen().remove(uid).unwrap_or_default();
+        if seen.states.last().is_some_and(|last| last == state) {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "{uid} is not noted as {state:?}: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn options() -> Options {
     Options { step: Duration::from_millis(20), ..Options::default() }
 }
@@ -95,14 +109,14 @@ async fn applications_follow_the_table() {
     assert_eq!(status["driverInfo"]["podName"], "app-succeed-driver");
     assert_eq!(status["executorState"].as_object().unwrap().len(), 2);
     assert!(status["terminationTime"].is_string() && status["submissionID"].as_str().unwrap().len() == 36);
-    let seen = operator.seen().remove(&uid).unwrap();
+    let seen = written(&operator, &uid, "COMPLETED").await;
     assert_eq!(seen.states, ["SUBMITTED", "RUNNING", "SUCCEEDING", "COMPLETED"]);
     assert_eq!((seen.submits, seen.drivers), (1, 1));
 
     let states = async |script: &str, end: &str| {
         let uid = apps.script(script).await;
         let status = apps.wait(&format!("app-{script}"), end).await;
-        let seen = operator.seen().remove(&uid).unwrap();
+        let seen = written(&operator, &uid, end).await;
         let message =
             status.pointer("/applicationState/errorMessage").and_then(Value::as_str).unwrap_or_default();
         (seen.states, message.to_owned(), status)
@@ -131,7 +145,7 @@ async fn applications_follow_the_table() {
     let uid = apps.create("retried", json!({"spark-router.test/script": "retry"}), once).await;
     let status = apps.wait("retried", "COMPLETED").await;
     assert_eq!((&status["executionAttempts"], &status["submissionAttempts"]), (&json!(2), &json!(2)));
-    let seen = operator.seen().remove(&uid).unwrap();
+    let seen = written(&operator, &uid, "COMPLETED").await;
     let path = [
         "SUBMITTED",
         "RUNNING",

@@ -62,6 +62,19 @@ mod tests {
         }
     }
 
+    /// `shlex` only takes words apart; a shell does more with what is not quoted.
+    #[test]
+    fn a_real_shell_hands_on_every_character_as_it_is() {
+        let tokens: Vec<_> =
+            (' '..='~').map(|c| format!("x{c}y")).filter(|token| odd(token).is_none()).collect();
+        assert_eq!(tokens.len(), 95 - 4);
+        let text = join(tokens.iter().map(String::as_str)).unwrap();
+        let script = format!("printf '%s\\n' {text}");
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let lines: Vec<_> = std::str::from_utf8(&output.stdout).unwrap().lines().collect();
+        assert_eq!(lines, tokens, "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     proptest! {
         #[test]
         fn a_shell_takes_the_same_tokens_back(tokens in prop::collection::vec(".{0,40}", 0..20)) {
