@@ -71,7 +71,8 @@ impl Access {
             .credentials_provider(own)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts())
-            // It would give a start up after five silent seconds, whose time is settled by the limits above.
+            // For some bodies it gives a call up after five silent seconds: how long a start may be under way is settled by
+            // the limits above, and by nothing else.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(url) = &self.other_endpoints {
             loader = loader.endpoint_url(url);

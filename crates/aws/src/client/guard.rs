@@ -13,15 +13,9 @@ use std::{
 
 use aws_sdk_emrcontainers::config::{
     ConfigBag, Intercept, RuntimeComponents,
-    interceptors::{
-        BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
-        FinalizerInterceptorContextRef,
-    },
+    interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef},
 };
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
-use http_body_util::Full;
 use parking_lot::Mutex;
 use spark_router_member::{MaySend, calls::Calls};
 
@@ -91,23 +85,6 @@ impl Drop for Inner {
 impl Intercept for Guard {
     fn name(&self) -> &'static str {
         "SparkRouterGuard"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // The SDK writes the request into its own log, at its finest level, right after this. A body that cannot be looked
-        // into is not written; it is signed by now.
-        if self.0.kind.changes
-            && let Some(bytes) = context.request().body().bytes()
-        {
-            let opaque = Full::new(Bytes::copy_from_slice(bytes));
-            *context.request_mut().body_mut() = SdkBody::from_body_1_x(opaque);
-        }
-        Ok(())
     }
 
     fn read_before_transmit(
