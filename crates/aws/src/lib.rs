@@ -29,7 +29,6 @@
 pub mod answer;
 pub mod bucket;
 pub mod client;
-mod error;
 pub mod member;
 pub mod poll;
 pub mod problem;
@@ -40,7 +39,6 @@ pub mod token;
 pub mod translate;
 
 pub use client::{Access, Clients, Credentials, Role};
-pub use error::Error;
 pub use problem::{Note, Problem};
 pub use request::Request;
 pub use settings::EmrSettings;
