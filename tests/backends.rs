@@ -43,7 +43,7 @@ fn overrides(name: &str) -> Value {
     let logs = "https://logs.example.org/{namespace}/{driverPod}";
     let mut spec = json!({"links": {"logs": logs}, "retention": "1h"});
     if name == "apache" {
-        spec["backend"] = json!({"apacheOperator": {}});
+        spec["backend"] = json!({"apacheSpark": {}});
     }
     spec
 }

@@ -111,6 +111,12 @@ pub mod reason {
     pub const EVICTED: &str = "Evicted";
     /// The driver's pod is gone.
     pub const DRIVER_LOST: &str = "DriverLost";
+    /// The member had no room for its driver in time.
+    pub const NO_RESOURCES: &str = "NoResources";
+    /// Its member lost sight of it: it failed, or it still runs.
+    pub const MONITORING_LOST: &str = "MonitoringLost";
+    /// Somebody else than the router stopped it on its member.
+    pub const EXTERNALLY_CANCELLED: &str = "ExternallyCancelled";
     /// Its owner stopped it.
     pub const CANCELLED: &str = "Cancelled";
     /// Its member was lost, and it goes elsewhere.

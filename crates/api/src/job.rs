@@ -4,6 +4,7 @@
 //! first placement (`specHash`) freezes the spec.
 
 mod course;
+pub mod emr;
 mod status;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub use status::{
 pub const LONGEST_NAME: usize = 200;
 
 /// Rules at the root of the object, where the status can be read: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 10] = [
+pub(crate) const ROOT_RULES: [(&str, &str); 11] = [
     ("size(self.metadata.name) <= 200", "metadata.name must have at most 200 characters"),
     (
         "!has(self.status) || !has(self.status.specHash) || self.spec.queue == oldSelf.spec.queue",
@@ -70,6 +71,11 @@ pub(crate) const ROOT_RULES: [(&str, &str); 10] = [
         "!has(self.status) || !has(self.status.specHash) || (has(self.spec.deadlines) == has(oldSelf.spec.deadlines) && \
          (!has(self.spec.deadlines) || self.spec.deadlines == oldSelf.spec.deadlines))",
         "spec.deadlines is immutable once the job has been placed; create a new job with other deadlines, or cancel this one (spec.cancel)",
+    ),
+    (
+        "!has(self.status) || !has(self.status.specHash) || (has(self.spec.emr) == has(oldSelf.spec.emr) && \
+         (!has(self.spec.emr) || self.spec.emr == oldSelf.spec.emr))",
+        "spec.emr is immutable once the job has been placed; create a new job with other settings for EMR on EKS",
     ),
     (
         "!has(self.status) || !has(self.status.placement) || self.spec.priority == oldSelf.spec.priority",
@@ -189,6 +195,9 @@ pub struct RoutedSparkJobSpec {
     pub priority: i32,
     /// The Spark application to run: an existing SparkApplication manifest, indented, without name and namespace.
     pub template: ApplicationTemplate,
+    /// What the job says to members with EMR on EKS alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emr: Option<emr::EmrJob>,
     /// Which members may run the job. Left out: every member that the queue routes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<PlacementConstraints>,

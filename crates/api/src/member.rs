@@ -2,6 +2,7 @@
 //!
 //! Owns no state. Holds no credentials: those are in a Secret in the router's own namespace.
 
+pub mod emr;
 mod signals;
 mod status;
 
@@ -18,8 +19,13 @@ pub use status::{
 };
 
 /// Rules at the root of the object: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 1] =
-    [("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters")];
+pub(crate) const ROOT_RULES: [(&str, &str); 2] = [
+    ("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters"),
+    (
+        "has(self.spec.connection) || (has(self.spec.backend) && has(self.spec.backend.emrContainers))",
+        "spec.connection is required; only a member with backend.emrContainers can do without",
+    ),
+];
 
 /// How a member is reached, what it offers and what it may be asked for. Its `metadata.labels` are what selectors of
 /// queues and jobs match.
@@ -100,7 +106,9 @@ pub struct MemberClusterSpec {
     // No default in the schema, for the same reason as with the namespace.
     #[serde(default, skip_serializing_if = "Backend::is_unset")]
     pub backend: Backend,
-    /// How it is reached. Exactly one way.
+    /// How its Kubernetes API is reached. Exactly one way. A member with backend.emrContainers works without; there it is only
+    /// for looking at pods.
+    #[serde(default, skip_serializing_if = "Connection::is_unset")]
     pub connection: Connection,
     /// Namespace in which the member runs a job. Exactly one rule; left out: sameAsJob.
     // No default in the schema: it would stay beside another rule that is applied later.
@@ -167,7 +175,8 @@ pub struct MemberClusterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
-    &["sparkOperator", "apacheOperator"], "backend must have exactly one of sparkOperator and apacheOperator",
+    &["sparkOperator", "apacheSpark", "emrContainers"],
+    "backend must have exactly one of sparkOperator, apacheSpark and emrContainers",
 )))]
 pub struct Backend {
     /// The Kubeflow Spark operator (sparkoperator.k8s.io/v1beta2).
@@ -176,7 +185,10 @@ pub struct Backend {
     /// The Apache Spark Kubernetes operator (spark.apache.org/v1). Templates for Kubeflow's operator are translated; a job
     /// whose template cannot be does not go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apache_operator: Option<ApacheOperatorBackend>,
+    pub apache_spark: Option<ApacheSparkBackend>,
+    /// Amazon EMR on EKS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emr_containers: Option<emr::EmrContainersBackend>,
 }
 
 impl Backend {
@@ -187,7 +199,7 @@ impl Backend {
 
     /// The batch scheduler of the member, whichever operator runs there.
     pub fn batch_scheduler(&self) -> Option<BatchScheduler> {
-        match (&self.spark_operator, &self.apache_operator) {
+        match (&self.spark_operator, &self.apache_spark) {
             (Some(operator), _) => operator.batch_scheduler,
             (None, Some(operator)) => operator.batch_scheduler.map(PodScheduler::into),
             (None, None) => None,
@@ -209,7 +221,7 @@ pub struct SparkOperatorBackend {
 /// The Apache Spark Kubernetes operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ApacheOperatorBackend {
+pub struct ApacheSparkBackend {
     /// Batch scheduler of the member: the pods are scheduled by it, in the queue that the route names, and the operator
     /// waits for them as long as they are queued. Left out: Kubernetes' own scheduler; routes with a remoteQueue and jobs
     /// with a subQueue do not go there.
@@ -293,6 +305,13 @@ pub struct Connection {
     /// The hub is the member: the router's own service account is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_cluster: Option<InCluster>,
+}
+
+impl Connection {
+    /// Whether no way is given.
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A Secret that holds a kubeconfig with everything inline. One with exec or auth-provider entries, file paths or

@@ -43,3 +43,21 @@ pub const ABANDON_ANNOTATION: &str = "sparkrouter.dev/abandon";
 /// Annotation that a user sets on a SparkQueue whose older jobs hold because the hub was put back to an earlier state: the
 /// number in its `status.restored.seq`, and they go. What `spark-router acknowledge` writes.
 pub const ACKNOWLEDGE_ANNOTATION: &str = "sparkrouter.dev/acknowledge";
+
+/// Marks of the tools that own an object on the hub. On a member they would make such a tool there prune or adopt what it
+/// finds.
+const OWNERS: [&str; 6] = [
+    "argocd.argoproj.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+    "helm.sh/",
+    "meta.helm.sh/",
+    "kubectl.kubernetes.io/",
+];
+/// Argo's other mark.
+const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// Whether a label or annotation is a mark of a tool that owns the object on the hub: it is not for members.
+pub fn is_owners_mark(key: &str) -> bool {
+    key == INSTANCE_LABEL || OWNERS.iter().any(|owner| key.starts_with(owner))
+}

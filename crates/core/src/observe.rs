@@ -178,15 +178,24 @@ pub enum FailureSign {
     DriverLost,
     /// A driver of that name is already there and may be running: **no proof that nothing runs**.
     DriverExists,
+    /// Whoever watches the run for us lost sight of it and calls it failed; its driver may go on: **no proof that nothing
+    /// runs** (EMR on EKS: "Trouble monitoring your JobRun").
+    MonitoringLost,
     /// The driver's pod failed or was killed, and its operator does not say how: the pod itself may.
     PodFailed,
+    /// The member took it and then found something in it that it does not take: it will judge it the same way again.
+    Rejected,
+    /// The member had no room for its driver in time.
+    NoResources,
+    /// Somebody else than the router stopped it on its member.
+    ExternallyCancelled,
     /// Nothing more specific.
     Other,
 }
 
 impl FailureSign {
     /// Every sign.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Application,
         Self::OutOfMemory,
         Self::Submission,
@@ -199,13 +208,17 @@ impl FailureSign {
         Self::Evicted,
         Self::DriverLost,
         Self::DriverExists,
+        Self::MonitoringLost,
         Self::PodFailed,
+        Self::Rejected,
+        Self::NoResources,
+        Self::ExternallyCancelled,
         Self::Other,
     ];
 
     /// Whether the state proves that nothing of this attempt runs any more.
     pub fn proves_end(self) -> bool {
-        !matches!(self, Self::DriverExists)
+        !matches!(self, Self::DriverExists | Self::MonitoringLost)
     }
 
     /// The failure as a job's owner tells it apart. `None` where it is no failure of the attempt.
@@ -221,9 +234,11 @@ impl FailureSign {
             | Self::NoReservation
             | Self::StartTimedOut
             | Self::Unscheduled
-            | Self::NodeRefused => Some(FailureClass::Unschedulable),
+            | Self::NodeRefused
+            | Self::NoResources => Some(FailureClass::Unschedulable),
             Self::Evicted | Self::DriverLost => Some(FailureClass::DriverLost),
-            Self::DriverExists => None,
+            // No end yet; an end that comes again; an end that somebody wanted.
+            Self::DriverExists | Self::MonitoringLost | Self::Rejected | Self::ExternallyCancelled => None,
         }
     }
 
@@ -242,6 +257,10 @@ impl FailureSign {
             Self::Evicted => "Evicted",
             Self::DriverLost => "DriverLost",
             Self::DriverExists => "DriverAlreadyExists",
+            Self::MonitoringLost => "MonitoringLost",
+            Self::Rejected => "RejectedByMember",
+            Self::NoResources => "NoResources",
+            Self::ExternallyCancelled => "ExternallyCancelled",
         }
     }
 
@@ -256,9 +275,16 @@ impl FailureSign {
             | Self::StartTimedOut
             | Self::Unscheduled
             | Self::NodeRefused
+            | Self::NoResources
             | Self::DriverLost => Start::Failed,
-            // It may have run and been missed.
-            Self::Evicted | Self::DriverExists | Self::PodFailed | Self::Other => Start::Unknown,
+            // It may have run and been missed, or the member is not to blame.
+            Self::Evicted
+            | Self::DriverExists
+            | Self::MonitoringLost
+            | Self::PodFailed
+            | Self::Rejected
+            | Self::ExternallyCancelled
+            | Self::Other => Start::Unknown,
         }
     }
 
@@ -278,5 +304,25 @@ mod tests {
             assert_eq!(FailureSign::class_of(sign.reason()), sign.class(), "{sign:?}");
         }
         assert_eq!(FailureSign::class_of("Cancelled"), None);
+    }
+
+    #[test]
+    fn two_signs_leave_open_whether_something_runs() {
+        let open: Vec<_> = FailureSign::ALL.into_iter().filter(|sign| !sign.proves_end()).collect();
+        assert_eq!(open, [FailureSign::DriverExists, FailureSign::MonitoringLost]);
+        for sign in open {
+            let run = RunState::Failed(sign);
+            assert!(run.is_terminal() && !run.proves_end(), "{sign:?}");
+            assert_eq!((sign.class(), sign.start()), (None, Start::Unknown), "{sign:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_or_stopped_by_others_is_not_tried_again() {
+        for sign in [FailureSign::Rejected, FailureSign::ExternallyCancelled] {
+            assert!(sign.proves_end() && sign.class().is_none(), "{sign:?}");
+            assert_eq!(sign.start(), Start::Unknown, "no word against the member: {sign:?}");
+        }
+        assert_eq!(FailureSign::NoResources.class(), Some(FailureClass::Unschedulable));
     }
 }

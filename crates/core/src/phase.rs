@@ -132,8 +132,9 @@ mod tests {
 
     #[test]
     fn a_driver_that_already_exists_is_no_failure() {
-        let run = RunState::Failed(FailureSign::DriverExists);
-        assert_eq!(Phase::of(&run, Some(Phase::Running)), Phase::Running);
+        for sign in [FailureSign::DriverExists, FailureSign::MonitoringLost] {
+            assert_eq!(Phase::of(&RunState::Failed(sign), Some(Phase::Running)), Phase::Running, "{sign:?}");
+        }
         assert_eq!(
             Phase::of(&RunState::Failed(FailureSign::Application), Some(Phase::Running)),
             Phase::Failed

@@ -460,6 +460,44 @@ mod mirroring {
     }
 
     #[test]
+    fn a_run_that_nobody_watches_any_more_is_told_of_and_held_until_its_driver_is_seen() {
+        let mut world = World::running(RunState::Running);
+        world.seen().run = RunState::Failed(FailureSign::MonitoringLost);
+        world.seen().error = Some("Trouble monitoring your JobRun.".into());
+        let Step::Mirror(mirror) = world.step() else { panic!("{:?}", world.step()) };
+        assert_eq!(mirror.phase, Phase::Running, "not an end");
+        assert_eq!(mirror.application.error.as_deref(), Some("Trouble monitoring your JobRun."));
+        world.job.record.application = Some(mirror.application.clone());
+        // On record, and still nobody knows: it is looked for, be it in vain.
+        assert_eq!(world.step(), Step::Examine);
+        world.driver = DriverSeen::Alive;
+        assert_eq!(world.step(), Step::Rest { until: Some(at(115)) });
+        world.driver = DriverSeen::Succeeded;
+        assert_eq!(outcome(world.step()), (Phase::Succeeded, "JobSucceeded"));
+        world.driver = DriverSeen::Failed(FailureSign::Application, "exit code 1".into());
+        assert_eq!(outcome(world.step()), (Phase::Failed, "JobFailed"));
+        world.driver = DriverSeen::Gone;
+        assert_eq!(outcome(world.step()), (Phase::Failed, "DriverLost"));
+    }
+
+    #[test]
+    fn what_others_stopped_or_the_member_refused_late_ends_without_another_attempt() {
+        for (sign, reason) in [
+            (FailureSign::ExternallyCancelled, "ExternallyCancelled"),
+            (FailureSign::Rejected, "RejectedByMember"),
+        ] {
+            let mut world = World::running(RunState::Running);
+            world.job.policy.retry.max_attempts = 5;
+            world.seen().run = RunState::Failed(sign);
+            assert_eq!(outcome(world.step()), (Phase::Failed, reason));
+        }
+        let mut world = World::running(RunState::Running);
+        world.job.policy.retry.max_attempts = 5;
+        world.seen().run = RunState::Failed(FailureSign::NoResources);
+        assert!(matches!(world.step(), Step::Requeue(_)), "{:?}", world.step());
+    }
+
+    #[test]
     fn a_driver_that_already_exists_decides_itself() {
         let mut world = World::running(RunState::Running);
         world.seen().run = RunState::Failed(FailureSign::DriverExists);
@@ -717,7 +755,9 @@ mod deletion_steps {
         let mut world = deleted(World::running(RunState::Running));
         world.seen().run = RunState::Failed(FailureSign::Application);
         assert_eq!(world.step(), Step::Retire(RemoteUid::from("r-1")));
-        world.seen().run = RunState::Failed(FailureSign::DriverExists);
-        assert!(matches!(world.step(), Step::Stop { .. }));
+        for sign in [FailureSign::DriverExists, FailureSign::MonitoringLost] {
+            world.seen().run = RunState::Failed(sign);
+            assert!(matches!(world.step(), Step::Stop { .. }), "{sign:?}");
+        }
     }
 }

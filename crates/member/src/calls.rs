@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{Method, Request, Response, StatusCode};
@@ -133,6 +133,15 @@ impl Calls {
     /// The layer that counts the calls of one client.
     pub fn layer(&self, member_cluster: &str) -> CountLayer {
         CountLayer { calls: self.clone(), member_cluster: member_cluster.to_owned() }
+    }
+
+    /// Counts a call to a member that does not go through [`Self::layer`]. `code` is from the few of [`CallLabels::code`].
+    pub fn note(&self, member_cluster: &str, verb: &'static str, resource: &str, code: &str, took: Duration) {
+        let (member_cluster, resource, code) =
+            (member_cluster.to_owned(), resource.to_owned(), code.to_owned());
+        let time = TimeLabels { member_cluster: member_cluster.clone(), verb };
+        self.count.get_or_create(&CallLabels { member_cluster, verb, resource, code }).inc();
+        self.time.get_or_create(&time).observe(took.as_secs_f64());
     }
 
     pub(crate) fn set_orphans(&self, member_cluster: &str, number: usize) {

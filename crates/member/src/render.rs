@@ -28,29 +28,16 @@ use spark_router_api::{
 use spark_router_core::id::HubId;
 
 pub use order::Order;
-pub use parts::{MemberParts, QueueParts, effective};
+pub use parts::{MemberParts, QueueParts, complete, effective};
 pub use refuse::{Refusal, check_member_parts, check_queue_parts, template as refused};
 pub use rendered::{Rendered, Renderer};
 
 use crate::canonical;
 use table::Fact;
 
-/// Marks of the tools that own the object on the hub. On a member they would make such a tool there prune or adopt the
-/// application.
-const OWNERS: [&str; 7] = [
-    "argocd.argoproj.io/",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
-    "helm.sh/",
-    "meta.helm.sh/",
-    "kubectl.kubernetes.io/",
-    names::PREFIX,
-];
 /// Labels of ours on the application and its pods.
 const ROUTERS: [&str; 5] =
     [names::ORIGIN_LABEL, names::JOB_UID_LABEL, names::ATTEMPT_LABEL, names::QUEUE_LABEL, names::TEAM_LABEL];
-/// Argo's other mark.
-const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// The application of Kubeflow's operator that runs `order`, and its hash.
 pub(crate) fn application(order: &Order, hub: &HubId, member: &MemberParts) -> (Value, String) {
@@ -115,9 +102,7 @@ fn copied(template: &Value, part: &str) -> Map<String, Value> {
     let all = template.get("metadata").and_then(|metadata| metadata.get(part)).and_then(Value::as_object);
     all.into_iter()
         .flatten()
-        .filter(|(key, _)| {
-            key.as_str() != INSTANCE_LABEL && !OWNERS.iter().any(|owner| key.starts_with(owner))
-        })
+        .filter(|(key, _)| !names::is_owners_mark(key) && !key.starts_with(names::PREFIX))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

@@ -138,7 +138,9 @@ pub enum Error {
     )]
     Java(String),
     /// Python is missing or too old.
-    #[error("real Spark needs Python 3.9 or newer with venv, but {0}: install it (on Debian: python3-venv)")]
+    #[error(
+        "Spark and moto need Python 3.9 or newer with venv, but {0}: install it (on Debian: python3-venv)"
+    )]
     Python(String),
     /// Kueue needs a mount namespace.
     #[error(
@@ -149,6 +151,9 @@ pub enum Error {
     /// Spark could not be installed.
     #[error("can't install Spark from PyPI: {0}")]
     PySpark(String),
+    /// moto could not be installed, or refused what it was told.
+    #[error("moto: {0}")]
+    Moto(String),
     /// A kubelet was asked for a pod that it never started.
     #[error("the kubelet has started no pod {0}")]
     NoSuchPod(String),

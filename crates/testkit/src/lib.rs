@@ -1,7 +1,7 @@
 //! Real control planes on loopback for tests and the demo.
 //!
 //! Purpose: start real etcd, Kubernetes API servers, controllers, the Kubeflow Spark operator, KWOK and
-//! batch schedulers as processes of this machine, and take all of them away again, whatever happens to the process that asked for them. Owns the
+//! batch schedulers, and moto for AWS, as processes of this machine, and take all of them away again, whatever happens to the process that asked for them. Owns the
 //! processes and the folder of one [`Fleet`]. It must never fake an API server: what is tested against a fake is only
 //! proved against that fake.
 
@@ -18,6 +18,7 @@ pub mod kubeflow;
 pub mod kubelet;
 pub mod kueue;
 pub mod manifest;
+pub mod moto;
 pub mod operator;
 pub mod pki;
 mod plain;

@@ -173,7 +173,7 @@ fn home(folder: &Path) -> Option<PathBuf> {
     homes.into_iter().find(|home| home.join("bin/spark-submit").is_file())
 }
 
-fn python() -> Result<PathBuf, Error> {
+pub(crate) fn python() -> Result<PathBuf, Error> {
     let program = PathBuf::from("python3");
     let asked = Command::new(&program)
         .args(["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))"])

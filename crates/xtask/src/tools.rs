@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     path: bool,
 }
 
-/// Builds what is missing, of the batch schedulers too, and prints the folder of the control planes' binaries on stdout.
+/// Builds what is missing, of the batch schedulers too, installs moto, and prints the folder of the control planes' binaries on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     use spark_router_testkit::tools;
     let folder = tools::folder(tools::Set::ControlPlanes)?;
@@ -30,5 +30,6 @@ pub(crate) fn build() -> Result<(), Error> {
     for set in tools::Set::ALL {
         tools::ensure_set(set, &|line| eprintln!("{line}"))?;
     }
+    spark_router_testkit::moto::ensure(&|line| eprintln!("{line}"))?;
     Ok(())
 }

@@ -34,6 +34,7 @@ fn crates_know_only_what_is_below_them() {
         ("spark-router-core", &[][..]),
         ("spark-router-api", &[]),
         ("spark-router-member", &["api", "core"]),
+        ("spark-router-aws", &["api", "core", "member"]),
         ("spark-router-controller", &["api", "core", "member"]),
         ("spark-router-simulator", &["core"]),
         ("spark-router-model", &["core"]),

@@ -17,7 +17,9 @@ fn manifests_in_the_documentation_are_taken() {
         let hub = hub().await;
         kubectl(hub, &["create", "namespace", "team-a"]).await;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for (page, at_least) in [("README.md", 1), ("docs/queues.md", 2), ("docs/jobs.md", 1)] {
+        for (page, at_least) in
+            [("README.md", 1), ("docs/queues.md", 2), ("docs/jobs.md", 1), ("docs/emr.md", 1)]
+        {
             let manifests = manifests(&std::fs::read_to_string(root.join(page)).unwrap());
             assert!(manifests.len() >= at_least, "{page} has {} manifests", manifests.len());
             for (number, manifest) in manifests.iter().enumerate() {

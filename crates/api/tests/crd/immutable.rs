@@ -216,7 +216,7 @@ fn the_same_manifest_can_be_applied_again_while_the_job_runs() {
 }
 
 /// What a job's owner says of its course, field by field: a value and another one.
-fn course() -> [(&'static str, Value, Value); 3] {
+fn course() -> [(&'static str, Value, Value); 4] {
     [
         ("failover", json!({ "onMemberLost": "AllowDuplicate" }), json!({ "onMemberLost": "FenceThenMove" })),
         (
@@ -225,6 +225,7 @@ fn course() -> [(&'static str, Value, Value); 3] {
             json!({ "maxAttempts": 3, "failures": ["DriverLost"] }),
         ),
         ("deadlines", json!({ "run": "1h" }), json!({ "queued": "1h" })),
+        ("emr", json!({ "releaseLabel": "emr-7.13.0-latest" }), json!({ "maxAttempts": 2 })),
     ]
 }
 

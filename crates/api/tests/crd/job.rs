@@ -269,3 +269,61 @@ fn every_field_of_the_operators_schema_is_declared() {
         assert_eq!(apaches, OF_APACHE);
     });
 }
+
+#[test]
+fn what_a_job_may_say_to_emr_containers() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/jobs/spark-etl";
+    let emr = |patch: Value| json!({ "emr": patch });
+    let cases = [
+        (emr(json!({})), None),
+        (
+            emr(json!({ "executionRoleArn": ROLE, "releaseLabel": "emr-7.13.0-latest", "maxAttempts": 2 })),
+            None,
+        ),
+        (emr(json!({ "executionRoleArn": "spark" })), Some("spec.emr.executionRoleArn: Invalid value")),
+        (emr(json!({ "releaseLabel": "emr 7" })), Some("spec.emr.releaseLabel: Invalid value")),
+        (emr(json!({ "maxAttempts": 0 })), Some("spec.emr.maxAttempts: Invalid value")),
+        (emr(json!({ "driver": "SparkSql" })), None),
+        (emr(json!({ "driver": "Hive" })), Some(r#"supported values: "SparkSubmit", "SparkSql""#)),
+        (emr(json!({ "persistentAppUi": "Disabled" })), None),
+        (
+            emr(
+                json!({ "verticalAutoscaling": { "mode": "Auto", "memory": { "scale": true, "max": "16Gi" }, "cpu": { "scale": false } } }),
+            ),
+            None,
+        ),
+        (
+            emr(json!({ "verticalAutoscaling": { "signature": "-a" } })),
+            Some("spec.emr.verticalAutoscaling.signature: Invalid value"),
+        ),
+        (
+            emr(json!({ "verticalAutoscaling": { "memory": { "max": "16Gi" } } })),
+            Some("spec.emr.verticalAutoscaling.memory.scale: Required value"),
+        ),
+        (emr(json!({ "podTemplates": { "driver": "s3://templates/driver.yaml" } })), None),
+        (
+            emr(json!({ "podTemplates": { "driver": "file:///driver.yaml" } })),
+            Some("spec.emr.podTemplates.driver: Invalid value"),
+        ),
+        (emr(json!({ "jobTemplate": { "id": "0a1b", "parameters": { "Day": "monday" } } })), None),
+        (emr(json!({ "jobTemplate": { "id": "0A" } })), Some("spec.emr.jobTemplate.id: Invalid value")),
+        (
+            emr(json!({ "applicationConfiguration": [
+                { "classification": "spark-log4j", "properties": { "rootLogger.level": "warn" } },
+                { "classification": "spark-log4j", "properties": {} },
+            ] })),
+            Some("Duplicate value"),
+        ),
+        (
+            emr(
+                json!({ "applicationConfiguration": [{ "classification": "a", "properties": { "x": "v".repeat(1025) } }] }),
+            ),
+            Some("spec.emr.applicationConfiguration[0].properties.x: Too long"),
+        ),
+        (emr(json!({ "tags": { "cost-centre": "4711" } })), None),
+        (emr(json!({ "tags": { "a": "v".repeat(257) } })), Some("spec.emr.tags.a: Too long")),
+    ];
+    run(async {
+        judge::<RoutedSparkJob>("emr-job", &job(), &cases).await;
+    });
+}

@@ -14,7 +14,10 @@ fn what_a_member_may_say() {
         (json!({ "capacity": { "pods": -1 } }), Some("spec.capacity.pods: Invalid value")),
         (json!({ "capacity": { "cpu": "500m", "memory": "1.5e9" }, "retention": "1h30m" }), None),
         (json!({ "links": { "ui": "https://x/{namespace}", "history": "http://y/{applicationId}" } }), None),
-        (json!({ "connection": null }), Some("spec.connection: Required value")),
+        (
+            json!({ "connection": null }),
+            Some("spec.connection is required; only a member with backend.emrContainers can do without"),
+        ),
         (
             json!({ "connection": { "inCluster": {} } }),
             Some("connection must have exactly one of kubeconfigSecret and inCluster"),
@@ -31,7 +34,7 @@ fn what_a_member_may_say() {
             json!({ "connection": { "kubeconfigSecret": { "key": "a/b" } } }),
             Some("kubeconfigSecret.key: Invalid value"),
         ),
-        (json!({ "backend": {} }), Some("backend must have exactly one of sparkOperator and apacheOperator")),
+        (json!({ "backend": {} }), Some("backend must have exactly one of sparkOperator and apacheSpark")),
         (json!({ "namespace": {} }), Some("namespace must have exactly one of fixed and sameAsJob")),
         (
             json!({ "namespace": { "fixed": "a", "sameAsJob": {} } }),
@@ -213,5 +216,65 @@ fn what_a_member_may_say_about_placement() {
         // The type fills in the same.
         let typed: MemberClusterSpec = serde_json::from_value(spec).unwrap();
         assert_eq!(serde_json::to_value(typed).unwrap(), stored["spec"]);
+    });
+}
+
+#[test]
+fn what_a_member_with_emr_containers_may_say() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/jobs/spark-etl";
+    let base =
+        json!({ "backend": { "emrContainers": { "virtualClusterId": "0a1b2c", "region": "eu-central-1" } } });
+    let emr = |patch: Value| json!({ "backend": { "emrContainers": patch } });
+    let cases = [
+        (json!({}), None),
+        (json!({ "connection": { "inCluster": {} } }), None),
+        (json!({ "backend": { "sparkOperator": {} } }), Some("backend must have exactly one entry")),
+        (emr(json!({ "virtualClusterId": null })), Some("emrContainers.virtualClusterId: Required value")),
+        (emr(json!({ "virtualClusterId": "A-1" })), Some("emrContainers.virtualClusterId: Invalid value")),
+        (emr(json!({ "region": "us-gov-west-1" })), None),
+        (emr(json!({ "region": "Frankfurt" })), Some("emrContainers.region: Invalid value")),
+        (
+            emr(json!({ "endpointUrl": "https://vpce-1.emr-containers.eu-central-1.vpce.amazonaws.com" })),
+            None,
+        ),
+        (emr(json!({ "endpointUrl": "ftp://x" })), Some("emrContainers.endpointUrl: Invalid value")),
+        (emr(json!({ "assumeRole": { "arn": ROLE, "externalId": "hub-1" } })), None),
+        (emr(json!({ "assumeRole": { "arn": "spark" } })), Some("emrContainers.assumeRole.arn: Invalid value")),
+        (emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr-7.13.0-latest" }] })), None),
+        (
+            emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr 7" }] })),
+            Some("releases[0].releaseLabel: Invalid value"),
+        ),
+        (emr(json!({ "executionRoles": [{ "arn": ROLE, "namespaces": ["team-a", "team-b"] }] })), None),
+        (emr(json!({ "executionRoles": [{ "arn": ROLE }, { "arn": ROLE }] })), Some("Duplicate value")),
+        (emr(json!({ "jobTemplates": [{ "id": "0a1b", "gives": ["Driver", "ReleaseLabel"] }] })), None),
+        (
+            emr(json!({ "jobTemplates": [{ "id": "0a1b", "gives": ["Everything"] }] })),
+            Some(r#"supported values: "ExecutionRole", "ReleaseLabel", "Driver""#),
+        ),
+        (emr(json!({ "images": "Ignore", "tagLabels": ["team", "cost-centre"] })), None),
+        (emr(json!({ "images": "Drop" })), Some(r#"supported values: "Use", "Ignore""#)),
+        (
+            emr(json!({ "fixed": {
+                "persistentAppUi": "Disabled",
+                "monitoring": { "s3": { "logUri": "s3://logs/spark/" }, "logRotation": { "rotationSize": "64MB", "maxFilesToKeep": 5 } },
+                "tags": { "cost-centre": "4711" },
+                "applicationConfiguration": [{ "classification": "emr-job-submitter", "properties": { "jobsubmitter.gracefulTermination": "true" } }],
+            } })),
+            None,
+        ),
+        (
+            emr(json!({ "defaults": { "monitoring": { "s3": { "logUri": "https://logs" } } } })),
+            Some("defaults.monitoring.s3.logUri: Invalid value"),
+        ),
+        (
+            emr(
+                json!({ "defaults": { "monitoring": { "logRotation": { "rotationSize": "64", "maxFilesToKeep": 51 } } } }),
+            ),
+            Some("maxFilesToKeep: Invalid value"),
+        ),
+    ];
+    run(async {
+        judge::<MemberCluster>("emr-member", &base, &cases).await;
     });
 }

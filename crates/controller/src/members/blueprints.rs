@@ -23,7 +23,7 @@ use crate::convert;
 
 /// What a member can run, as its object says.
 pub(crate) fn backend(object: &MemberCluster) -> Arc<dyn Backend> {
-    if object.spec.backend.apache_operator.is_some() { apache::backend() } else { kubeflow::backend() }
+    if object.spec.backend.apache_spark.is_some() { apache::backend() } else { kubeflow::backend() }
 }
 
 /// How the link of a member is used.
@@ -31,6 +31,11 @@ fn settings(object: &MemberCluster) -> Result<Settings, Fault> {
     // What placement could not read must not be connected as if it were fine.
     convert::readable(object).map_err(|why| (reason::INVALID_SPEC, why))?;
     let spec = &object.spec;
+    if spec.backend.emr_containers.is_some() {
+        // Else the hub itself would be taken for it.
+        let why = "spec.backend.emrContainers: this router does not run jobs on EMR on EKS; use another backend";
+        return Err((reason::INVALID_SPEC, why.to_owned()));
+    }
     check_member_parts(spec).map_err(|why| (reason::INVALID_SPEC, why))?;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Ok(Settings {
@@ -69,7 +74,7 @@ impl Blueprints {
     pub(super) async fn of(&mut self, object: &MemberCluster) -> Result<Arc<dyn Blueprint>, Fault> {
         let settings = settings(object)?;
         let (config, fingerprint) = self.config(object).await?;
-        Ok(if object.spec.backend.apache_operator.is_some() {
+        Ok(if object.spec.backend.apache_spark.is_some() {
             apache::blueprint(settings, config, fingerprint)
         } else {
             kubeflow::blueprint(settings, config, fingerprint)
@@ -105,5 +110,22 @@ impl Blueprints {
 
     pub(super) fn forget(&mut self, cluster: &ClusterName) {
         self.parsed.remove(cluster);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_virtual_cluster_is_never_taken_for_the_hub() {
+        let spec =
+            json!({ "backend": { "emrContainers": { "virtualClusterId": "0a1b", "region": "eu-central-1" } } });
+        let member = MemberCluster::new("emr", serde_json::from_value(spec).unwrap());
+        let Err((reason, message)) = of(&member) else { panic!("it was linked") };
+        assert_eq!(reason, reason::INVALID_SPEC);
+        assert!(message.starts_with("spec.backend.emrContainers: "), "{message}");
     }
 }

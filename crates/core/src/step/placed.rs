@@ -257,8 +257,8 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
         RunState::Succeeded => {
             end(Phase::Succeeded, "JobSucceeded", format!("completed on {member}"), false, Start::Made)
         }
-        RunState::Failed(FailureSign::DriverExists) => match s.driver {
-            // The operator submitted twice and gave up on the second: the first driver decides.
+        RunState::Failed(open) if !open.proves_end() => match s.driver {
+            // The operator submitted twice and gave up on the second, or lost sight of it: the driver there is decides.
             DriverSeen::Succeeded => end(
                 Phase::Succeeded,
                 "JobSucceeded",
@@ -272,16 +272,12 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 format!("no driver is left on {member}; its operator says: {said}"),
             ),
             DriverSeen::Alive | DriverSeen::Waiting(..) => {
-                let mirror = Mirror {
-                    phase: Phase::of(&seen.run, s.job.record.phase),
-                    uid: seen.uid.clone(),
-                    application,
-                };
                 let look = later(s.now, s.timing.examine_every);
-                match mirror_due(s, placement, seen, &mirror) {
-                    Some(due) if due <= s.now => Step::Mirror(Box::new(mirror)),
-                    _ => Step::Rest { until: Some(look) },
-                }
+                told_while_open(s, placement, seen, application).unwrap_or(Step::Rest { until: Some(look) })
+            }
+            // Where nobody can look, the record says at least what the job waits for.
+            DriverSeen::Nothing if *open == FailureSign::MonitoringLost => {
+                told_while_open(s, placement, seen, application).unwrap_or(Step::Examine)
             }
             DriverSeen::Nothing => Step::Examine,
         },
@@ -313,4 +309,17 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
         | RunState::Suspended
         | RunState::Passing => Step::Rest { until: None },
     }
+}
+
+/// The mirror of an application that failed in a way that leaves open whether its driver runs, where it is due.
+fn told_while_open(
+    s: Snapshot<'_>,
+    placement: &Placement,
+    seen: &Observation,
+    application: Application,
+) -> Option<Step> {
+    let phase = Phase::of(&seen.run, s.job.record.phase);
+    let mirror = Mirror { phase, uid: seen.uid.clone(), application };
+    let due = mirror_due(s, placement, seen, &mirror)?;
+    (due <= s.now).then(|| Step::Mirror(Box::new(mirror)))
 }

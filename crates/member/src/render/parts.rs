@@ -99,7 +99,7 @@ pub fn effective(template: &Value, queue: &QueueParts) -> Value {
 }
 
 /// An effective template with everything that the member adds, in `remote_queue` of its batch scheduler.
-pub(super) fn complete(root: &mut Value, member: &MemberParts, remote_queue: Option<&str>) {
+pub fn complete(root: &mut Value, member: &MemberParts, remote_queue: Option<&str>) {
     if let Some(image) = image(root, &member.images) {
         decide::fill(root, Fact::Image, Whose::Both, "", &json!(image));
     }

@@ -1,0 +1,193 @@
+//! What is shown of runs: by the poller, by a look-up, by a start.
+//!
+//! Owns nothing of its own. The view has one run for each name; where a server has made two of one start, it is always
+//! the same one of them.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use spark_router_core::{
+    id::{HubId, JobKey, Namespace, RemoteName, RemoteUid},
+    observe::RunState,
+};
+use spark_router_member::{Confirmation, Driver, Seen};
+use tracing::warn;
+
+use super::{EmrLink, fold};
+use crate::{
+    client::{Class, Failure, JobRun, Query, RunId},
+    poll::{
+        Listener,
+        rows::{Row, is_over},
+    },
+};
+
+impl EmrLink {
+    /// The runs of a name as the server lists them, all states. Each is news for the view.
+    pub(super) async fn listed(&self, name: &RemoteName) -> Result<Vec<JobRun>, Failure> {
+        let poller = self.poller().map_err(|why| Failure::incomplete(&why))?;
+        let query = Query { name: Some(name.as_str()), ..Query::default() };
+        let mut runs = poller.emr().list(query).await?;
+        // Some servers take the name for a part of names.
+        runs.retain(|run| run.name == name.as_str());
+        runs.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        for run in &runs {
+            if is_ours(run, &self.hub) {
+                poller.told(run.clone());
+                self.show(run);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// A read by name: the run that is known by a look at itself, else by a list.
+    pub(super) async fn look_up(&self, name: &RemoteName) -> Confirmation {
+        if let Err(why) = self.standing.may_be_asked() {
+            return Confirmation::Unclear(why);
+        }
+        let poller = match self.poller() {
+            Ok(poller) => poller,
+            Err(why) => return Confirmation::Unclear(why),
+        };
+        let known = poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.id.clone()));
+        if let Some(id) = known {
+            match poller.emr().describe(&id).await {
+                Ok(run) => {
+                    poller.told(run.clone());
+                    self.show(&run);
+                    return Confirmation::Present(Box::new(self.fold(&run).observation));
+                }
+                Err(failure) if failure.class == Class::NoRun => {}
+                Err(failure) => return Confirmation::Unclear(failure.to_string()),
+            }
+        }
+        match self.listed(name).await {
+            Ok(runs) => match runs.first() {
+                Some(run) => Confirmation::Present(Box::new(self.fold(run).observation)),
+                None => Confirmation::Gone,
+            },
+            Err(failure) => Confirmation::Unclear(failure.to_string()),
+        }
+    }
+
+    /// A run as it is shown, with what is known of it beside.
+    pub(super) fn fold(&self, run: &JobRun) -> Seen {
+        let known = self.poller.get().and_then(|poller| {
+            poller.read(|rows| rows.get(&run.id).map(|row| (row.running_since, row.run.clone())))
+        });
+        let (ran, known) = known.map_or((false, None), |(since, run)| (since.is_some(), Some(run)));
+        let cancel_asked = self.cancels.lock().contains_key(&run.id);
+        // An end that was seen is not undone by an older page.
+        let run = known.as_ref().filter(|known| is_over(&known.state) && !is_over(&run.state)).unwrap_or(run);
+        fold::seen(run, ran || run.state == "RUNNING", cancel_asked)
+    }
+
+    /// Puts the run of a name into the view. The job's key, if that is news.
+    pub(super) fn show(&self, run: &JobRun) -> Option<JobKey> {
+        let first = self
+            .poller
+            .get()
+            .and_then(|poller| poller.read(|rows| first(rows.named(&run.name)).map(|row| row.run.clone())));
+        let run = first.as_ref().unwrap_or(run);
+        let seen = self.fold(run);
+        let namespace = self.place_of(&seen)?;
+        self.unsettled.lock().remove(&seen.observation.name);
+        self.cache.put(namespace, seen, Instant::now())
+    }
+
+    /// Where placements say that it is.
+    fn place_of(&self, seen: &Seen) -> Option<Namespace> {
+        let owner = seen.observation.owner.as_ref().filter(|owner| owner.hub == self.hub)?;
+        Some(self.settings.namespace.target(&owner.key.namespace).clone())
+    }
+
+    /// Nobody asks for a run any more.
+    pub(super) fn forget(&self, namespace: &Namespace, name: &RemoteName, uid: &RemoteUid) {
+        let id = RunId(uid.as_str().to_owned());
+        if let Some(poller) = self.poller.get() {
+            poller.forget(&id);
+        }
+        self.cancels.lock().remove(&id);
+        self.cache.remove(namespace, name);
+    }
+
+    /// Until when a start of that name may still take effect unseen.
+    pub(super) fn unsettled_until(&self, name: &RemoteName) -> Option<Timestamp> {
+        let until = self.unsettled.lock().get(name).copied()?;
+        (until > Timestamp::now()).then_some(until)
+    }
+
+    /// What is known of a driver: only what its run's state says.
+    pub(super) fn driver_of(&self, name: &RemoteName) -> Driver {
+        let run = self.poller.get().and_then(|poller| {
+            poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.clone()))
+        });
+        let Some(run) = run else { return Driver::Unclear("the job run is not in the view".to_owned()) };
+        match self.fold(&run).observation.run {
+            RunState::Succeeded => Driver::Succeeded,
+            RunState::Failed(sign) if sign.proves_end() => {
+                Driver::Failed(sign, run.details.unwrap_or_else(|| "no details were given".to_owned()))
+            }
+            RunState::Failed(_) => Driver::Unclear(UNSEEN.to_owned()),
+            _ => Driver::Alive,
+        }
+    }
+}
+
+/// Why an attempt that EMR lost sight of is neither dead nor alive.
+pub(super) const UNSEEN: &str = "EMR on EKS lost sight of the job run and calls it failed; its driver may still run on \
+                                 the EKS cluster, where only its pods can tell";
+
+/// Of runs of one name the one that was made first.
+pub(super) fn first(rows: Vec<&Row>) -> Option<&Row> {
+    rows.into_iter()
+        .min_by(|one, other| (one.run.created_at, &one.run.id).cmp(&(other.run.created_at, &other.run.id)))
+}
+
+fn is_ours(run: &JobRun, hub: &HubId) -> bool {
+    fold::ownership(&run.tags).is_some_and(|owner| owner.hub == *hub)
+}
+
+#[async_trait::async_trait]
+impl Listener for EmrLink {
+    fn is_ours(&self, run: &JobRun) -> bool {
+        is_ours(run, &self.hub)
+    }
+
+    async fn changed(&self, runs: Vec<JobRun>) {
+        for run in runs {
+            if let Some(key) = self.show(&run)
+                && self.keys.send(key).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn gone(&self, runs: Vec<JobRun>) {
+        for run in runs {
+            self.cancels.lock().remove(&run.id);
+            let seen = self.fold(&run);
+            let Some(namespace) = self.place_of(&seen) else { continue };
+            let twin =
+                self.poller.get().is_some_and(|poller| poller.read(|rows| !rows.named(&run.name).is_empty()));
+            let key = if twin {
+                // Another one of its name is still shown.
+                self.show(&run)
+            } else {
+                self.cache.remove(&namespace, &seen.observation.name)
+            };
+            // What was over for long is asked for by name if anybody still needs it.
+            if let Some(key) = key.filter(|_| !is_over(&run.state)) {
+                warn!(cluster.name = %self.settings.name, run.id = run.id.0, "a job run is not known any more");
+                if self.keys.send(key).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn walked(&self, result: Result<(), &Failure>) {
+        self.poll_ended(result);
+    }
+}

@@ -1,0 +1,203 @@
+//! Starts a run, or finds it started before.
+//!
+//! A start is looked for before it is sent, because not every server honours its token, and none honours it for ever. What
+//! was not certainly refused is looked for again at once; if it is not there, nothing is sent until it can no longer take
+//! effect, and then the very same request with the very same token.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use spark_router_core::{
+    id::RemoteUid,
+    refusal::{Refusal, RefusalClass},
+};
+use spark_router_member::{Created, Denied, Order, Rendered};
+use std::collections::BTreeMap;
+
+use super::{EmrLink, fold, later};
+use crate::{
+    answer::{self, Verdict, verdict},
+    bucket::Api,
+    client::{Class, Failure, JobRun, RunId, Start},
+};
+
+/// What is read of a rendered request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    name: String,
+    client_token: String,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl EmrLink {
+    pub(super) async fn start(&self, rendered: &Rendered) -> Created {
+        if !rendered.is_by(&self.renderer) {
+            return Created::NotSent("it was rendered for another link".to_owned());
+        }
+        let order = rendered.order();
+        match self.standing.takes_creates(&order.namespace) {
+            Ok(()) => {}
+            Err(Denied::Now(why)) => return Created::NotSent(why),
+            Err(Denied::Refused(refusal)) => return Created::Refused(refusal),
+        }
+        let body = match rendered.body() {
+            Ok(body) => body,
+            Err(why) => return rejected(format!("{}: {}", why.field, why.why)),
+        };
+        let asked: Asked = match serde_json::from_slice(body) {
+            Ok(asked) => asked,
+            Err(error) => return rejected(format!("the rendered request cannot be read: {error}")),
+        };
+        if let Some(until) = self.unsettled_until(&order.name) {
+            return Created::Busy(format!("an earlier start may still take effect until {until}"));
+        }
+        let Ok(_place) = self.window.try_acquire() else {
+            self.wait(order);
+            return Created::Busy("enough starts are on their way to the virtual cluster".to_owned());
+        };
+        if let Some(found) = self.find(order, &asked).await {
+            return found;
+        }
+        if let Err(why) = self.turn(order).await {
+            return Created::Busy(why);
+        }
+        let start = Start { name: &asked.name, token: &asked.client_token, body };
+        let answer = match self.emr() {
+            Ok(emr) => emr.start(start).await,
+            Err(why) => return Created::NotSent(why),
+        };
+        match answer {
+            Ok(id) => self.started(order, asked, id),
+            Err(failure) => self.judge(order, &asked, failure).await,
+        }
+    }
+
+    fn started(&self, order: &Order, asked: Asked, id: RunId) -> Created {
+        let uid = RemoteUid::new(&id.0);
+        let run = JobRun {
+            id,
+            name: asked.name,
+            token: asked.client_token,
+            state: "PENDING".to_owned(),
+            details: None,
+            failure: None,
+            created_at: Some(Timestamp::now()),
+            finished_at: None,
+            tries: None,
+            tags: asked.tags,
+        };
+        self.standing.unblock(&order.namespace);
+        if let Some(poller) = self.poller.get() {
+            poller.told(run.clone());
+        }
+        self.show(&run);
+        Created::Accepted(uid)
+    }
+
+    async fn judge(&self, order: &Order, asked: &Asked, failure: Failure) -> Created {
+        if failure.class == Class::NotSent {
+            return Created::NotSent(failure.to_string());
+        }
+        if failure.class == Class::Invalid {
+            self.look_at_queue().await;
+        }
+        let said = match (failure.class, failure.status) {
+            // Without credentials nothing leaves.
+            (Class::Access, None) => answer::Failure::NoCredentials(&failure.message),
+            (_, Some(status)) => {
+                answer::Failure::Answered { status, code: failure.code.as_deref(), message: &failure.message }
+            }
+            (_, None) => answer::Failure::Lost,
+        };
+        match verdict(said, self.is_queue_full()) {
+            Verdict::Refused(refusal) => {
+                if refusal.class == RefusalClass::Member {
+                    self.standing.block(&order.namespace, refusal.clone());
+                    self.probe_now.notify_one();
+                }
+                Created::Refused(refusal)
+            }
+            Verdict::BackOff => Created::NotSent(format!("AWS asks for fewer calls: {failure}")),
+            Verdict::Ambiguous => {
+                self.probe_now.notify_one();
+                self.is_unsettled(order);
+                // What was committed and not answered is there by now, as a rule.
+                match self.find(order, asked).await {
+                    Some(found @ (Created::Accepted(_) | Created::NameTaken(_))) => found,
+                    _ => Created::Unclear(failure.to_string()),
+                }
+            }
+        }
+    }
+
+    /// From now on for a while, a start of that name may take effect unseen.
+    fn is_unsettled(&self, order: &Order) {
+        let now = Timestamp::now();
+        let mut unsettled = self.unsettled.lock();
+        unsettled.retain(|_, until| *until > now);
+        unsettled.insert(order.name.clone(), later(now, self.settings.tempo.settle));
+    }
+
+    /// The run of an earlier start of the same request, or somebody else's of that name. `None`: there is none.
+    async fn find(&self, order: &Order, asked: &Asked) -> Option<Created> {
+        let runs = match self.listed(&order.name).await {
+            Ok(runs) => runs,
+            Err(failure) => {
+                return Some(Created::NotSent(format!(
+                    "whether it was started before is not known: {failure}"
+                )));
+            }
+        };
+        if let Some(run) = runs.iter().find(|run| run.token == asked.client_token) {
+            self.unsettled.lock().remove(&order.name);
+            self.standing.unblock(&order.namespace);
+            return Some(Created::Accepted(RemoteUid::new(&run.id.0)));
+        }
+        let other = runs.first()?;
+        let whose = match fold::ownership(&other.tags) {
+            Some(owner) if owner.hub == self.hub => {
+                format!("attempt {} of job {} ({})", owner.attempt, owner.key, owner.job)
+            }
+            Some(owner) => format!("job {} of another hub ({})", owner.key, owner.hub),
+            None => "a job run that no router started".to_owned(),
+        };
+        Some(Created::NameTaken(format!("{} on {} is {whose}", order.name, self.settings.name)))
+    }
+
+    /// Waits for a turn, for a short time; after that the job is called when there is one.
+    async fn turn(&self, order: &Order) -> Result<(), String> {
+        let given =
+            self.turns.fetch_update(Ordering::AcqRel, Ordering::Acquire, |turns| turns.checked_sub(1));
+        if given.is_ok() {
+            return Ok(());
+        }
+        let pace = self.emr()?.pace();
+        let until = later(Timestamp::now(), self.settings.tempo.turn);
+        while let Err(at) = pace.take(Api::Start) {
+            if at > until {
+                self.wait(order);
+                return Err("enough job runs were started in this account and region".to_owned());
+            }
+            let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, order: &Order) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.contains(&order.key) {
+            waiting.push_back(order.key.clone());
+        }
+        drop(waiting);
+        self.someone_waits.notify_one();
+    }
+}
+
+/// Nothing that could be sent: another member may be able to run it.
+fn rejected(message: String) -> Created {
+    Created::Refused(Refusal { class: RefusalClass::Job, reason: "RejectedByMember", message })
+}

@@ -1,0 +1,602 @@
+//! A virtual cluster as a member, against moto's controlled lane: with tokens honoured, and without.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use common::Bench;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use spark_router_aws::{
+    Clients, EmrSettings,
+    bucket::{Api, Limit},
+    member::{Settings, Tempo, Translator, blueprint},
+    poll,
+};
+use spark_router_core::{
+    health::{LinkState, Thresholds},
+    id::{Attempt, ClusterName, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName, RemoteUid},
+    observe::{FailureSign, Observation, Remote, RunState},
+    place::NamespaceRule,
+    refusal::RefusalClass,
+    restored::{Account, Accounts},
+};
+use spark_router_member::{
+    Admission, Confirmation, Created, Fence, MaySend, Member, Order, Registry, Rendered, StopOrder,
+    Suspended, WantedSignals,
+};
+use spark_router_testkit::moto::{self, CancelEnd, Fault, Lane, Limits, Script, Step, What};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A registry with one virtual cluster.
+struct Scene {
+    bench: Bench,
+    registry: Registry,
+    keys: mpsc::Receiver<JobKey>,
+    stop: CancellationToken,
+}
+
+fn tempo() -> Tempo {
+    let poll = poll::Tempo {
+        every: Duration::from_millis(200),
+        jitter: Duration::from_millis(50),
+        again: Duration::from_millis(100),
+        ..poll::Tempo::default()
+    };
+    Tempo {
+        poll,
+        probe_every: Duration::from_millis(200),
+        probe_deadline: Duration::from_secs(1),
+        probe_again: Duration::from_millis(100),
+        settle: Duration::from_secs(1),
+        stale_after: Duration::from_secs(4),
+        stop_look: Duration::from_millis(100),
+        ..Tempo::default()
+    }
+}
+
+fn settings(bench: &Bench, tempo: Tempo) -> Settings {
+    let backend = json!({
+        "virtualClusterId": bench.made.id,
+        "region": moto::REGION,
+        "releases": [{"sparkVersion": "3.5", "releaseLabel": moto::RELEASE}],
+        "executionRoles": [{"arn": format!("arn:aws:iam::{}:role/spark-job-role", moto::ACCOUNT)}],
+    });
+    let backend = EmrSettings::new(&serde_json::from_value(backend).unwrap()).unwrap();
+    let thresholds =
+        Thresholds { lost_after: Duration::from_secs(3), ready_after: Duration::from_millis(500) };
+    Settings {
+        name: ClusterName::from(common::CLUSTER),
+        access: bench.access(),
+        virtual_cluster: bench.made.id.clone(),
+        namespace: NamespaceRule::Fixed(Namespace::from("spark")),
+        thresholds,
+        admission: Admission::Granted,
+        tempo,
+        maker: Arc::new(Translator::new(backend, Arc::default())),
+    }
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::with(Bench::start(Lane::Controlled).await, tempo()).await
+    }
+
+    async fn with(bench: Bench, tempo: Tempo) -> Self {
+        let scene = Self::unready(bench, tempo);
+        let member = scene.member();
+        until("a ready member", async || member.health().link == LinkState::Ready).await;
+        scene
+    }
+
+    fn unready(bench: Bench, tempo: Tempo) -> Self {
+        let (sender, keys) = mpsc::channel(10_000);
+        let stop = CancellationToken::new();
+        let registry = Registry::new(hub(), sender, bench.calls.clone(), MaySend::always(), stop.clone());
+        registry.put(blueprint(settings(&bench, tempo), bench.clients.clone())).unwrap();
+        Self { bench, registry, keys, stop }
+    }
+
+    fn member(&self) -> Arc<dyn Member> {
+        self.registry.get(&ClusterName::from(common::CLUSTER)).unwrap()
+    }
+
+    /// As another process begins: it knows nothing.
+    async fn again(self, tempo: Tempo) -> Self {
+        self.stop.cancel();
+        self.registry.closed().await;
+        Self::with(Bench { clients: Clients::with_limits(common::limits()), ..self.bench }, tempo).await
+    }
+
+    async fn submit(&self, order: Order) -> (Arc<Rendered>, Created) {
+        let member = self.member();
+        let rendered = member.render(order, None);
+        let created = member.submit(&rendered).await;
+        (rendered, created)
+    }
+
+    async fn accepted(&self, order: Order) -> RemoteUid {
+        match self.submit(order).await.1 {
+            Created::Accepted(uid) => uid,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn seen(&self, order: &Order) -> Remote {
+        self.member().observe(&order.namespace, &order.name)
+    }
+
+    async fn until_run(&self, order: &Order, state: &RunState) -> Observation {
+        until(
+            &format!("{state:?}"),
+            async || matches!(self.seen(order), Remote::Present(seen) if seen.run == *state),
+        )
+        .await;
+        match self.seen(order) {
+            Remote::Present(seen) => *seen,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn starts(&self) -> u64 {
+        self.bench.moto.calls().await.unwrap().of("StartJobRun")
+    }
+}
+
+fn hub() -> HubId {
+    HubId::from("5f2b7b0e-0000-4000-8000-000000000001")
+}
+
+fn template() -> Value {
+    json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "metadata": {},
+        "spec": {
+            "type": "Python", "mode": "cluster", "sparkVersion": "3.5.1",
+            "mainApplicationFile": "s3://secret-bucket/pi.py", "arguments": ["hush"],
+            "driver": {"cores": 1, "memory": "1g"}, "executor": {"cores": 1, "instances": 2, "memory": "1g"},
+        },
+    })
+}
+
+fn order(name: &str) -> Order {
+    let (job, attempt) = (JobUid::from(format!("0b1c2d3e-{name}").as_str()), Attempt::FIRST);
+    Order {
+        name: RemoteName::of(&hub(), &job, attempt, name),
+        key: JobKey { namespace: Namespace::from("team-a"), name: name.to_owned() },
+        job,
+        attempt,
+        queue: QueueName::from("etl"),
+        seq: 7,
+        namespace: Namespace::from("spark"),
+        template: Arc::new(template()),
+        remote_queue: None,
+        parts: Some(Arc::default()),
+    }
+}
+
+fn stop(order: &Order, uid: Option<RemoteUid>, spare_ended: bool) -> StopOrder {
+    StopOrder {
+        job: order.job.clone(),
+        attempt: order.attempt,
+        namespace: order.namespace.clone(),
+        name: order.name.clone(),
+        uid,
+        settled_at: Timestamp::now(),
+        spare_ended,
+    }
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_its_way_and_costs_few_calls() {
+    let mut scene = Scene::new().await;
+    let member = scene.member();
+    assert_eq!(member.identity().unwrap().as_str(), scene.bench.made.arn);
+    let order = order("daily");
+    assert_eq!(scene.seen(&order), Remote::Absent);
+    let uid = scene.accepted(order.clone()).await;
+    let seen = scene.until_run(&order, &RunState::Accepted).await;
+    let owner = seen.owner.unwrap();
+    assert_eq!((&seen.uid, &owner.hub, &owner.job, owner.seq), (&uid, &hub(), &order.job, 7));
+    assert_eq!((owner.attempt, &owner.key), (order.attempt, &order.key));
+    let rendered = member.render(order.clone(), None);
+    assert_eq!(owner.render_hash, rendered.hash());
+    for (word, state) in [("SUBMITTED", RunState::Submitted), ("RUNNING", RunState::Running)] {
+        scene.bench.moto.advance(uid.as_str(), &Step::to(word, Duration::ZERO)).await.unwrap();
+        scene.until_run(&order, &state).await;
+    }
+    scene.bench.moto.advance(uid.as_str(), &Step::to("COMPLETED", Duration::ZERO)).await.unwrap();
+    let seen = scene.until_run(&order, &RunState::Succeeded).await;
+    assert!(seen.ended_by_itself() && seen.terminated_at.is_some());
+    // Each of the three changes called the job; the first sight of the run was no news any more.
+    let mut called = 0;
+    while let Ok(key) = scene.keys.try_recv() {
+        assert_eq!(key, order.key);
+        called += 1;
+    }
+    assert!((3..=4).contains(&called), "{called}");
+    let calls = scene.bench.moto.calls().await.unwrap();
+    assert_eq!((calls.of("StartJobRun"), calls.of("DescribeJobRun"), calls.of("CancelJobRun")), (1, 1, 0));
+    let by_name = calls
+        .calls
+        .iter()
+        .filter(|(operation, _, query)| operation == "ListJobRuns" && query.contains("name="));
+    assert_eq!(by_name.count(), 1);
+
+    assert_eq!(member.traces(&order.job).len(), 1);
+    let account = Account { seq: 6, created: Timestamp::UNIX_EPOCH };
+    let accounts = Accounts::from([(order.queue.clone(), account)]);
+    let beyond = member.beyond(&accounts).unwrap();
+    assert_eq!((beyond.len(), &beyond[0].uid, beyond[0].over), (1, &uid, true));
+    let suspended = member.suspend(&order.namespace, &order.name, &uid, true).await.unwrap();
+    assert!(matches!(suspended, Suspended::Never(_)), "{suspended:?}");
+    member.release(&order.namespace, &order.name, &uid).await.unwrap();
+    member.retire(&order.namespace, &order.name, &uid).await.unwrap();
+    assert_eq!(scene.seen(&order), Remote::Absent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_member_no_client_is_made() {
+    let bench = Bench::start(Lane::Controlled).await;
+    let (sender, _keys) = mpsc::channel(10);
+    let stop = CancellationToken::new();
+    let registry = Registry::new(hub(), sender, bench.calls.clone(), MaySend::always(), stop.clone());
+    let plan = blueprint(settings(&bench, tempo()), bench.clients.clone());
+    assert_eq!((registry.all().len(), bench.clients.made()), (0, 0));
+    bench.moto.forget_calls().await.unwrap();
+    registry.put(plan).unwrap();
+    until("its first client", async || bench.clients.made() == 1).await;
+    // The same again is the same link.
+    registry.put(blueprint(settings(&bench, tempo()), bench.clients.clone())).unwrap();
+    assert_eq!(registry.report(&ClusterName::from(common::CLUSTER)).unwrap().replacement, None);
+    stop.cancel();
+    registry.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_not_answered_is_found_by_listing() {
+    let scene = Scene::new().await;
+    for honoured in [true, false] {
+        scene.bench.moto.honour_tokens(honoured).await.unwrap();
+        scene.bench.moto.inject(&Fault::on("StartJobRun", What::ResponseLost)).await.unwrap();
+        let order = order(&format!("lost-{honoured}"));
+        let before = scene.starts().await;
+        let uid = scene.accepted(order.clone()).await;
+        let runs = scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap();
+        assert_eq!((runs.len(), runs[0].id.as_str()), (1, uid.as_str()));
+        assert_eq!(scene.starts().await - before, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_again_before_the_first_start_can_take_no_effect_any_more() {
+    let scene = Scene::new().await;
+    scene.bench.moto.honour_tokens(false).await.unwrap();
+    scene.bench.moto.inject(&Fault::on("StartJobRun", What::RequestLost)).await.unwrap();
+    let order = order("gone");
+    let (rendered, created) = scene.submit(order.clone()).await;
+    assert!(matches!(created, Created::Unclear(_)), "{created:?}");
+    let Remote::Unsettled { until: settled } = scene.seen(&order) else { panic!("{:?}", scene.seen(&order)) };
+    assert!(settled > Timestamp::now());
+    let early = scene.member().submit(&rendered).await;
+    assert!(matches!(early, Created::Busy(_)), "{early:?}");
+    assert_eq!(scene.starts().await, 1);
+    until("the settle time", async || scene.seen(&order) == Remote::Absent).await;
+    let again = scene.member().submit(&rendered).await;
+    assert!(matches!(again, Created::Accepted(_)), "{again:?}");
+    let calls = scene.bench.moto.calls().await.unwrap();
+    assert_eq!(calls.starts.len(), 2);
+    assert_eq!(calls.starts[0].body, calls.starts[1].body, "the very same request");
+    assert_eq!(scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_takes_effect_late_is_not_sent_twice() {
+    let tempo = Tempo { settle: Duration::from_secs(5), ..tempo() };
+    let scene = Scene::with(Bench::start(Lane::Controlled).await, tempo).await;
+    scene.bench.moto.honour_tokens(false).await.unwrap();
+    // Given up after ten seconds; it takes effect after that.
+    scene.bench.moto.inject(&Fault::on("StartJobRun", What::Late(Duration::from_secs(11)))).await.unwrap();
+    let order = order("late");
+    let (rendered, created) = scene.submit(order.clone()).await;
+    assert!(matches!(created, Created::Unclear(_)), "{created:?}");
+    until("its run or the settle time", async || !matches!(scene.seen(&order), Remote::Unsettled { .. }))
+        .await;
+    let again = scene.member().submit(&rendered).await;
+    assert!(matches!(again, Created::Accepted(_)), "{again:?}");
+    let calls = scene.bench.moto.calls().await.unwrap();
+    let starts: Vec<_> = calls.starts.iter().map(|start| (&start.token, &start.sdk)).collect();
+    let runs = scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap();
+    assert_eq!((runs.len(), starts.len()), (1, 1), "{starts:?} {runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_finds_what_was_started_and_what_has_ended_meanwhile() {
+    let scene = Scene::new().await;
+    scene.bench.moto.honour_tokens(false).await.unwrap();
+    scene.bench.moto.script(&Script::run_on()).await.unwrap();
+    let (one, other) = (order("one"), order("other"));
+    let uids = (scene.accepted(one.clone()).await, scene.accepted(other.clone()).await);
+    scene.bench.moto.advance(uids.1.as_str(), &Step::to("COMPLETED", Duration::ZERO)).await.unwrap();
+    let scene = scene.again(tempo()).await;
+    // The answer to the start was never written down: the same start finds its run.
+    assert_eq!(scene.accepted(one.clone()).await, uids.0);
+    assert_eq!(scene.starts().await, 2);
+    assert_eq!(scene.member().traces(&one.job)[0].1.uid, uids.0);
+    // What is over is in no list of what lives: it is found by name.
+    assert_eq!(scene.seen(&other), Remote::Absent);
+    match scene.member().confirm(&other.namespace, &other.name).await {
+        Confirmation::Present(seen) => assert_eq!((seen.uid, seen.run), (uids.1, RunState::Succeeded)),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(scene.seen(&other), Remote::Present(_)));
+    let nobody = order("nobody");
+    assert_eq!(scene.member().confirm(&nobody.namespace, &nobody.name).await, Confirmation::Gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_whose_they_are() {
+    let scene = Scene::new().await;
+    let refused = async |what: What, name: &str| {
+        scene.bench.moto.inject(&Fault::on("StartJobRun", what)).await.unwrap();
+        match scene.submit(order(name)).await.1 {
+            Created::Refused(refusal) => (refusal.class, refusal.reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    let invalid = What::Invalid("1 validation error detected".to_owned());
+    assert_eq!(refused(invalid.clone(), "a").await, (RefusalClass::Job, "RejectedByMember"));
+    // The same words mean something else while the queue is full.
+    scene.bench.moto.set_limits(&scene.bench.made.id, Limits { running: 10, waiting: 1 }).await.unwrap();
+    scene.accepted(order("b")).await;
+    assert_eq!(refused(invalid, "c").await, (RefusalClass::Capacity, "QuotaExceeded"));
+    let full = scene.submit(order("d")).await.1;
+    assert!(
+        matches!(&full, Created::Refused(refusal) if refusal.class == RefusalClass::Capacity),
+        "{full:?}"
+    );
+    for what in [What::Throttled, What::TooMany] {
+        scene.bench.moto.inject(&Fault::on("StartJobRun", what)).await.unwrap();
+        let throttled = scene.submit(order("e")).await.1;
+        assert!(matches!(throttled, Created::NotSent(_)), "{throttled:?}");
+    }
+    assert_eq!(refused(What::Denied, "f").await, (RefusalClass::Member, "Forbidden"));
+
+    let mut odd = template();
+    odd["spec"]["driver"]["securityContext"] = json!({"runAsUser": 7});
+    let cannot = Order { template: Arc::new(odd.clone()), ..order("g") };
+    let starts = scene.starts().await;
+    let said = scene.submit(cannot).await.1;
+    let blocked = scene.member().health().blocked;
+    assert!(matches!(&said, Created::Refused(_)), "{said:?}");
+    assert_eq!((scene.starts().await, blocked.len()), (starts, 1));
+    let why = scene.member().backend().inexpressible(&odd);
+    assert!(why.iter().any(|why| why.field.contains("driver.securityContext")), "{why:?}");
+    assert_eq!(scene.member().backend().inexpressible(&template()), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_somebody_else_has_is_left_alone() {
+    let scene = Scene::new().await;
+    let order = order("taken");
+    // moto takes the stored name for a part of the asked one: both are listed, and one is meant.
+    let tags = json!({"somebody": "else"});
+    let ids =
+        scene.bench.moto.seed(&scene.bench.made.id, order.name.as_str(), 1, "RUNNING", &tags).await.unwrap();
+    let uid = scene.accepted(order.clone()).await;
+    assert!(!ids.contains(&uid.as_str().to_owned()));
+    let theirs = Order { job: JobUid::from("another"), ..order.clone() };
+    let taken = scene.submit(theirs.clone()).await.1;
+    assert!(matches!(&taken, Created::NameTaken(whose) if whose.contains("team-a/taken")), "{taken:?}");
+    // Nor is it cancelled for the sake of an attempt that it is not.
+    let fence = scene.member().stop(&stop(&theirs, Some(uid), false)).await;
+    assert!(matches!(fence, Fence::Pending { .. } | Fence::Impossible(_)), "{fence:?}");
+    assert_eq!(scene.bench.moto.calls().await.unwrap().of("CancelJobRun"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_asked_for_once_and_ends_with_a_proof() {
+    let scene = Scene::new().await;
+    scene.bench.moto.script(&Script::run_on()).await.unwrap();
+    scene.bench.moto.cancelled_runs_end(CancelEnd::Cancelled(Duration::from_secs(2))).await.unwrap();
+    let one = order("one");
+    let uid = scene.accepted(one.clone()).await;
+    scene.until_run(&one, &RunState::Running).await;
+    let wanted = stop(&one, Some(uid.clone()), false);
+    let mut looks = 0;
+    until("the fence", async || {
+        looks += 1;
+        match scene.member().stop(&wanted).await {
+            Fence::Proven => true,
+            Fence::Pending { .. } => false,
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    assert!(looks > 3, "{looks}");
+    let run = &scene.bench.moto.runs(Some(one.name.as_str())).await.unwrap()[0];
+    assert_eq!((run.state.as_str(), run.cancels), ("CANCELLED", 1));
+    assert_eq!(scene.bench.moto.calls().await.unwrap().of("CancelJobRun"), 1);
+    let Remote::Present(seen) = scene.seen(&one) else { panic!() };
+    assert!(!seen.ended_by_itself(), "it was stopped: {seen:?}");
+
+    // It completed before the cancel took effect: that is its own end, where that is asked for.
+    scene.bench.moto.cancelled_runs_end(CancelEnd::Completed(Duration::ZERO)).await.unwrap();
+    let two = order("two");
+    let uid = scene.accepted(two.clone()).await;
+    let wanted = stop(&two, Some(uid), true);
+    let mut ended = None;
+    until("its own end", async || match scene.member().stop(&wanted).await {
+        Fence::Ended(seen) => {
+            ended = Some(seen);
+            true
+        }
+        Fence::Pending { .. } => false,
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert_eq!(ended.unwrap().run, RunState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_leads_to_nothing_is_asked_for_again_only_after_its_time() {
+    let again = Duration::from_secs(2);
+    let tempo = Tempo { cancel_again: again, ..tempo() };
+    let scene = Scene::with(Bench::start(Lane::Controlled).await, tempo).await;
+    scene.bench.moto.script(&Script::run_on()).await.unwrap();
+    scene.bench.moto.cancelled_runs_end(CancelEnd::Never).await.unwrap();
+    let order = order("stuck");
+    let uid = scene.accepted(order.clone()).await;
+    let wanted = stop(&order, Some(uid.clone()), false);
+    let started = Instant::now();
+    until("a second cancel", async || {
+        let fence = scene.member().stop(&wanted).await;
+        assert!(matches!(fence, Fence::Pending { .. }), "{fence:?}");
+        let cancels = scene.bench.moto.calls().await.unwrap().of("CancelJobRun");
+        assert!(cancels < 2 || started.elapsed() >= again, "{cancels} after {:?}", started.elapsed());
+        cancels >= 2
+    })
+    .await;
+    // Somebody else cancelled it just now: that one is waited for, too.
+    scene.bench.moto.advance(uid.as_str(), &Step::to("CANCELLED", Duration::ZERO)).await.unwrap();
+    until("the fence", async || scene.member().stop(&wanted).await == Fence::Proven).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_proves_nothing_is_no_fence() {
+    let scene = Scene::new().await;
+    scene.bench.moto.script(&Script::run_on()).await.unwrap();
+    let lost = order("lost");
+    let uid = scene.accepted(lost.clone()).await;
+    scene.until_run(&lost, &RunState::Running).await;
+    let trouble = Step::to("FAILED", Duration::ZERO)
+        .reason("CLUSTER_UNAVAILABLE")
+        .details("Trouble monitoring your JobRun. Cluster eks-1 is not reachable.");
+    scene.bench.moto.advance(uid.as_str(), &trouble).await.unwrap();
+    scene.until_run(&lost, &RunState::Failed(FailureSign::MonitoringLost)).await;
+    let fence = scene.member().stop(&stop(&lost, Some(uid), false)).await;
+    assert!(matches!(&fence, Fence::Impossible(why) if why.contains("pods")), "{fence:?}");
+    assert_eq!(scene.bench.moto.calls().await.unwrap().of("CancelJobRun"), 0);
+
+    // History that expired proves nothing of a run whose end nobody saw.
+    let expired = order("expired");
+    let uid = scene.accepted(expired.clone()).await;
+    scene.bench.moto.remove_run(uid.as_str()).await.unwrap();
+    let wanted = stop(&expired, Some(uid), false);
+    until("the settle time", async || match scene.member().stop(&wanted).await {
+        Fence::Impossible(_) => true,
+        Fence::Pending { .. } => false,
+        other => panic!("{other:?}"),
+    })
+    .await;
+
+    // A start that was never confirmed, and of which there is nothing when it can take no effect any more.
+    let never = order("never");
+    let wanted = stop(&never, None, false);
+    let started = Instant::now();
+    until("the fence", async || match scene.member().stop(&wanted).await {
+        Fence::Proven => true,
+        Fence::Pending { .. } => false,
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert!(started.elapsed() >= Duration::from_millis(800), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_service_loses_its_member_and_no_run() {
+    let scene = Scene::new().await;
+    scene.bench.moto.script(&Script::run_on()).await.unwrap();
+    let order = order("kept");
+    scene.accepted(order.clone()).await;
+    scene.until_run(&order, &RunState::Running).await;
+    scene.bench.moto.process().pause().unwrap();
+    let member = scene.member();
+    until("suspect", async || matches!(member.health().link, LinkState::Suspect { .. })).await;
+    until("lost", async || matches!(member.health().link, LinkState::Lost { .. })).await;
+    let late = scene.submit(self::order("late")).await.1;
+    assert!(matches!(late, Created::NotSent(_)), "{late:?}");
+    assert!(matches!(scene.seen(&order), Remote::Present(_)));
+    scene.bench.moto.process().resume().unwrap();
+    until("ready again", async || member.health().link == LinkState::Ready).await;
+    scene.accepted(self::order("late")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_cluster_that_takes_no_runs_says_so() {
+    let scene = Scene::new().await;
+    let (moto, id) = (&scene.bench.moto, &scene.bench.made.id);
+    moto.set_virtual_cluster_state(id, "ARRESTED").await.unwrap();
+    let member = scene.member();
+    let fault = || member.health().fault.map(|(reason, _)| reason);
+    until("its fault", async || fault() == Some("VirtualClusterNotReady")).await;
+    let denied = scene.submit(order("a")).await.1;
+    assert!(matches!(denied, Created::NotSent(_)), "{denied:?}");
+    moto.set_virtual_cluster_state(id, "RUNNING").await.unwrap();
+    until("no fault", async || fault().is_none()).await;
+    moto.inject(&Fault::on("DescribeVirtualCluster", What::Denied).always()).await.unwrap();
+    until("missing rights", async || fault() == Some("Forbidden")).await;
+    moto.end_faults().await.unwrap();
+    until("rights again", async || fault().is_none()).await;
+    scene.accepted(order("a")).await;
+    // What is known of its runs grows old.
+    moto.inject(&Fault::on("ListJobRuns", What::Denied).after(1).always()).await.unwrap();
+    until("runs that cannot be listed", async || matches!(fault(), Some("PollStale" | "Forbidden"))).await;
+    moto.end_faults().await.unwrap();
+    until("a list again", async || fault().is_none()).await;
+    moto.inject(&Fault::on("ListJobRuns", What::Page).always()).await.unwrap();
+    until("a stale view", async || fault() == Some("PollStale")).await;
+    assert!(matches!(scene.seen(&order("a")), Remote::Present(_)));
+    moto.end_faults().await.unwrap();
+    until("a fresh view", async || fault().is_none()).await;
+
+    member.want_signals(WantedSignals { quotas: true, ..WantedSignals::default() });
+    moto.set_limits(id, Limits { running: 5, waiting: 3 }).await.unwrap();
+    until("its room", async || {
+        let signals = member.signals();
+        let room =
+            signals.quotas.as_ref().and_then(|seen| seen.value.get(&Namespace::from("spark")).cloned());
+        room.is_some_and(|room| room.free.jobs == Some(2))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_keep_to_the_pace_of_the_account_and_call_who_waits() {
+    let slow: BTreeMap<Api, Limit> = common::limits()
+        .into_iter()
+        .map(|(api, limit)| match api {
+            Api::Start => (api, Limit { milli_per_second: 2_000, burst: 1 }),
+            _ => (api, limit),
+        })
+        .collect();
+    let bench = Bench { clients: Clients::with_limits(slow), ..Bench::start(Lane::Controlled).await };
+    let tempo = Tempo { turn: Duration::from_millis(100), ..tempo() };
+    let mut scene = Scene::with(bench, tempo).await;
+    let started = Instant::now();
+    scene.accepted(order("first")).await;
+    let (mut busy, mut waits) = (0, vec![order("second"), order("third")]);
+    for order in &waits {
+        let created = scene.submit(order.clone()).await.1;
+        busy += usize::from(matches!(created, Created::Busy(_)));
+    }
+    assert_eq!(busy, 2);
+    while !waits.is_empty() {
+        let called = tokio::time::timeout(PATIENCE, scene.keys.recv()).await.unwrap().unwrap();
+        let Some(at) = waits.iter().position(|order| order.key == called) else { continue };
+        scene.accepted(waits.remove(at)).await;
+    }
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
+}
