@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use spark_router_api::{
     job::emr::{EmrClassification, EmrParts},
     member::emr::{
-        AssumedRole, EmrAllowedTemplate, EmrExecutionRole, EmrImages, EmrContainersBackend, EmrRelease,
+        AssumedRole, EmrAllowedTemplate, EmrContainersBackend, EmrExecutionRole, EmrImages, EmrRelease,
     },
     names,
 };

@@ -239,7 +239,10 @@ fn what_a_member_with_emr_containers_may_say() {
         ),
         (emr(json!({ "endpointUrl": "ftp://x" })), Some("emrContainers.endpointUrl: Invalid value")),
         (emr(json!({ "assumeRole": { "arn": ROLE, "externalId": "hub-1" } })), None),
-        (emr(json!({ "assumeRole": { "arn": "spark" } })), Some("emrContainers.assumeRole.arn: Invalid value")),
+        (
+            emr(json!({ "assumeRole": { "arn": "spark" } })),
+            Some("emrContainers.assumeRole.arn: Invalid value"),
+        ),
         (emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr-7.13.0-latest" }] })), None),
         (
             emr(json!({ "releases": [{ "sparkVersion": "3.5", "releaseLabel": "emr 7" }] })),

@@ -33,7 +33,8 @@ fn settings(object: &MemberCluster) -> Result<Settings, Fault> {
     let spec = &object.spec;
     if spec.backend.emr_containers.is_some() {
         // Else the hub itself would be taken for it.
-        let why = "spec.backend.emrContainers: this router does not run jobs on EMR on EKS; use another backend";
+        let why =
+            "spec.backend.emrContainers: this router does not run jobs on EMR on EKS; use another backend";
         return Err((reason::INVALID_SPEC, why.to_owned()));
     }
     check_member_parts(spec).map_err(|why| (reason::INVALID_SPEC, why))?;
@@ -110,22 +111,5 @@ impl Blueprints {
 
     pub(super) fn forget(&mut self, cluster: &ClusterName) {
         self.parsed.remove(cluster);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_virtual_cluster_is_never_taken_for_the_hub() {
-        let spec =
-            json!({ "backend": { "emrContainers": { "virtualClusterId": "0a1b", "region": "eu-central-1" } } });
-        let member = MemberCluster::new("emr", serde_json::from_value(spec).unwrap());
-        let Err((reason, message)) = of(&member) else { panic!("it was linked") };
-        assert_eq!(reason, reason::INVALID_SPEC);
-        assert!(message.starts_with("spec.backend.emrContainers: "), "{message}");
     }
 }

@@ -193,7 +193,9 @@ fn what_is_wrong_in_a_member_is_told_in_its_own_words() {
     );
     let logs =
         Case::new(json!({})).backend(json!({ "defaults": { "monitoring": { "s3": { "logUri": "logs" } } } }));
-    assert!(logs.problem().starts_with("spec.backend.emrContainers.defaults.monitoring.s3.logUri: is no address"));
+    assert!(
+        logs.problem().starts_with("spec.backend.emrContainers.defaults.monitoring.s3.logUri: is no address")
+    );
     let properties: Map<_, _> = (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
     let many = Case::new(json!({}))
         .backend(json!({ "fixed": { "applicationConfiguration": [{ "classification": "c", "properties": properties }] } }));
