@@ -19,11 +19,15 @@ pub use status::{
 };
 
 /// Rules at the root of the object: rule and message.
-pub(crate) const ROOT_RULES: [(&str, &str); 2] = [
+pub(crate) const ROOT_RULES: [(&str, &str); 3] = [
     ("size(self.metadata.name) <= 63", "metadata.name of a MemberCluster must have at most 63 characters"),
     (
         "has(self.spec.connection) || (has(self.spec.backend) && has(self.spec.backend.emrContainers))",
         "spec.connection is required; only a member with backend.emrContainers can do without",
+    ),
+    (
+        "!has(self.spec.namespace) || !has(self.spec.backend) || !has(self.spec.backend.emrContainers)",
+        "spec.namespace must not be set with backend.emrContainers: a virtual cluster has one namespace of its own",
     ),
 ];
 

@@ -7,6 +7,7 @@
 mod calls;
 mod fold;
 mod health;
+mod provided;
 mod settings;
 mod stop;
 mod submit;
@@ -35,6 +36,7 @@ use spark_router_member::{
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub use self::{
+    provided::provider,
     settings::{Made, Maker, Settings, Tempo, blueprint},
     translator::Translator,
 };
@@ -188,8 +190,8 @@ impl Member for EmrLink {
         self.look_up(name).await
     }
 
-    async fn submit(&self, rendered: &Rendered) -> Created {
-        self.start(rendered).await
+    async fn submit(&self, rendered: &Rendered, settled_at: Timestamp) -> Created {
+        self.start(rendered, settled_at).await
     }
 
     async fn release(&self, _: &Namespace, _: &RemoteName, _: &RemoteUid) -> Result<(), Error> {

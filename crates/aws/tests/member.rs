@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use spark_router_aws::{
     Clients, EmrSettings,
     bucket::{Api, Limit},
+    client::Start,
     member::{Settings, Tempo, Translator, blueprint},
     poll,
 };
@@ -19,12 +20,12 @@ use spark_router_core::{
     health::{LinkState, Thresholds},
     id::{Attempt, ClusterName, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName, RemoteUid},
     observe::{FailureSign, Observation, Remote, RunState},
-    place::NamespaceRule,
+    place::{Inexpressible, NamespaceRule},
     refusal::RefusalClass,
     restored::{Account, Accounts},
 };
 use spark_router_member::{
-    Admission, Confirmation, Created, Fence, MaySend, Member, Order, Registry, Rendered, StopOrder,
+    Admission, Asked, Confirmation, Created, Fence, MaySend, Member, Order, Registry, Rendered, StopOrder,
     Suspended, WantedSignals,
 };
 use spark_router_testkit::moto::{self, CancelEnd, Fault, Lane, Limits, Script, Step, What};
@@ -116,7 +117,7 @@ impl Scene {
     async fn submit(&self, order: Order) -> (Arc<Rendered>, Created) {
         let member = self.member();
         let rendered = member.render(order, None);
-        let created = member.submit(&rendered).await;
+        let created = member.submit(&rendered, Timestamp::MIN).await;
         (rendered, created)
     }
 
@@ -176,7 +177,15 @@ fn order(name: &str) -> Order {
         template: Arc::new(template()),
         remote_queue: None,
         parts: Some(Arc::default()),
+        emr: None,
+        start_deadline: None,
     }
+}
+
+fn cannot_run(scene: &Scene, template: &Value) -> Vec<Inexpressible> {
+    let key = JobKey { namespace: Namespace::from("team-a"), name: "daily".to_owned() };
+    let asked = Asked { key: &key, template, emr: None, pod_template_files: false };
+    scene.member().backend().inexpressible(&asked)
 }
 
 fn stop(order: &Order, uid: Option<RemoteUid>, spare_ended: bool) -> StopOrder {
@@ -290,16 +299,37 @@ async fn nothing_is_sent_again_before_the_first_start_can_take_no_effect_any_mor
     assert!(matches!(created, Created::Unclear(_)), "{created:?}");
     let Remote::Unsettled { until: settled } = scene.seen(&order) else { panic!("{:?}", scene.seen(&order)) };
     assert!(settled > Timestamp::now());
-    let early = scene.member().submit(&rendered).await;
-    assert!(matches!(early, Created::Busy(_)), "{early:?}");
+    let early = scene.member().submit(&rendered, Timestamp::MIN).await;
+    assert!(matches!(early, Created::Settling { until, .. } if until == settled), "{early:?}");
     assert_eq!(scene.starts().await, 1);
     until("the settle time", async || scene.seen(&order) == Remote::Absent).await;
-    let again = scene.member().submit(&rendered).await;
+    let again = scene.member().submit(&rendered, Timestamp::MIN).await;
     assert!(matches!(again, Created::Accepted(_)), "{again:?}");
     let calls = scene.bench.moto.calls().await.unwrap();
     assert_eq!(calls.starts.len(), 2);
     assert_eq!(calls.starts[0].body, calls.starts[1].body, "the very same request");
     assert_eq!(scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_router_may_have_sent_a_moment_ago_is_waited_for() {
+    let scene = Scene::new().await;
+    scene.bench.moto.honour_tokens(false).await.unwrap();
+    let order = order("inherited");
+    let member = scene.member();
+    let rendered = member.render(order.clone(), None);
+    let settled = Timestamp::now() + Duration::from_secs(2);
+    let early = member.submit(&rendered, settled).await;
+    assert!(matches!(early, Created::Settling { until, .. } if until == settled), "{early:?}");
+    assert_eq!(scene.starts().await, 0);
+    // The other one's start takes effect now: it is found, and nothing is waited for any more.
+    let emr = scene.bench.emr().await;
+    let body = rendered.body().unwrap();
+    let token = serde_json::from_slice::<Value>(body).unwrap()["clientToken"].as_str().unwrap().to_owned();
+    let id = emr.start(Start { name: order.name.as_str(), token: &token, body }).await.unwrap();
+    let found = member.submit(&rendered, settled).await;
+    assert_eq!(found, Created::Accepted(RemoteUid::new(id.0)));
+    assert_eq!(scene.starts().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,7 +344,7 @@ async fn a_start_that_takes_effect_late_is_not_sent_twice() {
     assert!(matches!(created, Created::Unclear(_)), "{created:?}");
     until("its run or the settle time", async || !matches!(scene.seen(&order), Remote::Unsettled { .. }))
         .await;
-    let again = scene.member().submit(&rendered).await;
+    let again = scene.member().submit(&rendered, Timestamp::MIN).await;
     assert!(matches!(again, Created::Accepted(_)), "{again:?}");
     let calls = scene.bench.moto.calls().await.unwrap();
     let starts: Vec<_> = calls.starts.iter().map(|start| (&start.token, &start.sdk)).collect();
@@ -382,9 +412,9 @@ async fn refusals_say_whose_they_are() {
     let blocked = scene.member().health().blocked;
     assert!(matches!(&said, Created::Refused(_)), "{said:?}");
     assert_eq!((scene.starts().await, blocked.len()), (starts, 1));
-    let why = scene.member().backend().inexpressible(&odd);
+    let why = cannot_run(&scene, &odd);
     assert!(why.iter().any(|why| why.field.contains("driver.securityContext")), "{why:?}");
-    assert_eq!(scene.member().backend().inexpressible(&template()), []);
+    assert_eq!(cannot_run(&scene, &template()), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

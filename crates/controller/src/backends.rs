@@ -9,12 +9,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use serde_json::Value;
 use spark_router_api::MemberCluster;
 use spark_router_core::place::Expressed;
-use spark_router_member::Backend;
-
-use crate::members::blueprints;
+use spark_router_member::{Asked, Backend, Providers};
 
 /// The kinds that there are at one moment.
 #[derive(Clone, Default)]
@@ -27,9 +24,9 @@ pub struct Kinds {
 
 impl Kinds {
     /// Those that members' objects name.
-    pub fn of<'a>(members: impl IntoIterator<Item = &'a MemberCluster>) -> Self {
+    pub fn of<'a>(members: impl IntoIterator<Item = &'a MemberCluster>, providers: &Providers) -> Self {
         let kinds = Known::default();
-        kinds.set(members.into_iter().map(blueprints::backend));
+        kinds.set(members.into_iter().map(|member| providers.backend(member)));
         kinds.now()
     }
 
@@ -38,10 +35,10 @@ impl Kinds {
         self.number
     }
 
-    /// Which of them can run an effective template.
-    pub fn expressed(&self, template: &Value) -> Expressed {
+    /// Which of them can run what is asked.
+    pub fn expressed(&self, asked: &Asked<'_>) -> Expressed {
         let first = |backend: &Arc<dyn Backend>| {
-            let why = backend.inexpressible(template).into_iter().next()?;
+            let why = backend.inexpressible(asked).into_iter().next()?;
             Some((backend.name().into(), why))
         };
         let not: BTreeMap<_, _> = self.all.iter().filter_map(first).collect();
@@ -87,8 +84,8 @@ mod tests {
             self.0
         }
 
-        fn inexpressible(&self, template: &Value) -> Vec<Inexpressible> {
-            let asks = |field: &&&'static str| template.get(**field).is_some();
+        fn inexpressible(&self, asked: &Asked<'_>) -> Vec<Inexpressible> {
+            let asks = |field: &&&'static str| asked.template.get(**field).is_some();
             self.1.iter().filter(asks).map(|field| Inexpressible::new(*field, "it cannot")).collect()
         }
     }
@@ -108,7 +105,9 @@ mod tests {
         let template = serde_json::json!({"x": 1, "y": 2});
         let asked: BTreeSet<Arc<str>> = ["a".into(), "b".into()].into();
         let not = BTreeMap::from([("b".into(), Inexpressible::new("x", "it cannot"))]);
-        assert_eq!(first.expressed(&template), Expressed::new(Arc::new(asked), not));
+        let key = spark_router_core::id::JobKey { namespace: "a".into(), name: "b".to_owned() };
+        let of_job = Asked { key: &key, template: &template, emr: None, pod_template_files: false };
+        assert_eq!(first.expressed(&of_job), Expressed::new(Arc::new(asked), not));
         assert!(known.set(kinds(&[("a", &[])])));
         assert_ne!(first.number(), known.now().number());
     }

@@ -90,8 +90,11 @@ pub fn job(
         namespace: Namespace::new(meta.namespace.as_ref().ok_or(Error::Incomplete("namespace"))?),
         name: meta.name.clone().ok_or(Error::Incomplete("name"))?,
     };
-    let reading =
-        if has_template(object) { Some(Reading::of(object, &uid, queue, kinds, known)?) } else { None };
+    let reading = if has_template(object) {
+        Some(Reading::of(object, (&uid, &key), queue, kinds, known)?)
+    } else {
+        None
+    };
     let placed = object.status.as_ref().is_some_and(|status| status.placement.is_some());
     let (request, parts) = match &reading {
         Some(reading) => reading.verdict(placed),

@@ -19,11 +19,11 @@ use spark_router_core::{
     place::MemberFacts,
     signal::Signals,
 };
-use spark_router_member::Registry;
+use spark_router_member::{Providers, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{backends, convert, dispatcher, jobs, members::blueprints, restored::Looked};
+use crate::{backends, convert, dispatcher, jobs, restored::Looked};
 
 /// Blocks on namespaces end by themselves: the facts are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -40,7 +40,9 @@ pub struct Fleet {
     pub registry: Registry,
     /// The members' objects.
     pub members: Store<MemberCluster>,
-    /// The kinds of members, as jobs are read for them.
+    /// The kinds of members that there may be.
+    pub providers: Providers,
+    /// Those that there are, as jobs are read for them.
     pub kinds: backends::Known,
     /// The jobs.
     pub jobs: Store<RoutedSparkJob>,
@@ -88,13 +90,13 @@ impl Fleet {
         let objects = self.members.state();
         let backend = |object: &Arc<MemberCluster>| {
             let link = self.registry.get(&ClusterName::new(object.name_any()));
-            link.map_or_else(|| blueprints::backend(object), |link| link.backend())
+            link.map_or_else(|| self.providers.backend(object), |link| link.backend())
         };
         let others = self.kinds.set(objects.iter().map(backend));
         for object in objects {
             let cluster = ClusterName::new(object.name_any());
             let link = self.registry.get(&cluster);
-            let mut facts = convert::member(&object, link.as_deref());
+            let mut facts = convert::member(&object, link.as_deref(), &self.providers);
             let is_passed = |identity| self.looked.passes(&cluster, identity);
             if facts.link == LinkState::Ready && !facts.identity.as_ref().is_some_and(is_passed) {
                 facts.link = LinkState::Connecting;

@@ -76,6 +76,8 @@ impl Gathered {
             template: Arc::new(serde_json::to_value(&self.object.spec.template)?),
             remote_queue: placement.remote_queue.clone(),
             parts: self.parsed.parts.clone(),
+            emr: self.object.spec.emr.clone().map(Arc::new),
+            start_deadline: job.policy.deadlines.start,
         })
     }
 

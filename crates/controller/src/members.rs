@@ -5,7 +5,7 @@
 //! shows. While another router leads the links are made all the same, and nothing is written. Must never wait for a
 //! member, and never log what a Secret holds.
 
-pub(crate) mod blueprints;
+mod blueprints;
 mod judge;
 mod notes;
 mod placements;
@@ -40,7 +40,7 @@ use spark_router_core::{
     id::ClusterName,
     resources::Resources,
 };
-use spark_router_member::{Admission, Claim, Fault, Registry, Which, sweep};
+use spark_router_member::{Admission, Claim, Fault, Providers, Registry, Which, sweep};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -69,6 +69,8 @@ pub struct Parts {
     pub namespace: String,
     /// How the hub itself is reached as a member.
     pub hub_config: kube::Config,
+    /// The kinds of members that there may be.
+    pub providers: Providers,
     /// Where links are kept.
     pub registry: Registry,
     /// Knows what is placed where.
@@ -116,7 +118,7 @@ pub fn start(parts: Parts) -> Members {
         lease: parts.lease,
         deciding: parts.deciding,
         store: store.clone(),
-        blueprints: Blueprints::new(parts.hub_config, secrets.clone()),
+        blueprints: Blueprints::new(parts.hub_config, secrets.clone(), parts.providers),
         notes: Vec::new(),
         newest: HashMap::new(),
         counted: HashMap::new(),

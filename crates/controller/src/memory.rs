@@ -321,6 +321,8 @@ mod tests {
             template: Arc::default(),
             remote_queue: None,
             parts: None,
+            emr: None,
+            start_deadline: None,
         };
         let rendered = Rendered::of(&renderer, order, None, |_| Ok((Vec::new(), String::new())));
         let mut entry = Entry::default();

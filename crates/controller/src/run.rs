@@ -22,7 +22,7 @@ use spark_router_core::{
     id::{HubId, JobKey, Namespace},
     step::Timing,
 };
-use spark_router_member::{MaySend, Registry, calls::Calls};
+use spark_router_member::{MaySend, Providers, Registry, calls::Calls};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -74,6 +74,8 @@ pub struct Settings {
     pub retention_floor: Duration,
     /// How often members are swept.
     pub sweep_every: Duration,
+    /// The kinds of members that it knows.
+    pub providers: Providers,
     /// How the hub is reached, for the member that is the hub itself.
     pub hub_config: kube::Config,
     /// Counts API calls.
@@ -117,6 +119,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         client: client.clone(),
         namespace: settings.namespace.clone(),
         hub_config: settings.hub_config.clone(),
+        providers: settings.providers.clone(),
         registry: registry.clone(),
         dispatcher: dispatcher.clone(),
         hub: hub.clone(),
@@ -188,6 +191,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let fleet = Fleet {
         registry,
         members: members.store,
+        providers: settings.providers,
         kinds: context.kinds.clone(),
         jobs: job_store.clone(),
         dispatcher: dispatcher.clone(),

@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use spark_router_api::SparkQueueSpec;
+use spark_router_api::{SparkQueueSpec, job::emr::EmrJob};
 use spark_router_core::{
     demand::{Dynamic, Role, Shape, demand},
+    id::JobKey,
     job::Rejection,
     place::Expressed,
     resources::{AmountError, Resources, cpu_milli, memory_bytes},
 };
-use spark_router_member::render::{self, QueueParts, Refusal, native};
+use spark_router_member::{
+    Asked,
+    render::{self, QueueParts, Refusal, native},
+};
 
 use crate::backends::Kinds;
 
@@ -28,19 +32,31 @@ pub struct Facts {
     pub expressed: Expressed,
 }
 
+/// What a job says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// Its place on the hub.
+    pub key: &'a JobKey,
+    /// Its template: `{apiVersion, kind, metadata, spec}`.
+    pub template: &'a Value,
+    /// What it says to EMR on EKS alone.
+    pub emr: Option<&'a EmrJob>,
+}
+
 /// Executors of an application that says nothing of them, where no webhook says it either: Spark's own number.
 const UNSAID_EXECUTORS: u64 = 2;
 
 /// How messages call the template.
 const ROOT: &str = "spec.template";
 
-/// Reads `template` (`{apiVersion, kind, metadata, spec}`) with what its queue adds.
+/// Reads what a job asks for, with what its queue adds.
 ///
 /// # Errors
 /// The first thing that cannot be taken: reason `InvalidTemplate` for what cannot be read, `ReservedField` for what the
 /// router, the queue or the member decides.
-pub fn read(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
-    let facts = facts(template, queue, kinds);
+pub fn read(job: &Own<'_>, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
+    let template = job.template;
+    let facts = facts(job, queue, kinds);
     if native::is_apache(template) {
         // It was read in other words than its user's.
         return facts
@@ -49,7 +65,8 @@ pub fn read(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts
     facts
 }
 
-fn facts(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
+fn facts(job: &Own<'_>, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, Rejection> {
+    let template = job.template;
     // What the user wrote is judged, and what becomes of it is counted: a queue may add what its users may not.
     if let Some(Refusal { path, advice }) = render::refused(template, ROOT, queue.allow) {
         return Err(Rejection { reason: "ReservedField", message: format!("{path}: {advice}") });
@@ -97,7 +114,13 @@ fn facts(template: &Value, queue: &QueueParts, kinds: &Kinds) -> Result<Facts, R
         reason: "InvalidTemplate",
         message: format!("{}.{}: {}", spec.path, error.path, error.source),
     })?;
-    Ok(Facts { spark_version, demand, expressed: kinds.expressed(&effective) })
+    let asked = Asked {
+        key: job.key,
+        template: &effective,
+        emr: job.emr,
+        pod_template_files: queue.allow.pod_template_files,
+    };
+    Ok(Facts { spark_version, demand, expressed: kinds.expressed(&asked) })
 }
 
 /// Whether properties say how many executors there are, or leave it to Spark.
@@ -235,7 +258,8 @@ mod tests {
     use super::*;
 
     fn read(template: &Value, queue: &QueueParts) -> Result<Facts, Rejection> {
-        super::read(template, queue, &Kinds::default())
+        let key = JobKey { namespace: "team-a".into(), name: "daily".to_owned() };
+        super::read(&Own { key: &key, template, emr: None }, queue, &Kinds::default())
     }
 
     fn template() -> Value {

@@ -11,7 +11,6 @@ mod view;
 
 use std::sync::Arc;
 
-use kube::Config;
 use serde_json::Value;
 use spark_router_api::application::APACHE_API_VERSION;
 use spark_router_core::{
@@ -21,17 +20,23 @@ use spark_router_core::{
 };
 
 use crate::{
+    connection::Connection,
     link::Blueprint,
-    member::{Backend, Suspended},
+    member::{Asked, Backend, Suspended},
     operator::{self, Settings, dialect::Dialect},
+    provider::Provider,
     render::{self, MemberParts, Order, native},
 };
 use view::Application;
 
-/// What a link to a member with this operator is made of. `fingerprint` stands for what `config` was made of: a link of
-/// the same one and the same settings is the same.
-pub fn blueprint(settings: Settings, config: Config, fingerprint: String) -> Arc<dyn Blueprint> {
-    operator::blueprint::<Apache>(settings, config, fingerprint)
+/// What a link to a member with this operator is made of.
+pub fn blueprint(settings: Settings, connection: Connection) -> Arc<dyn Blueprint> {
+    operator::blueprint::<Apache>(settings, connection)
+}
+
+/// Who makes links to members with this operator.
+pub fn provider() -> Arc<dyn Provider> {
+    operator::provided::provider::<Apache>()
 }
 
 /// What members with this operator can run.
@@ -47,8 +52,8 @@ impl Backend for Apache {
         APACHE_API_VERSION
     }
 
-    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible> {
-        translate::spec(&meant(template), &translate::Marks::default()).err().unwrap_or_default()
+    fn inexpressible(&self, asked: &Asked<'_>) -> Vec<Inexpressible> {
+        translate::spec(&meant(asked.template), &translate::Marks::default()).err().unwrap_or_default()
     }
 }
 
@@ -68,6 +73,10 @@ impl Dialect for Apache {
     const OPERATOR: &'static str = "Apache Spark operator";
 
     const APPLICATION_LABEL: &'static str = "spark.operator/spark-app-name";
+
+    fn is_named(by: &spark_router_api::member::Backend) -> bool {
+        by.apache_spark.is_some()
+    }
 
     fn backend() -> Arc<dyn Backend> {
         backend()

@@ -25,6 +25,8 @@ fn order(template: Value) -> Order {
         template: Arc::new(template),
         remote_queue: Some("root.ours".into()),
         parts: Some(Arc::<QueueParts>::default()),
+        emr: None,
+        start_deadline: None,
     }
 }
 

@@ -7,7 +7,6 @@ mod view;
 
 use std::sync::Arc;
 
-use kube::Config;
 use serde_json::Value;
 use spark_router_api::application::{APACHE_API_VERSION, SPARK_APPLICATION_API_VERSION};
 use spark_router_core::{
@@ -17,17 +16,23 @@ use spark_router_core::{
 };
 
 use crate::{
+    connection::Connection,
     link::Blueprint,
-    member::{Backend, Suspended},
+    member::{Asked, Backend, Suspended},
     operator::{self, Settings, dialect::Dialect},
+    provider::Provider,
     render::{self, MemberParts, Order},
 };
 use view::Application;
 
-/// What a link to a member with this operator is made of. `fingerprint` stands for what `config` was made of: a link of
-/// the same one and the same settings is the same.
-pub fn blueprint(settings: Settings, config: Config, fingerprint: String) -> Arc<dyn Blueprint> {
-    operator::blueprint::<Kubeflow>(settings, config, fingerprint)
+/// What a link to a member with this operator is made of.
+pub fn blueprint(settings: Settings, connection: Connection) -> Arc<dyn Blueprint> {
+    operator::blueprint::<Kubeflow>(settings, connection)
+}
+
+/// Who makes links to members with this operator.
+pub fn provider() -> Arc<dyn Provider> {
+    operator::provided::provider::<Kubeflow>()
 }
 
 /// What members with this operator can run.
@@ -43,8 +48,8 @@ impl Backend for Kubeflow {
         SPARK_APPLICATION_API_VERSION
     }
 
-    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible> {
-        cannot(template).into_iter().collect()
+    fn inexpressible(&self, asked: &Asked<'_>) -> Vec<Inexpressible> {
+        cannot(asked.template).into_iter().collect()
     }
 }
 
@@ -63,6 +68,11 @@ impl Dialect for Kubeflow {
     const OPERATOR: &'static str = "Kubeflow Spark operator";
 
     const APPLICATION_LABEL: &'static str = "sparkoperator.k8s.io/app-name";
+
+    fn is_named(by: &spark_router_api::member::Backend) -> bool {
+        // What runs where nothing is said.
+        by.apache_spark.is_none() && by.emr_containers.is_none()
+    }
 
     fn backend() -> Arc<dyn Backend> {
         backend()

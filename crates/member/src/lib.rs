@@ -11,6 +11,7 @@ pub mod calls;
 pub mod canonical;
 mod clients;
 mod clock;
+pub mod connection;
 pub mod error;
 pub mod error_line;
 pub mod kubeconfig;
@@ -19,6 +20,7 @@ pub mod link;
 pub mod member;
 mod operator;
 mod preflight;
+pub mod provider;
 pub mod registry;
 pub mod render;
 mod signals;
@@ -29,10 +31,14 @@ mod window;
 
 pub use cache::{Cache, Owned, Seen};
 pub use clients::{Limits, MaySend, hub_client};
+pub use connection::Connection;
 pub use error::Error;
 pub use link::{Blueprint, Ground, Link};
-pub use member::{Backend, Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended};
-pub use operator::{Settings, Tempo};
+pub use member::{
+    Asked, Backend, Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended,
+};
+pub use operator::{Settings, Tempo, thresholds};
+pub use provider::{Provider, Providers};
 pub use registry::{Claim, Registry, Report, Which};
 pub use render::{Order, Rendered};
 pub use signals::{NoEndpoint, WantedSignals, YuniKornEndpoint, YuniKornSettings};

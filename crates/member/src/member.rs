@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
+use spark_router_api::job::emr::EmrJob;
 use spark_router_core::{
     health::LinkState,
-    id::{Attempt, ClusterName, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
+    id::{Attempt, ClusterName, JobKey, JobUid, MemberIdentity, Namespace, RemoteName, RemoteUid},
     observe::{FailureSign, Observation, Remote},
     place::Inexpressible,
     refusal::Refusal,
@@ -34,6 +35,14 @@ pub enum Created {
     /// Nothing was written to the wire: the member is not ready or its window is full. The job is called when that
     /// changes.
     Busy(String),
+    /// Nothing was sent: an earlier create of this attempt may still take effect until then, and another one beside it
+    /// would be a second run. Only of members that do not tell two creates of one name apart.
+    Settling {
+        /// When another call is worth something.
+        until: Timestamp,
+        /// What it waits for, for people.
+        waits_for: String,
+    },
     /// Nothing was written to the wire or the server took nothing of it: no connection, or too many requests.
     NotSent(String),
     /// The request may have been acted on. The same create must be sent again.
@@ -113,15 +122,32 @@ pub struct Health {
     pub blocked: Vec<(Namespace, String, Timestamp)>,
 }
 
+/// What a job asks of whoever runs it, before it has a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its place on the hub.
+    pub key: &'a JobKey,
+    /// Its template with what its queue adds to it ([`crate::render::effective`]).
+    pub template: &'a Value,
+    /// What it says to EMR on EKS alone.
+    pub emr: Option<&'a EmrJob>,
+    /// Its queue lets it name pod template files.
+    pub pod_template_files: bool,
+}
+
 /// A kind of backend: what its members can run. Pure: settings of a member that matter for that make another kind.
 pub trait Backend: Send + Sync + 'static {
     /// Two of one name can run the same.
     fn name(&self) -> &str;
 
-    /// Everything that an effective template ([`crate::render::effective`]) asks for and its members cannot do, with the
-    /// paths of the fields as the user wrote them. Empty: it can be run. Dear: asked once for a template, never for a
-    /// decision.
-    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible>;
+    /// Everything that is asked for and its members cannot do, with the paths of the fields as the user wrote them.
+    /// Empty: it can be run. Dear: asked once for a job, never for a decision.
+    fn inexpressible(&self, asked: &Asked<'_>) -> Vec<Inexpressible>;
+
+    /// What its members would run otherwise than it is said, and why. For people who ask; decides nothing.
+    fn otherwise(&self, _asked: &Asked<'_>) -> Vec<Inexpressible> {
+        Vec::new()
+    }
 }
 
 /// One member. Calls never wait for a connection: a member that is not connected says so at once.
@@ -167,8 +193,9 @@ pub trait Member: Send + Sync + 'static {
     async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;
 
     /// Creates the application, or finds it created before. Bounded in time. Takes only what it rendered itself: another
-    /// member would have made something else of the order.
-    async fn submit(&self, rendered: &Rendered) -> Created;
+    /// member would have made something else of the order. `settled_at`: until then a create of the same attempt that
+    /// somebody sent before may still take effect.
+    async fn submit(&self, rendered: &Rendered, settled_at: Timestamp) -> Created;
 
     /// Removes our finalizer from an application that is terminal or being deleted. `Ok` also when it is gone.
     async fn release(

@@ -9,9 +9,13 @@ mod finish;
 mod keep;
 pub(crate) mod marks;
 pub(crate) mod pods;
+pub(crate) mod provided;
 mod stop;
 mod submit;
 mod suspend;
+
+pub(crate) use provided::namespace_rule;
+pub use provided::thresholds;
 
 use std::{
     any::Any,
@@ -40,6 +44,7 @@ use crate::{
     cache::{Cache, Owned},
     calls::Calls,
     clients::{self, Limits, MaySend},
+    connection::Connection,
     error::Error,
     link::{self, Blueprint, Ground, Link},
     member::{Backend, Confirmation, Created, Driver, Fence, Health, Member, StopOrder, Suspended},
@@ -133,26 +138,21 @@ pub(crate) struct Operator<D> {
     dialect: PhantomData<D>,
 }
 
-/// What such a link is made of. A link of the same fingerprint and the same settings is the same.
+/// What such a link is made of.
 struct Plan<D> {
     settings: Settings,
-    config: Config,
-    fingerprint: String,
+    connection: Connection,
     dialect: PhantomData<D>,
 }
 
-/// The blueprint of a link. `fingerprint` stands for what `config` was made of.
-pub(crate) fn blueprint<D: Dialect>(
-    settings: Settings,
-    config: Config,
-    fingerprint: String,
-) -> Arc<dyn Blueprint> {
-    Arc::new(Plan::<D> { settings, config, fingerprint, dialect: PhantomData })
+/// The blueprint of a link.
+pub(crate) fn blueprint<D: Dialect>(settings: Settings, connection: Connection) -> Arc<dyn Blueprint> {
+    Arc::new(Plan::<D> { settings, connection, dialect: PhantomData })
 }
 
 impl<D> PartialEq for Plan<D> {
     fn eq(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint && self.settings == other.settings
+        self.connection.fingerprint == other.connection.fingerprint && self.settings == other.settings
     }
 }
 
@@ -166,7 +166,7 @@ impl<D: Dialect> Blueprint for Plan<D> {
     }
 
     fn start(&self, ground: &Ground) -> Result<Arc<dyn Link>, Error> {
-        let link = Operator::<D>::new(self.settings.clone(), self.config.clone(), ground)?;
+        let link = Operator::<D>::new(self.settings.clone(), self.connection.config.clone(), ground)?;
         link.start(ground);
         Ok(link)
     }
@@ -347,7 +347,8 @@ impl<D: Dialect> Member for Operator<D> {
         }
     }
 
-    async fn submit(&self, rendered: &Rendered) -> Created {
+    async fn submit(&self, rendered: &Rendered, _: Timestamp) -> Created {
+        // An API server takes a name once, whoever sends it and however late.
         self.create(rendered).await
     }
 

@@ -180,6 +180,8 @@ mod tests {
             template: Arc::new(template),
             remote_queue: None,
             parts: None,
+            emr: None,
+            start_deadline: None,
         }
     }
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use spark_router_api::{ApplicationParts, RoleParts, member::BatchScheduler};
 use spark_router_core::id::ClusterName;
 use spark_router_member::{
-    Created, Member, Order, Settings, Tempo, kubeconfig, kubeflow,
+    Connection, Created, Member, Order, Settings, Tempo, kubeconfig, kubeflow,
     render::{
         MemberParts, QueueParts,
         aliases::{self, Place},
@@ -300,7 +300,10 @@ async fn holds(operator: KubeflowOptions, wanted: impl Fn(&Place) -> bool) {
     };
     let parted = Settings { parts: Arc::new(parts), ..settings("fixed", Tempo::default()) };
     let config = kubeconfig::read(&kubeconfig).await.unwrap();
-    bench.registry.put(kubeflow::blueprint(parted, config, kubeconfig.clone())).unwrap();
+    bench
+        .registry
+        .put(kubeflow::blueprint(parted, Connection { config, fingerprint: kubeconfig.clone() }))
+        .unwrap();
     let plain = bench.ready("plain").await;
     let fixing = bench.ready(ClusterName::from("fixed").as_str()).await;
     let nodes: Api<Node> = Api::all(bench.admin.clone());

@@ -10,7 +10,7 @@ use common::{Bench, PATIENCE, member_kubeconfig, on_clusters, settings};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use spark_router_core::{health::LinkState, id::ClusterName, observe::Remote};
-use spark_router_member::{Admission, Member, Settings, Tempo, Which, kubeconfig, kubeflow};
+use spark_router_member::{Admission, Connection, Member, Settings, Tempo, Which, kubeconfig, kubeflow};
 use spark_router_testkit::{
     Cluster,
     fault::{Action, FaultProxy, Mode, Reply, Rule},
@@ -201,7 +201,10 @@ fn a_link_that_awaits_consent_takes_nothing_and_a_barred_one_says_why() {
         let bench = Bench::new(fleet).await;
         let config = kubeconfig::read(member_kubeconfig()).await.unwrap();
         let settings = Settings { admission: Admission::Awaited, ..settings("m1", Tempo::default()) };
-        bench.registry.put(kubeflow::blueprint(settings, config, "x".to_owned())).unwrap();
+        bench
+            .registry
+            .put(kubeflow::blueprint(settings, Connection { config, fingerprint: "x".to_owned() }))
+            .unwrap();
         let cluster = ClusterName::from("m1");
         let member = bench.registry.get(&cluster).unwrap();
         until("a claim", || !bench.registry.claims().is_empty()).await;

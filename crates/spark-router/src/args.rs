@@ -228,6 +228,18 @@ pub(crate) struct Run {
     #[arg(long, env = "SPARK_ROUTER_SWEEP_EVERY", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub sweep_every: Duration,
 
+    /// Most job runs of EMR on EKS that are started a second in one account and region, over all members there. AWS
+    /// publishes no rate; it asks for fewer calls where this is too much, and gets them.
+    #[arg(long, env = "SPARK_ROUTER_AWS_STARTS_PER_SECOND", value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub aws_starts_per_second: u32,
+
+    /// Whether credentials for AWS may come from the instance metadata of the machine, where nothing else gives any (web
+    /// identity, Pod Identity, environment). On a shared node they are more than the router's own.
+    #[arg(long, env = "SPARK_ROUTER_AWS_INSTANCE_METADATA", value_name = "BOOL", default_value_t = false,
+          action = clap::ArgAction::Set)]
+    pub aws_instance_metadata: bool,
+
     /// Form of the log lines.
     #[arg(long, env = "SPARK_ROUTER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,

@@ -11,12 +11,13 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use spark_router_api::RoutedSparkJob;
+use spark_router_aws::Clients;
 use spark_router_controller::explain::{Explanation, Picture, explain as explain_job};
 
 use crate::{
     args::{Explain, Output},
     error::Error,
-    hub,
+    hub, kinds,
 };
 
 pub(crate) async fn explain(asked: Explain) -> Result<(), Error> {
@@ -84,6 +85,8 @@ async fn picture(client: &Client) -> Result<Picture, Error> {
         queues: hub::list(Api::all(client.clone()), "sparkqueues", None).await?,
         members: hub::list(Api::all(client.clone()), "memberclusters", None).await?,
         namespaces: namespaces.items,
+        // Nothing is asked of a member, so there is nobody to be.
+        providers: kinds::providers(Clients::default(), false),
     })
 }
 

@@ -8,6 +8,7 @@ mod args;
 mod error;
 mod explain;
 mod hub;
+mod kinds;
 mod simulate;
 mod telemetry;
 
@@ -82,6 +83,7 @@ async fn serve(run: Run) -> Result<(), Error> {
         concurrency: run.concurrency,
         retention_floor: run.retention_floor,
         sweep_every: run.sweep_every,
+        providers: kinds::providers(kinds::clients(run.aws_starts_per_second), run.aws_instance_metadata),
         hub_config: config,
         calls,
         readiness: readiness.clone(),

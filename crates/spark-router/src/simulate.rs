@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::ResourceExt;
 use serde_json::Value;
 use spark_router_api::{MemberCluster, SparkQueue};
+use spark_router_aws::Clients;
 use spark_router_controller::convert;
 use spark_router_core::{
     health::LinkState,
@@ -30,6 +31,7 @@ use spark_router_simulator::{
 use crate::{
     args::{ReportFormat, Simulate},
     error::Error,
+    kinds,
 };
 
 /// How often progress is told.
@@ -123,7 +125,9 @@ fn add(fleet: &mut Fleet, document: Value) -> Result<(), String> {
         "MemberCluster" => {
             let object: MemberCluster = serde_json::from_value(document).map_err(typed)?;
             convert::readable(&object)?;
-            let mut facts = convert::member_on_record(&object);
+            // Nothing is asked of a member.
+            let providers = kinds::providers(Clients::default(), false);
+            let mut facts = convert::member_on_record(&object, &providers);
             let name = object.name_any();
             // Nobody is asked how it is.
             (facts.link, facts.fault) = (LinkState::Ready, None);

@@ -27,6 +27,11 @@ pub struct EmrContainersBackend {
     /// Role to work with: for virtual clusters of other accounts. Left out: the router's own identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumedRole>,
+    /// Job runs are listed this often, in seconds: so late an end is seen, and so many calls are made. AWS allows an account
+    /// few calls for all that it runs. Default 15.
+    #[serde(default = "fifteen")]
+    #[schemars(range(min = 1, max = 300))]
+    pub poll_seconds: u32,
     /// Release of EMR for each Spark version that it offers. The longest entry that matches counts. Jobs of other versions
     /// go elsewhere, unless they name a release themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -54,6 +59,10 @@ pub struct EmrContainersBackend {
     /// Whatever jobs say.
     #[serde(default, skip_serializing_if = "EmrParts::is_empty")]
     pub fixed: EmrParts,
+}
+
+fn fifteen() -> u32 {
+    15
 }
 
 /// A role that the router assumes.

@@ -33,7 +33,7 @@ struct Asked {
 }
 
 impl EmrLink {
-    pub(super) async fn start(&self, rendered: &Rendered) -> Created {
+    pub(super) async fn start(&self, rendered: &Rendered, settled_at: Timestamp) -> Created {
         if !rendered.is_by(&self.renderer) {
             return Created::NotSent("it was rendered for another link".to_owned());
         }
@@ -51,15 +51,19 @@ impl EmrLink {
             Ok(asked) => asked,
             Err(error) => return rejected(format!("the rendered request cannot be read: {error}")),
         };
-        if let Some(until) = self.unsettled_until(&order.name) {
-            return Created::Busy(format!("an earlier start may still take effect until {until}"));
-        }
         let Ok(_place) = self.window.try_acquire() else {
             self.wait(order);
             return Created::Busy("enough starts are on their way to the virtual cluster".to_owned());
         };
+        let unsettled = self.unsettled_until(&order.name);
         if let Some(found) = self.find(order, &asked).await {
             return found;
+        }
+        // What another router sent in its last moments is not listed yet, and not every server knows the token again.
+        let until = unsettled.into_iter().chain([settled_at]).max().filter(|until| *until > Timestamp::now());
+        if let Some(until) = until {
+            let waits_for = "a start that was sent before and may still take effect".to_owned();
+            return Created::Settling { until, waits_for };
         }
         if let Err(why) = self.turn(order).await {
             return Created::Busy(why);

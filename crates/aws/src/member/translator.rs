@@ -9,11 +9,11 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use spark_router_core::{
-    id::{Attempt, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName},
+    id::{Attempt, HubId, JobUid, QueueName, RemoteName},
     place::Inexpressible,
 };
 use spark_router_member::{
-    Backend, Order,
+    Asked, Backend, Order,
     render::{MemberParts, complete, effective},
 };
 
@@ -41,6 +41,28 @@ impl Translator {
         Self(Arc::new(Inner { settings, parts, name: format!("emr-containers/{mark}") }))
     }
 
+    /// What would become of a job that has no place yet.
+    fn tried(&self, asked: &Asked<'_>) -> Result<translate::Translation, Vec<Problem>> {
+        let mut template = asked.template.clone();
+        complete(&mut template, &self.0.parts, None);
+        // Who it is and what it is called decides nothing here: names that fit every limit stand for it.
+        let (hub, job) = (HubId::from("00000000-0000-0000-0000-000000000000"), JobUid::from("0"));
+        let (queue, name) = (QueueName::from("any"), RemoteName::from("any"));
+        self.translated(&translate::Order {
+            hub: &hub,
+            job: &job,
+            key: asked.key,
+            attempt: Attempt::FIRST,
+            queue: &queue,
+            seq: 1,
+            name: &name,
+            template: &template,
+            emr: asked.emr,
+            start_deadline: None,
+            pod_templates_allowed: asked.pod_template_files,
+        })
+    }
+
     fn translated(&self, order: &translate::Order<'_>) -> Result<translate::Translation, Vec<Problem>> {
         translate::translate(order, &self.0.settings)
     }
@@ -63,8 +85,8 @@ impl Maker for Translator {
             seq: order.seq,
             name: &order.name,
             template: &template,
-            emr: None,
-            start_deadline: None,
+            emr: order.emr.as_deref(),
+            start_deadline: order.start_deadline,
             pod_templates_allowed: allowed,
         });
         match translation {
@@ -83,27 +105,14 @@ impl Backend for Translator {
         &self.0.name
     }
 
-    fn inexpressible(&self, template: &Value) -> Vec<Inexpressible> {
-        let mut template = template.clone();
-        complete(&mut template, &self.0.parts, None);
-        // Whose it is and what it is called decides nothing here: names that fit every limit stand for it.
-        let (hub, job) = (HubId::from("00000000-0000-0000-0000-000000000000"), JobUid::from("0"));
-        let key = JobKey { namespace: Namespace::from("any"), name: "any".to_owned() };
-        let (queue, name) = (QueueName::from("any"), RemoteName::from("any"));
-        let problems = self.translated(&translate::Order {
-            hub: &hub,
-            job: &job,
-            key: &key,
-            attempt: Attempt::FIRST,
-            queue: &queue,
-            seq: 1,
-            name: &name,
-            template: &template,
-            emr: None,
-            start_deadline: None,
-            pod_templates_allowed: true,
-        });
-        problems.err().unwrap_or_default().into_iter().map(inexpressible).collect()
+    fn inexpressible(&self, asked: &Asked<'_>) -> Vec<Inexpressible> {
+        let problems = self.tried(asked).err().unwrap_or_default();
+        problems.into_iter().map(inexpressible).collect()
+    }
+
+    fn otherwise(&self, asked: &Asked<'_>) -> Vec<Inexpressible> {
+        let notes = self.tried(asked).map(|translation| translation.notes).unwrap_or_default();
+        notes.into_iter().map(|note| Inexpressible::new(note.path, note.text)).collect()
     }
 }
 

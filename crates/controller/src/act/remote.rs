@@ -70,7 +70,8 @@ pub(super) async fn submit(
         entry.rendered = Some(rendered.clone());
         before
     });
-    let answer = member.submit(&rendered).await;
+    let settled = settled_at(at.snapshot(context), placement);
+    let answer = member.submit(&rendered, settled).await;
     // This send is answered; an earlier one that never was may still take effect.
     let answered = || {
         context.memory.change(&job.uid, |entry| {
@@ -101,6 +102,11 @@ pub(super) async fn submit(
             debug!(why, cluster.name = %placement.cluster, "not sent");
             // The member calls when that changes.
             Ok(Next::Rest(Some(in_seconds(BUSY_SECONDS))))
+        }
+        Created::Settling { until, waits_for } => {
+            context.memory.change(&job.uid, |entry| entry.sends = before);
+            debug!(waits_for, %until, cluster.name = %placement.cluster, "not sent");
+            Ok(Next::Rest(Some(until)))
         }
         Created::NotSent(why) => {
             let wait = context.memory.change(&job.uid, |entry| {

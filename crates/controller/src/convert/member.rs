@@ -19,17 +19,17 @@ use spark_router_core::{
     resources::Capacity,
     signal::{Observed, Room, Signals},
 };
-use spark_router_member::{Member, WantedSignals, YuniKornEndpoint, YuniKornSettings};
+use spark_router_member::{Member, Providers, WantedSignals, YuniKornEndpoint, YuniKornSettings};
 
 use super::amounts::capacity;
-use crate::members::blueprints;
 
 /// A member as placement sees it: what its object declares and what its link says.
-pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts {
+pub fn member(object: &MemberCluster, link: Option<&dyn Member>, providers: &Providers) -> MemberFacts {
     let health = link.map(Member::health);
-    let backend = link.map_or_else(|| blueprints::backend(object), Member::backend);
+    let backend = link.map_or_else(|| providers.backend(object), Member::backend);
     let state = State {
         backend: backend.name().into(),
+        namespace: providers.namespace_rule(object),
         identity: link.and_then(Member::identity),
         link: health.as_ref().map_or(LinkState::Connecting, |h| h.link),
         fault: match &health {
@@ -45,7 +45,7 @@ pub fn member(object: &MemberCluster, link: Option<&dyn Member>) -> MemberFacts 
 }
 
 /// A member as its object alone shows it: what the router wrote of its link, at most a few seconds old.
-pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
+pub fn member_on_record(object: &MemberCluster, providers: &Providers) -> MemberFacts {
     let status = object.status.clone().unwrap_or_default();
     let since = status.unanswered_since.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     let link = match status.state.as_deref() {
@@ -56,8 +56,9 @@ pub fn member_on_record(object: &MemberCluster) -> MemberFacts {
     };
     let fault = not_ready(object).filter(|(reason, _)| **reason != *link.as_str());
     let identity = status.identity.map(MemberIdentity::new);
-    let backend = blueprints::backend(object).name().into();
-    facts(object, State { backend, identity, link, fault, blocked: Vec::new() })
+    let backend = providers.backend(object).name().into();
+    let namespace = providers.namespace_rule(object);
+    facts(object, State { backend, namespace, identity, link, fault, blocked: Vec::new() })
 }
 
 /// Since when a member's breaker keeps jobs away, as its object shows it.
@@ -103,6 +104,7 @@ fn put<K: Ord>(seen: &mut Option<Observed<BTreeMap<K, Room>>>, at: Timestamp, na
 /// What is known of a member beside what it declares.
 struct State {
     backend: Arc<str>,
+    namespace: NamespaceRule,
     identity: Option<MemberIdentity>,
     link: LinkState,
     fault: Option<(Arc<str>, Arc<str>)>,
@@ -129,10 +131,7 @@ fn facts(object: &MemberCluster, state: State) -> MemberFacts {
         taints: taints.collect(),
         spark_versions: spec.spark_versions.clone().into(),
         capacity,
-        namespace: match &spec.namespace.fixed {
-            Some(fixed) => NamespaceRule::Fixed(Namespace::new(fixed)),
-            None => NamespaceRule::SameAsJob,
-        },
+        namespace: state.namespace,
         blocked: blocked.map(|(namespace, reason, until)| (namespace, reason.into(), until)).collect(),
         backend: Some(state.backend),
         batch_scheduler: batch_scheduler(object),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use spark_router_api::{RoutedSparkJob, Toleration as Written, condition::reason, taint::TolerationOperator};
 use spark_router_core::{
-    id::{ClusterName, JobUid, QueueName},
+    id::{ClusterName, JobKey, JobUid, QueueName},
     job::{Constraints, Rejection, Request},
     place::Toleration,
 };
@@ -46,25 +46,27 @@ impl Reading {
     /// A template that is no JSON.
     pub(super) fn of(
         object: &RoutedSparkJob,
-        job: &JobUid,
+        job: (&JobUid, &JobKey),
         queue: Option<&KnownQueue>,
         kinds: &Kinds,
         known: Option<Arc<Self>>,
     ) -> Result<Arc<Self>, Error> {
+        let (uid, key) = job;
         let version = object.metadata.generation.map(|generation| Version {
-            job: job.clone(),
+            job: uid.clone(),
             generation,
             queue: queue.map(KnownQueue::number),
             kinds: kinds.number(),
         });
         match known {
             Some(known) if version.is_some() && known.of == version => Ok(known),
-            _ => Self::anew(object, queue, kinds, version).map(Arc::new),
+            _ => Self::anew(object, key, queue, kinds, version).map(Arc::new),
         }
     }
 
     fn anew(
         object: &RoutedSparkJob,
+        key: &JobKey,
         queue: Option<&KnownQueue>,
         kinds: &Kinds,
         of: Option<Version>,
@@ -76,7 +78,8 @@ impl Reading {
             None => Ok(Arc::default()),
         };
         let number = queue.map_or(0, KnownQueue::number);
-        let request = parts.and_then(|parts| Ok((request(object, &template, &parts, number, kinds)?, parts)));
+        let request =
+            parts.and_then(|parts| Ok((request(object, key, &template, &parts, number, kinds)?, parts)));
         let (request, parts) = match request {
             Ok((request, parts)) => (Ok(Arc::new(request)), queue.map(|_| parts)),
             Err(rejection) => (Err(rejection), None),
@@ -98,12 +101,14 @@ impl Reading {
 
 fn request(
     object: &RoutedSparkJob,
+    key: &JobKey,
     template: &Value,
     parts: &QueueParts,
     number: u64,
     kinds: &Kinds,
 ) -> Result<Request, Rejection> {
-    let facts = template::read(template, parts, kinds)?;
+    let own = template::Own { key, template, emr: object.spec.emr.as_ref() };
+    let facts = template::read(&own, parts, kinds)?;
     let placement = object.spec.placement.clone().unwrap_or_default();
     Ok(Request {
         queue: QueueName::new(&object.spec.queue),

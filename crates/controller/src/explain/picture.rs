@@ -12,6 +12,7 @@ use spark_router_core::{
     dispatch::Dispatcher,
     id::{ClusterName, JobUid, Namespace, QueueName},
 };
+use spark_router_member::Providers;
 
 use crate::{
     backends::Kinds,
@@ -25,7 +26,7 @@ fn known(queue: &SparkQueue) -> KnownQueue {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Picture {
     /// The jobs of all namespaces.
     pub jobs: Vec<RoutedSparkJob>,
@@ -35,6 +36,8 @@ pub struct Picture {
     pub members: Vec<MemberCluster>,
     /// The hub's namespaces.
     pub namespaces: Vec<PartialObjectMeta<HubNamespace>>,
+    /// The kinds of members that the router knows.
+    pub providers: Providers,
 }
 
 impl Picture {
@@ -47,7 +50,7 @@ impl Picture {
         }
         for object in &self.members {
             let cluster = ClusterName::new(object.name_any());
-            dispatcher.set_member(cluster.clone(), convert::member_on_record(object));
+            dispatcher.set_member(cluster.clone(), convert::member_on_record(object, &self.providers));
             dispatcher.set_signals(&cluster, convert::signals_on_record(object, now).into());
             if let Some(since) = convert::broken_on_record(object) {
                 dispatcher.set_broken(&cluster, since);
@@ -87,7 +90,7 @@ impl Picture {
 
     /// The kinds of members.
     pub fn kinds(&self) -> Kinds {
-        Kinds::of(&self.members)
+        Kinds::of(&self.members, &self.providers)
     }
 
     /// The queue of that name.

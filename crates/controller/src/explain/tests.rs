@@ -60,6 +60,7 @@ fn picture(jobs: Vec<RoutedSparkJob>) -> Picture {
             member("elsewhere", &json!({}), &ready),
         ],
         namespaces: vec![serde_json::from_value(namespace).unwrap()],
+        providers: spark_router_member::Providers::new(spark_router_member::Providers::of_operators()),
     }
 }
 

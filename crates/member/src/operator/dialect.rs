@@ -36,6 +36,9 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     /// The label by which the operator marks the pods of an application; its value is the application's name.
     const APPLICATION_LABEL: &'static str;
 
+    /// Whether a member's object names it.
+    fn is_named(by: &spark_router_api::member::Backend) -> bool;
+
     /// What it can run.
     fn backend() -> Arc<dyn Backend>;
 

@@ -2,8 +2,9 @@
 //!
 //! Owns no state.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use spark_router_api::job::emr::EmrJob;
 use spark_router_core::id::{Attempt, JobKey, JobUid, Namespace, QueueName, RemoteName};
 
 use super::QueueParts;
@@ -31,4 +32,9 @@ pub struct Order {
     pub remote_queue: Option<Arc<str>>,
     /// What the queue adds to the template. `None`: nothing is known of it, and nothing is added.
     pub parts: Option<Arc<QueueParts>>,
+    /// What the job says to EMR on EKS alone.
+    pub emr: Option<Arc<EmrJob>>,
+    /// How long its driver may take to run. The router itself sees to it; a member may have a limit of its own that must
+    /// not come earlier.
+    pub start_deadline: Option<Duration>,
 }

@@ -106,6 +106,8 @@ mod tests {
             template: Arc::new(json!({"spec": {}})),
             remote_queue: None,
             parts: Some(Arc::default()),
+            emr: None,
+            start_deadline: None,
         }
     }
 

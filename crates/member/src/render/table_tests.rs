@@ -44,6 +44,8 @@ fn order(template: Value, parts: QueueParts, remote_queue: Option<&str>) -> Orde
         template: Arc::new(template),
         remote_queue: remote_queue.map(Arc::from),
         parts: Some(Arc::new(parts)),
+        emr: None,
+        start_deadline: None,
     }
 }
 

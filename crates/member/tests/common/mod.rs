@@ -29,8 +29,8 @@ use spark_router_core::{
     place::NamespaceRule,
 };
 use spark_router_member::{
-    Admission, Created, Limits, MaySend, Member, Order, Registry, Settings, StopOrder, Tempo, calls::Calls,
-    kubeconfig, kubeflow,
+    Admission, Connection, Created, Limits, MaySend, Member, Order, Registry, Settings, StopOrder, Tempo,
+    calls::Calls, kubeconfig, kubeflow,
 };
 use spark_router_testkit::{
     Fleet, MemberOptions, OperatorKind, chain, fault::FaultProxy, router::Installation,
@@ -115,7 +115,9 @@ impl Bench {
             None => kubeconfig.to_owned(),
         };
         let config = kubeconfig::read(&text).await.unwrap();
-        self.registry.put(kubeflow::blueprint(settings(name, tempo), config, text)).unwrap();
+        self.registry
+            .put(kubeflow::blueprint(settings(name, tempo), Connection { config, fingerprint: text }))
+            .unwrap();
     }
 
     /// A member that is ready.
@@ -267,12 +269,14 @@ pub(crate) fn settings(name: &str, tempo: Tempo) -> Settings {
         admission: Admission::Granted,
         tempo,
         parts: Arc::default(),
+        emr: None,
+        start_deadline: None,
     }
 }
 
 /// Renders it and sends it.
 pub(crate) async fn submit(member: &Arc<dyn Member>, order: &Order) -> Created {
-    member.submit(&member.render(order.clone(), None)).await
+    member.submit(&member.render(order.clone(), None), Timestamp::MIN).await
 }
 
 pub(crate) fn accepted(created: Created) -> RemoteUid {

@@ -1,0 +1,138 @@
+//! The kinds of members that there are, and who makes links of each.
+//!
+//! Owns no state. A `MemberCluster` names its kind; the provider of that kind reads what is said of it there. Whoever
+//! runs a router says which providers it has: the rest of it knows no kind by name.
+
+use std::sync::Arc;
+
+use spark_router_api::{MemberCluster, condition::reason};
+use spark_router_core::place::{Inexpressible, NamespaceRule};
+
+use crate::{
+    connection::Connection,
+    link::Blueprint,
+    member::{Asked, Backend},
+    operator::namespace_rule,
+    standing::Fault,
+};
+
+/// Whoever makes links of one kind of member.
+pub trait Provider: Send + Sync + 'static {
+    /// Whether the object names this kind.
+    fn provides(&self, object: &MemberCluster) -> bool;
+
+    /// Whether such a member is reached by the connection that its object describes: else it may do without one.
+    fn needs_connection(&self) -> bool;
+
+    /// Where jobs run there.
+    fn namespace_rule(&self, object: &MemberCluster) -> NamespaceRule {
+        namespace_rule(object)
+    }
+
+    /// What the member can run. Pure, and cheap enough for each pass over all members.
+    fn backend(&self, object: &MemberCluster) -> Arc<dyn Backend>;
+
+    /// What its link is made of.
+    ///
+    /// # Errors
+    /// What is wrong with the object, by its field.
+    fn blueprint(
+        &self,
+        object: &MemberCluster,
+        connection: Option<Connection>,
+    ) -> Result<Arc<dyn Blueprint>, Fault>;
+}
+
+/// All kinds that a router knows. Clones share them.
+#[derive(Clone)]
+pub struct Providers(Arc<[Arc<dyn Provider>]>);
+
+impl Providers {
+    /// These.
+    pub fn new(all: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
+        Self(all.into_iter().collect())
+    }
+
+    /// Those of the Spark operators that run in clusters.
+    pub fn of_operators() -> [Arc<dyn Provider>; 2] {
+        [crate::kubeflow::provider(), crate::apache::provider()]
+    }
+
+    /// The provider of the kind that the object names.
+    ///
+    /// # Errors
+    /// [`reason::INVALID_SPEC`] where there is none: the object was written for a newer router.
+    pub fn of(&self, object: &MemberCluster) -> Result<&dyn Provider, Fault> {
+        let found = self.0.iter().find(|provider| provider.provides(object));
+        found.map(|provider| &**provider).ok_or_else(|| (reason::INVALID_SPEC, UNKNOWN.to_owned()))
+    }
+
+    /// Where a member runs jobs.
+    pub fn namespace_rule(&self, object: &MemberCluster) -> NamespaceRule {
+        self.of(object).map_or_else(|_| namespace_rule(object), |provider| provider.namespace_rule(object))
+    }
+
+    /// What a member can run: nothing, where its kind is not known.
+    pub fn backend(&self, object: &MemberCluster) -> Arc<dyn Backend> {
+        match self.of(object) {
+            Ok(provider) => provider.backend(object),
+            Err((_, why)) => nothing("unknown", "spec.backend", why),
+        }
+    }
+}
+
+const UNKNOWN: &str =
+    "spec.backend: this router does not know that kind of member; use another one, or a newer router";
+
+/// Members of that name can run nothing, for this reason.
+pub fn nothing(name: &str, field: &str, why: String) -> Arc<dyn Backend> {
+    Arc::new(Nothing { name: name.to_owned(), why: Inexpressible::new(field.to_owned(), why) })
+}
+
+struct Nothing {
+    name: String,
+    why: Inexpressible,
+}
+
+impl Backend for Nothing {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn inexpressible(&self, _: &Asked<'_>) -> Vec<Inexpressible> {
+        vec![self.why.clone()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use spark_router_core::id::{JobKey, Namespace};
+
+    use super::*;
+
+    fn object(backend: Value) -> MemberCluster {
+        MemberCluster::new("m1", serde_json::from_value(json!({ "backend": backend })).unwrap())
+    }
+
+    #[test]
+    fn an_object_has_one_kind_and_a_kind_that_nobody_knows_can_run_nothing() {
+        let providers = Providers::new(Providers::of_operators());
+        for (backend, name) in [
+            (json!({}), "sparkoperator.k8s.io/v1beta2"),
+            (json!({"sparkOperator": {}}), "sparkoperator.k8s.io/v1beta2"),
+            (json!({"apacheSpark": {}}), "spark.apache.org/v1"),
+        ] {
+            let object = object(backend);
+            assert!(providers.of(&object).is_ok());
+            assert_eq!(providers.backend(&object).name(), name);
+        }
+        let emr = object(json!({"emrContainers": {"virtualClusterId": "0a1b", "region": "eu-central-1"}}));
+        let Err((reason, message)) = providers.of(&emr) else { panic!("it was taken for a cluster") };
+        assert_eq!(reason, reason::INVALID_SPEC);
+        assert!(message.starts_with("spec.backend: "), "{message}");
+        let key = JobKey { namespace: Namespace::from("a"), name: "b".to_owned() };
+        let asked = Asked { key: &key, template: &json!({}), emr: None, pod_template_files: false };
+        assert_eq!(providers.backend(&emr).inexpressible(&asked).len(), 1);
+    }
+}
