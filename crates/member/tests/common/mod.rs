@@ -187,6 +187,8 @@ impl Bench {
             })),
             remote_queue: None,
             parts: None,
+            emr: None,
+            start_deadline: None,
             job,
         }
     }
@@ -269,8 +271,6 @@ pub(crate) fn settings(name: &str, tempo: Tempo) -> Settings {
         admission: Admission::Granted,
         tempo,
         parts: Arc::default(),
-        emr: None,
-        start_deadline: None,
     }
 }
 
