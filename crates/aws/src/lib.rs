@@ -15,6 +15,7 @@
 //! | [`token`] | the token by which AWS knows a repeated start |
 //! | [`state`] | what a job run's state means |
 //! | [`answer`] | what a failed StartJobRun means |
+//! | [`mod@links`] | where a run and its logs are to be looked at |
 //! | [`bucket`] | how fast AWS may be called |
 //! | [`poll::rows`] | which runs live, which have ended, and which are to be looked at |
 //!
@@ -29,6 +30,7 @@
 pub mod answer;
 pub mod bucket;
 pub mod client;
+pub mod links;
 pub mod member;
 pub mod poll;
 pub mod problem;

@@ -215,9 +215,9 @@ async fn explain(
 
 fn links(at: &Gathered, context: &Context, application: &Application) -> ApplicationLinks {
     let Some(placement) = &at.parsed.job.record.placement else { return ApplicationLinks::default() };
-    let object = context.member_object(&placement.cluster);
-    let templates = object.as_ref().and_then(|object| object.spec.links.as_ref());
-    links::fill(templates, &at.parsed.job.key, placement, application)
+    let Some(object) = context.member_object(&placement.cluster) else { return ApplicationLinks::default() };
+    let templates = context.providers.links(&object, at.object.spec.emr.as_ref());
+    links::fill(&templates, &at.parsed.job.key, placement, application)
 }
 
 fn trouble(placement: &Placement, reason: &str) -> TroubleLabels {

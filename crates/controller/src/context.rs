@@ -11,7 +11,7 @@ use spark_router_core::{
     id::{ClusterName, HubId},
     step::Timing,
 };
-use spark_router_member::{Member, Registry};
+use spark_router_member::{Member, Providers, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct Context {
     pub members: Store<MemberCluster>,
     /// The kinds of members that there are.
     pub kinds: backends::Known,
+    /// The kinds of members that there may be.
+    pub providers: Providers,
     /// The queues' objects.
     pub queues: Queues,
     /// Who decides where.

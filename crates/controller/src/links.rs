@@ -2,17 +2,18 @@
 //!
 //! Owns no state. A link whose placeholder has no value yet is left out rather than shown broken.
 
-use spark_router_api::{job::ApplicationLinks, member::LinkTemplates};
+use spark_router_api::job::ApplicationLinks;
 use spark_router_core::{application::Application, id::JobKey, job::Placement};
+use spark_router_member::links::Links;
 
 /// Fills a member's templates for one application.
 pub fn fill(
-    templates: Option<&LinkTemplates>,
+    templates: &Links,
     job: &JobKey,
     placement: &Placement,
     application: &Application,
 ) -> ApplicationLinks {
-    let Some(LinkTemplates { ui, history, logs }) = templates else { return ApplicationLinks::default() };
+    let Links { ui, history, logs, log_locations } = templates;
     let values = [
         ("{namespace}", Some(placement.namespace.as_str())),
         ("{name}", Some(placement.name.as_str())),
@@ -23,8 +24,8 @@ pub fn fill(
         ("{jobName}", Some(job.name.as_str())),
         ("{cluster}", Some(placement.cluster.as_str())),
     ];
-    let fill = |template: &Option<String>| {
-        let mut link = template.clone()?;
+    let fill = |template: &str| {
+        let mut link = template.to_owned();
         for (placeholder, value) in values {
             if link.contains(placeholder) {
                 link = link.replace(placeholder, value?);
@@ -32,7 +33,13 @@ pub fn fill(
         }
         Some(link)
     };
-    ApplicationLinks { ui: fill(ui), history: fill(history), logs: fill(logs) }
+    let filled = |template: &Option<String>| template.as_deref().and_then(fill);
+    ApplicationLinks {
+        ui: filled(ui),
+        history: filled(history),
+        logs: filled(logs),
+        log_locations: log_locations.iter().filter_map(|location| fill(location)).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -43,10 +50,11 @@ mod tests {
 
     #[test]
     fn a_link_without_its_value_is_left_out() {
-        let templates = LinkTemplates {
+        let templates = Links {
             ui: Some("https://ui/{cluster}/{namespace}/{name}".into()),
             history: Some("https://history/{applicationId}".into()),
             logs: None,
+            log_locations: vec!["s3://logs/{submissionId}/".into()],
         };
         let record = spark_router_api::job::PlacementRecord {
             cluster: "eu-1".into(),
@@ -69,10 +77,13 @@ mod tests {
         let placement = crate::convert::placement(&record);
         let job = JobKey { namespace: "team-a".into(), name: "daily".into() };
         let mut application = Application::default();
-        let links = fill(Some(&templates), &job, &placement, &application);
+        let links = fill(&templates, &job, &placement, &application);
         assert_eq!((links.ui.as_deref(), links.history), (Some("https://ui/eu-1/spark/daily-abc"), None));
+        assert!(links.log_locations.is_empty());
         application.id = Some("spark-1".into());
-        let links = fill(Some(&templates), &job, &placement, &application);
+        application.submission_id = Some("run-1".into());
+        let links = fill(&templates, &job, &placement, &application);
         assert_eq!(links.history.as_deref(), Some("https://history/spark-1"));
+        assert_eq!(links.log_locations, ["s3://logs/run-1/"]);
     }
 }

@@ -145,6 +145,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         registry: registry.clone(),
         members: members.store.clone(),
         kinds: backends::Known::default(),
+        providers: settings.providers.clone(),
         queues: queues.clone(),
         dispatcher: dispatcher.clone(),
         memory: Memory::default(),

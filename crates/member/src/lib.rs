@@ -17,6 +17,7 @@ pub mod error_line;
 pub mod kubeconfig;
 pub mod kubeflow;
 pub mod link;
+pub mod links;
 pub mod member;
 mod operator;
 mod preflight;

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use spark_router_api::{MemberCluster, condition::reason};
+use spark_router_api::{MemberCluster, condition::reason, job::emr::EmrJob};
 use spark_router_core::place::{Inexpressible, NamespaceRule};
 
 use crate::{
     connection::Connection,
     link::Blueprint,
+    links::Links,
     member::{Asked, Backend},
     operator::namespace_rule,
     standing::Fault,
@@ -27,6 +28,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Where jobs run there.
     fn namespace_rule(&self, object: &MemberCluster) -> NamespaceRule {
         namespace_rule(object)
+    }
+
+    /// What is shown beside a job there, with what the job says to EMR on EKS. The object's own templates win.
+    fn links(&self, object: &MemberCluster, _emr: Option<&EmrJob>) -> Links {
+        Links::of(object)
     }
 
     /// What the member can run. Pure, and cheap enough for each pass over all members.
@@ -70,6 +76,11 @@ impl Providers {
     /// Where a member runs jobs.
     pub fn namespace_rule(&self, object: &MemberCluster) -> NamespaceRule {
         self.of(object).map_or_else(|_| namespace_rule(object), |provider| provider.namespace_rule(object))
+    }
+
+    /// What is shown beside a job on a member.
+    pub fn links(&self, object: &MemberCluster, emr: Option<&EmrJob>) -> Links {
+        self.of(object).map_or_else(|_| Links::of(object), |provider| provider.links(object, emr))
     }
 
     /// What a member can run: nothing, where its kind is not known.

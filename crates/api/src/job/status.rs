@@ -198,6 +198,10 @@ pub struct ApplicationLinks {
     /// The driver's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
+    /// Where its logs are kept, as programs find them: s3://bucket/folder/, cloudwatch:group:stream prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 12288)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub log_locations: Vec<String>,
 }
 
 /// What is left of a past try on its member.

@@ -4,20 +4,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use spark_router_api::{MemberCluster, condition::reason, member::emr::EmrContainersBackend};
+use spark_router_api::{
+    MemberCluster, condition::reason, job::emr::EmrJob, member::emr::EmrContainersBackend,
+};
 use spark_router_core::{
     id::{ClusterName, Namespace},
     place::NamespaceRule,
 };
 use spark_router_member::{
     Admission, Backend, Blueprint, Connection, Fault, Provider,
+    links::Links,
     provider::nothing,
     render::{MemberParts, check_member_parts},
     thresholds,
 };
 
 use super::{Settings, Tempo, Translator, blueprint};
-use crate::{Access, Clients, Credentials, EmrSettings, Problem, Role, poll, settings::ROOT};
+use crate::{Access, Clients, Credentials, EmrSettings, Problem, Role, links::links, poll, settings::ROOT};
 
 /// Who makes links to virtual clusters of EMR on EKS, with these clients and by these credentials of the process.
 pub fn provider(clients: Clients, credentials: Credentials) -> Arc<dyn Provider> {
@@ -42,6 +45,12 @@ impl Provider for Provided {
         // One for all jobs; what it is called there nobody has to know, and its id is known from the start.
         let id = object.spec.backend.emr_containers.as_ref().map(|emr| emr.virtual_cluster_id.as_str());
         NamespaceRule::Fixed(Namespace::new(id.unwrap_or_default()))
+    }
+
+    fn links(&self, object: &MemberCluster, emr: Option<&EmrJob>) -> Links {
+        let settings = named(object).ok().and_then(|backend| EmrSettings::new(backend).ok());
+        let usual = settings.map(|settings| links(&settings, emr)).unwrap_or_default();
+        Links::of(object).or(usual)
     }
 
     fn backend(&self, object: &MemberCluster) -> Arc<dyn Backend> {

@@ -142,6 +142,10 @@ mod tests {
 
     use super::*;
 
+    fn key() -> JobKey {
+        JobKey { namespace: "team-a".into(), name: "daily".to_owned() }
+    }
+
     fn object() -> RoutedSparkJob {
         serde_json::from_value(json!({
             "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
@@ -165,14 +169,15 @@ mod tests {
 
     fn read(object: &RoutedSparkJob, queue: Option<&KnownQueue>, known: &Arc<Reading>) -> Arc<Reading> {
         let uid = JobUid::new(object.metadata.uid.as_ref().unwrap());
-        Reading::of(object, &uid, queue, &Kinds::default(), Some(known.clone())).unwrap()
+        Reading::of(object, (&uid, &key()), queue, &Kinds::default(), Some(known.clone())).unwrap()
     }
 
     #[test]
     fn it_is_taken_for_nothing_but_what_it_was_made_from() {
         let etl = queue(2);
         let first =
-            Reading::of(&object(), &JobUid::from("u-1"), Some(&etl), &Kinds::default(), None).unwrap();
+            Reading::of(&object(), (&JobUid::from("u-1"), &key()), Some(&etl), &Kinds::default(), None)
+                .unwrap();
         assert!(Arc::ptr_eq(&first, &read(&object(), Some(&etl), &first)));
         // The queue's object was written again, with a status for example, and sets the same.
         assert!(Arc::ptr_eq(&first, &read(&object(), Some(&queue(2)), &first)));
@@ -205,7 +210,8 @@ mod tests {
     fn an_object_without_a_version_is_read_each_time() {
         let mut object = object();
         object.metadata.generation = None;
-        let first = Reading::of(&object, &JobUid::from("u-1"), None, &Kinds::default(), None).unwrap();
+        let first =
+            Reading::of(&object, (&JobUid::from("u-1"), &key()), None, &Kinds::default(), None).unwrap();
         assert!(!Arc::ptr_eq(&first, &read(&object, None, &first)));
     }
 }
