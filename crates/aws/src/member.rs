@@ -4,6 +4,7 @@
 //! and is never deleted: its end stays readable for as long as AWS keeps it, and what is forgotten here is asked for by
 //! name. Must never start a run under a token that may already have one: every start looks first.
 
+mod below;
 mod calls;
 mod fold;
 mod health;
@@ -31,13 +32,14 @@ use spark_router_core::{
 };
 use spark_router_member::{
     Backend, Cache, Confirmation, Created, Driver, Error, Fence, Ground, Health, Link, Member, Order, Owned,
-    Rendered, Standing, StopOrder, Suspended, WantedSignals, render::Renderer,
+    Rendered, Standing, StopOrder, Suspended, WantedSignals, pods::Pods, render::Renderer,
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use self::below::Below;
 pub use self::{
     provided::provider,
-    settings::{Made, Maker, Settings, Tempo, blueprint},
+    settings::{Beneath, Made, Maker, Settings, Tempo, blueprint},
     translator::Translator,
 };
 use crate::{
@@ -57,6 +59,8 @@ pub struct EmrLink {
     cache: Cache,
     /// Made by the link's own task: to make a client may take a moment.
     poller: OnceLock<Arc<Poller>>,
+    /// The cluster that its pods are on, where a connection to that is given.
+    below: Option<Below>,
     /// As it was seen last, and when.
     seen: RwLock<Option<(VirtualCluster, Timestamp)>>,
     wanted: Mutex<WantedSignals>,
@@ -74,13 +78,20 @@ pub struct EmrLink {
 }
 
 impl EmrLink {
-    fn new(settings: Settings, ground: &Ground) -> Arc<Self> {
+    fn new(settings: Settings, ground: &Ground) -> Result<Arc<Self>, Error> {
         let guarding = Guarding {
             cluster: settings.name.as_str().to_owned(),
             calls: ground.calls().clone(),
             may_send: ground.may_send().clone(),
         };
-        Arc::new(Self {
+        let name = settings.name.as_str();
+        let pods = settings.below.as_ref().map(|below| {
+            Pods::new(&below.connection, name, ground.calls(), ground.may_send())
+                .map(|pods| Below::new(pods, below.name.clone()))
+        });
+        let below = pods.transpose()?;
+        Ok(Arc::new(Self {
+            below,
             hub: ground.hub().clone(),
             guarding,
             keys: ground.keys().clone(),
@@ -98,7 +109,7 @@ impl EmrLink {
             someone_waits: Notify::new(),
             probe_now: Notify::new(),
             settings,
-        })
+        }))
     }
 
     /// Starts what keeps it alive.
@@ -220,7 +231,7 @@ impl Member for EmrLink {
     }
 
     async fn driver(&self, _: &Namespace, name: &RemoteName, _: Option<&str>) -> Driver {
-        self.driver_of(name)
+        self.driver_of(name).await
     }
 
     async fn driver_log_tail(&self, _: &Namespace, _: &str, _: u32) -> Option<String> {

@@ -6,207 +6,26 @@ mod common;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use common::Bench;
+use common::{Bench, scene::*};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spark_router_aws::{
-    Clients, EmrSettings,
+    Clients,
     bucket::{Api, Limit},
     client::Start,
-    member::{Settings, Tempo, Translator, blueprint},
-    poll,
+    member::{Tempo, blueprint},
 };
 use spark_router_core::{
-    health::{LinkState, Thresholds},
-    id::{Attempt, ClusterName, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName, RemoteUid},
-    observe::{FailureSign, Observation, Remote, RunState},
-    place::{Inexpressible, NamespaceRule},
+    health::LinkState,
+    id::{ClusterName, JobUid, Namespace, RemoteUid},
+    observe::{FailureSign, Remote, RunState},
     refusal::RefusalClass,
     restored::{Account, Accounts},
 };
-use spark_router_member::{
-    Admission, Asked, Confirmation, Created, Fence, MaySend, Member, Order, Registry, Rendered, StopOrder,
-    Suspended, WantedSignals,
-};
-use spark_router_testkit::moto::{self, CancelEnd, Fault, Lane, Limits, Script, Step, What};
+use spark_router_member::{Confirmation, Created, Fence, MaySend, Order, Registry, Suspended, WantedSignals};
+use spark_router_testkit::moto::{CancelEnd, Fault, Lane, Limits, Script, Step, What};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A registry with one virtual cluster.
-struct Scene {
-    bench: Bench,
-    registry: Registry,
-    keys: mpsc::Receiver<JobKey>,
-    stop: CancellationToken,
-}
-
-fn tempo() -> Tempo {
-    let poll = poll::Tempo {
-        every: Duration::from_millis(200),
-        jitter: Duration::from_millis(50),
-        again: Duration::from_millis(100),
-        ..poll::Tempo::default()
-    };
-    Tempo {
-        poll,
-        probe_every: Duration::from_millis(200),
-        probe_deadline: Duration::from_secs(1),
-        probe_again: Duration::from_millis(100),
-        settle: Duration::from_secs(1),
-        stale_after: Duration::from_secs(4),
-        stop_look: Duration::from_millis(100),
-        ..Tempo::default()
-    }
-}
-
-fn settings(bench: &Bench, tempo: Tempo) -> Settings {
-    let backend = json!({
-        "virtualClusterId": bench.made.id,
-        "region": moto::REGION,
-        "releases": [{"sparkVersion": "3.5", "releaseLabel": moto::RELEASE}],
-        "executionRoles": [{"arn": format!("arn:aws:iam::{}:role/spark-job-role", moto::ACCOUNT)}],
-    });
-    let backend = EmrSettings::new(&serde_json::from_value(backend).unwrap()).unwrap();
-    let thresholds =
-        Thresholds { lost_after: Duration::from_secs(3), ready_after: Duration::from_millis(500) };
-    Settings {
-        name: ClusterName::from(common::CLUSTER),
-        access: bench.access(),
-        virtual_cluster: bench.made.id.clone(),
-        namespace: NamespaceRule::Fixed(Namespace::from("spark")),
-        thresholds,
-        admission: Admission::Granted,
-        tempo,
-        maker: Arc::new(Translator::new(backend, Arc::default())),
-    }
-}
-
-impl Scene {
-    async fn new() -> Self {
-        Self::with(Bench::start(Lane::Controlled).await, tempo()).await
-    }
-
-    async fn with(bench: Bench, tempo: Tempo) -> Self {
-        let scene = Self::unready(bench, tempo);
-        let member = scene.member();
-        until("a ready member", async || member.health().link == LinkState::Ready).await;
-        scene
-    }
-
-    fn unready(bench: Bench, tempo: Tempo) -> Self {
-        let (sender, keys) = mpsc::channel(10_000);
-        let stop = CancellationToken::new();
-        let registry = Registry::new(hub(), sender, bench.calls.clone(), MaySend::always(), stop.clone());
-        registry.put(blueprint(settings(&bench, tempo), bench.clients.clone())).unwrap();
-        Self { bench, registry, keys, stop }
-    }
-
-    fn member(&self) -> Arc<dyn Member> {
-        self.registry.get(&ClusterName::from(common::CLUSTER)).unwrap()
-    }
-
-    /// As another process begins: it knows nothing.
-    async fn again(self, tempo: Tempo) -> Self {
-        self.stop.cancel();
-        self.registry.closed().await;
-        Self::with(Bench { clients: Clients::with_limits(common::limits()), ..self.bench }, tempo).await
-    }
-
-    async fn submit(&self, order: Order) -> (Arc<Rendered>, Created) {
-        let member = self.member();
-        let rendered = member.render(order, None);
-        let created = member.submit(&rendered, Timestamp::MIN).await;
-        (rendered, created)
-    }
-
-    async fn accepted(&self, order: Order) -> RemoteUid {
-        match self.submit(order).await.1 {
-            Created::Accepted(uid) => uid,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn seen(&self, order: &Order) -> Remote {
-        self.member().observe(&order.namespace, &order.name)
-    }
-
-    async fn until_run(&self, order: &Order, state: &RunState) -> Observation {
-        until(
-            &format!("{state:?}"),
-            async || matches!(self.seen(order), Remote::Present(seen) if seen.run == *state),
-        )
-        .await;
-        match self.seen(order) {
-            Remote::Present(seen) => *seen,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn starts(&self) -> u64 {
-        self.bench.moto.calls().await.unwrap().of("StartJobRun")
-    }
-}
-
-fn hub() -> HubId {
-    HubId::from("5f2b7b0e-0000-4000-8000-000000000001")
-}
-
-fn template() -> Value {
-    json!({
-        "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "metadata": {},
-        "spec": {
-            "type": "Python", "mode": "cluster", "sparkVersion": "3.5.1",
-            "mainApplicationFile": "s3://secret-bucket/pi.py", "arguments": ["hush"],
-            "driver": {"cores": 1, "memory": "1g"}, "executor": {"cores": 1, "instances": 2, "memory": "1g"},
-        },
-    })
-}
-
-fn order(name: &str) -> Order {
-    let (job, attempt) = (JobUid::from(format!("0b1c2d3e-{name}").as_str()), Attempt::FIRST);
-    Order {
-        name: RemoteName::of(&hub(), &job, attempt, name),
-        key: JobKey { namespace: Namespace::from("team-a"), name: name.to_owned() },
-        job,
-        attempt,
-        queue: QueueName::from("etl"),
-        seq: 7,
-        namespace: Namespace::from("spark"),
-        template: Arc::new(template()),
-        remote_queue: None,
-        parts: Some(Arc::default()),
-        emr: None,
-        start_deadline: None,
-    }
-}
-
-fn cannot_run(scene: &Scene, template: &Value) -> Vec<Inexpressible> {
-    let key = JobKey { namespace: Namespace::from("team-a"), name: "daily".to_owned() };
-    let asked = Asked { key: &key, template, emr: None, pod_template_files: false };
-    scene.member().backend().inexpressible(&asked)
-}
-
-fn stop(order: &Order, uid: Option<RemoteUid>, spare_ended: bool) -> StopOrder {
-    StopOrder {
-        job: order.job.clone(),
-        attempt: order.attempt,
-        namespace: order.namespace.clone(),
-        name: order.name.clone(),
-        uid,
-        settled_at: Timestamp::now(),
-        spare_ended,
-    }
-}
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_its_way_and_costs_few_calls() {

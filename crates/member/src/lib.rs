@@ -20,6 +20,7 @@ pub mod link;
 pub mod links;
 pub mod member;
 mod operator;
+pub mod pods;
 mod preflight;
 pub mod provider;
 pub mod registry;

@@ -8,7 +8,6 @@ pub(crate) mod dialect;
 mod finish;
 mod keep;
 pub(crate) mod marks;
-pub(crate) mod pods;
 pub(crate) mod provided;
 mod stop;
 mod submit;

@@ -10,10 +10,10 @@ use spark_router_core::{
     id::{HubId, JobKey, Namespace, RemoteName, RemoteUid},
     observe::RunState,
 };
-use spark_router_member::{Confirmation, Driver, Seen};
+use spark_router_member::{Confirmation, Driver, Seen, pods::SeenPod};
 use tracing::warn;
 
-use super::{EmrLink, fold};
+use super::{EmrLink, below, fold};
 use crate::{
     client::{Class, Failure, JobRun, Query, RunId},
     poll::{
@@ -117,8 +117,8 @@ impl EmrLink {
         (until > Timestamp::now()).then_some(until)
     }
 
-    /// What is known of a driver: only what its run's state says.
-    pub(super) fn driver_of(&self, name: &RemoteName) -> Driver {
+    /// What is known of a driver: what its run's state says, and its pods where they can be looked at.
+    pub(super) async fn driver_of(&self, name: &RemoteName) -> Driver {
         let run = self.poller.get().and_then(|poller| {
             poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.clone()))
         });
@@ -128,11 +128,32 @@ impl EmrLink {
             RunState::Failed(sign) if sign.proves_end() => {
                 Driver::Failed(sign, run.details.unwrap_or_else(|| "no details were given".to_owned()))
             }
-            RunState::Failed(_) => Driver::Unclear(UNSEEN.to_owned()),
+            RunState::Failed(_) => match self.pods_of(&run.id).await {
+                Ok(pods) => below::driver(&pods),
+                Err(why) => Driver::Unclear(format!("{UNSEEN}; {why}")),
+            },
+            // What keeps a driver from running is said by its pod alone.
+            RunState::Submitted => match self.pods_of(&run.id).await.map(|pods| below::driver(&pods)) {
+                Ok(waiting @ Driver::Waiting { .. }) => waiting,
+                _ => Driver::Alive,
+            },
             _ => Driver::Alive,
         }
     }
 }
+
+impl EmrLink {
+    /// The pods of a run, as the EKS cluster shows them now.
+    pub(super) async fn pods_of(&self, run: &RunId) -> Result<Vec<SeenPod>, String> {
+        let below = self.below.as_ref().ok_or(NO_CONNECTION)?;
+        let cluster = self.seen.read().as_ref().map(|(cluster, _)| cluster.clone());
+        let cluster = cluster.ok_or("the virtual cluster has not been seen yet")?;
+        below.pods_of(&self.settings.virtual_cluster, &cluster, run).await
+    }
+}
+
+const NO_CONNECTION: &str =
+    "spec.connection of the member, to the EKS cluster, would let the router look at its pods";
 
 /// Why an attempt that EMR lost sight of is neither dead nor alive.
 pub(super) const UNSEEN: &str = "EMR on EKS lost sight of the job run and calls it failed; its driver may still run on \

@@ -19,7 +19,7 @@ use spark_router_member::{
     thresholds,
 };
 
-use super::{Settings, Tempo, Translator, blueprint};
+use super::{Beneath, Settings, Tempo, Translator, blueprint};
 use crate::{Access, Clients, Credentials, EmrSettings, Problem, Role, links::links, poll, settings::ROOT};
 
 /// Who makes links to virtual clusters of EMR on EKS, with these clients and by these credentials of the process.
@@ -60,7 +60,11 @@ impl Provider for Provided {
         }
     }
 
-    fn blueprint(&self, object: &MemberCluster, _: Option<Connection>) -> Result<Arc<dyn Blueprint>, Fault> {
+    fn blueprint(
+        &self,
+        object: &MemberCluster,
+        connection: Option<Connection>,
+    ) -> Result<Arc<dyn Blueprint>, Fault> {
         let backend = named(object)?;
         let access = Access {
             region: backend.region.clone(),
@@ -79,6 +83,7 @@ impl Provider for Provided {
             namespace: self.namespace_rule(object),
             thresholds: thresholds(object),
             admission: Admission::Awaited,
+            below: connection.map(|connection| Beneath { connection, name: None }),
             tempo: tempo(backend.poll_seconds),
             maker: Arc::new(translator(object)?),
         };

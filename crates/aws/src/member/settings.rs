@@ -9,7 +9,7 @@ use spark_router_core::{
     id::{ClusterName, HubId},
     place::{Inexpressible, NamespaceRule},
 };
-use spark_router_member::{Admission, Backend, Blueprint, Error, Ground, Link, Order, link};
+use spark_router_member::{Admission, Backend, Blueprint, Connection, Error, Ground, Link, Order, link};
 
 use super::EmrLink;
 use crate::{Access, Clients, poll};
@@ -31,8 +31,25 @@ pub struct Settings {
     pub admission: Admission,
     /// Times of its machinery.
     pub tempo: Tempo,
+    /// The EKS cluster below it, where a connection to that is given: only to look at pods.
+    pub below: Option<Beneath>,
     /// What makes requests of orders.
     pub maker: Arc<dyn Maker>,
+}
+
+/// A way to the EKS cluster below a virtual cluster.
+#[derive(Clone, Debug)]
+pub struct Beneath {
+    /// The way.
+    pub connection: Connection,
+    /// What the cluster is called at EKS, where the way says it.
+    pub name: Option<String>,
+}
+
+impl PartialEq for Beneath {
+    fn eq(&self, other: &Self) -> bool {
+        self.connection.fingerprint == other.connection.fingerprint && self.name == other.name
+    }
 }
 
 /// Makes the body of a start of an order.
@@ -120,6 +137,7 @@ impl PartialEq for Plan {
             && one.thresholds == other.thresholds
             && one.admission == other.admission
             && one.tempo == other.tempo
+            && one.below == other.below
             && one.maker.backend().name() == other.maker.backend().name()
     }
 }
@@ -134,7 +152,7 @@ impl Blueprint for Plan {
     }
 
     fn start(&self, ground: &Ground) -> Result<Arc<dyn Link>, Error> {
-        let link = EmrLink::new(self.settings.clone(), ground);
+        let link = EmrLink::new(self.settings.clone(), ground)?;
         link.start_tasks(self.clients.clone(), ground);
         Ok(link)
     }

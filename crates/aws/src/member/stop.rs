@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use spark_router_core::observe::RunState;
 use spark_router_member::{Fence, StopOrder};
 
-use super::{EmrLink, calls::UNSEEN, later};
+use super::{EmrLink, below::Left, calls::UNSEEN, later};
 use crate::client::{Class, Emr, Failure, JobRun, RunId};
 
 impl EmrLink {
@@ -66,7 +66,7 @@ impl EmrLink {
     async fn end(&self, emr: &Emr, order: &StopOrder, run: &JobRun) -> Fence {
         let seen = self.fold(run).observation;
         match &seen.run {
-            RunState::Failed(sign) if !sign.proves_end() => return Fence::Impossible(UNSEEN.to_owned()),
+            RunState::Failed(sign) if !sign.proves_end() => return self.end_below(order, run).await,
             RunState::Succeeded | RunState::Failed(_) if order.spare_ended && seen.ended_by_itself() => {
                 return Fence::Ended(Box::new(seen));
             }
@@ -91,6 +91,37 @@ impl EmrLink {
             Err(failure) if matches!(failure.class, Class::NotCancellable | Class::NoRun) => pending,
             Err(failure) if matches!(failure.class, Class::Throttled | Class::NotSent) => pending,
             Err(failure) => Fence::Impossible(format!("cancelling it failed: {failure}")),
+        }
+    }
+
+    /// What EMR lost sight of cannot be cancelled: its pods are ended, and looked for until none is left.
+    async fn end_below(&self, order: &StopOrder, run: &JobRun) -> Fence {
+        let unseen = |why: &str| Fence::Impossible(format!("{UNSEEN}; {why}"));
+        let (seen, below) = match (self.pods_of(&run.id).await, &self.below) {
+            (Ok(seen), Some(below)) => (seen, below),
+            (Err(why), _) => return unseen(&why),
+            (Ok(_), None) => return unseen("its pods cannot be looked at"),
+        };
+        let waits = |waits_for: String| Fence::Pending { until: self.look_again(), waits_for };
+        match below.left(&run.id, seen, self.settings.tempo.settle) {
+            Left::Nothing => Fence::Proven,
+            Left::NothingYet => waits(format!("no pod of job run {} to be there for some time", run.id.0)),
+            Left::Alive(alive) => {
+                let cluster = self.seen.read().as_ref().map(|(cluster, _)| cluster.clone());
+                let Some(cluster) = cluster else {
+                    return unseen("the virtual cluster has not been seen yet");
+                };
+                let names: Vec<_> = alive.iter().take(3).map(|pod| pod.name.as_str()).collect();
+                let names = names.join(", ");
+                match below.end(&cluster, &self.hub, order, &alive).await {
+                    Ok(0) => waits(format!("pods of job run {} to end: {names}", run.id.0)),
+                    Ok(_) => waits(format!(
+                        "pods of job run {} to end that do not carry the router's labels, so it leaves them alone: {names}",
+                        run.id.0
+                    )),
+                    Err(why) => unseen(&why),
+                }
+            }
         }
     }
 

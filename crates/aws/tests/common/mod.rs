@@ -7,6 +7,8 @@
     reason = "each test uses a part, and fails by panicking"
 )]
 
+pub(crate) mod scene;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;

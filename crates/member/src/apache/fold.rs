@@ -14,11 +14,7 @@ use super::{
     identity,
     view::{Application, RestartConfig, State, Status},
 };
-use crate::{
-    error_line,
-    member::Driver,
-    operator::{marks, pods},
-};
+use crate::{error_line, member::Driver, operator::marks, pods::driver};
 
 /// The ends. After the second the operator lets its pods be.
 const RELEASED: &str = "ResourceReleased";
@@ -172,7 +168,7 @@ fn failed(state: &State) -> FailureSign {
 /// What the driver's pod told, where it was seen after its end.
 fn driver(state: &State) -> Option<(FailureSign, String)> {
     let status = state.last_observed_driver_status.clone()?;
-    match pods::driver(&Pod { status: Some(status), ..Pod::default() }) {
+    match driver::driver(&Pod { status: Some(status), ..Pod::default() }) {
         Driver::Failed(sign, how) => Some((sign, how)),
         _ => None,
     }

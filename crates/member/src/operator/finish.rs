@@ -21,12 +21,8 @@ use spark_router_core::{
 use crate::{
     error::Error,
     member::Driver,
-    operator::{
-        Operator, READ,
-        dialect::Dialect,
-        marks,
-        pods::{self, DRIVER_CONTAINER},
-    },
+    operator::{Operator, READ, dialect::Dialect, marks},
+    pods::driver::{self, DRIVER_CONTAINER},
 };
 
 /// A log that does not come in this time is done without.
@@ -180,7 +176,7 @@ impl<D: Dialect> Operator<D> {
             // Another application's driver has the name: this one's is not there.
             return Driver::Gone;
         }
-        pods::driver(&pod)
+        driver::driver(&pod)
     }
 
     pub(super) async fn read_log_tail(

@@ -9,7 +9,7 @@ use spark_router_core::observe::FailureSign;
 use crate::{error_line, member::Driver};
 
 /// The container that runs the driver.
-pub(super) const DRIVER_CONTAINER: &str = "spark-kubernetes-driver";
+pub(crate) const DRIVER_CONTAINER: &str = "spark-kubernetes-driver";
 
 /// `status.reason` of a pod that failed as a whole.
 const FAILED: [(&str, FailureSign); 17] = [
