@@ -71,6 +71,9 @@ pub struct MemberRow {
     pub verdict: String,
     /// The reason in words, with the numbers of this moment.
     pub detail: String,
+    /// What it would run otherwise than the job says: fields, and what becomes of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub otherwise: Vec<String>,
 }
 
 /// Explains a job: one of the picture, or a manifest that is not on the hub.
@@ -78,7 +81,9 @@ pub struct MemberRow {
 /// # Errors
 /// [`Error::Incomplete`] for an object that no API server would store.
 pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Result<Explanation, Error> {
-    let job = convert::job(object, picture.queue(&object.spec.queue).as_ref(), &picture.kinds(), None)?.job;
+    let parsed = convert::job(object, picture.queue(&object.spec.queue).as_ref(), &picture.kinds(), None)?;
+    let otherwise = picture.otherwise(object, &parsed)?;
+    let job = parsed.job;
     let status = object.status.as_ref();
     let mut explanation = Explanation {
         job: job.key.to_string(),
@@ -114,6 +119,9 @@ pub fn explain(object: &RoutedSparkJob, picture: &Picture, now: Timestamp) -> Re
     // As things are before anything more is placed: what the job would be told now.
     let verdicts = dispatcher.weigh(&applicant, now).unwrap_or_default();
     explanation.members = rows(&request.queue, &verdicts, &dispatcher.standing(&request.queue).1.credits);
+    for row in explanation.members.iter_mut().filter(|row| row.verdict != "NoRoute") {
+        row.otherwise = otherwise.get(&row.name).cloned().unwrap_or_default();
+    }
     if waits {
         dispatcher.pass(now);
         match dispatcher.answer(&job.uid) {
@@ -152,6 +160,7 @@ fn rows(
                     format!("{} of 1000 parts free of what is scarcest for queue {queue}", verdict.headroom)
                 }
             },
+            otherwise: Vec::new(),
         })
         .collect()
 }

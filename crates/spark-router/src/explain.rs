@@ -154,6 +154,12 @@ fn table(explanation: &Explanation, bold: bool) -> String {
             text.push_str(&format!("{line}\n"));
         }
     }
+    for row in members.iter().filter(|row| !row.otherwise.is_empty()) {
+        text.push_str(&format!("\nOn {} it would run otherwise than it says:\n", row.name));
+        for said in &row.otherwise {
+            text.push_str(&format!("  {said}\n"));
+        }
+    }
     text
 }
 
@@ -172,6 +178,7 @@ mod tests {
             credit: "1/2".to_owned(),
             verdict: verdict.to_owned(),
             detail: detail.to_owned(),
+            otherwise: Vec::new(),
         };
         let explanation = Explanation {
             job: "team-a/daily".to_owned(),

@@ -12,12 +12,13 @@ use spark_router_core::{
     dispatch::Dispatcher,
     id::{ClusterName, JobUid, Namespace, QueueName},
 };
-use spark_router_member::Providers;
+use spark_router_member::{Asked, Providers, render};
 
 use crate::{
     backends::Kinds,
-    convert::{self, KnownQueue},
+    convert::{self, KnownQueue, Parsed},
     dispatcher::applicant,
+    error::Error,
     restored::record,
 };
 
@@ -91,6 +92,30 @@ impl Picture {
     /// The kinds of members.
     pub fn kinds(&self) -> Kinds {
         Kinds::of(&self.members, &self.providers)
+    }
+
+    /// What each member would run otherwise than the job says.
+    ///
+    /// # Errors
+    /// A template that is no JSON.
+    pub(super) fn otherwise(
+        &self,
+        object: &RoutedSparkJob,
+        parsed: &Parsed,
+    ) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        let Some(parts) = &parsed.parts else { return Ok(BTreeMap::new()) };
+        let effective = render::effective(&serde_json::to_value(&object.spec.template)?, parts);
+        let asked = Asked {
+            key: &parsed.job.key,
+            template: &effective,
+            emr: object.spec.emr.as_ref(),
+            pod_template_files: parts.allow.pod_template_files,
+        };
+        let of = |member: &MemberCluster| {
+            let said = self.providers.backend(member).otherwise(&asked).into_iter();
+            (member.name_any(), said.map(|it| format!("{}: {}", it.field, it.why)).collect())
+        };
+        Ok(self.members.iter().map(of).collect())
     }
 
     /// The queue of that name.
