@@ -122,7 +122,7 @@ impl Stage {
         let mut more = String::new();
         if let Some(cloud) = &self.cloud {
             // Writing to a String never fails.
-            let _ = write!(more, "  {}   # job runs of {}\n", cloud.invitation(), cloud.member());
+            let _ = writeln!(more, "  {}   # job runs of {}", cloud.invitation(), cloud.member());
         }
         format!(
             "Everything is left running. Paste into another shell:\n\n  \
