@@ -127,6 +127,7 @@ impl Stage {
         format!(
             "Everything is left running. Paste into another shell:\n\n  \
              export KUBECONFIG={}\n  \
+             export KUBECACHEDIR={}   # what these clusters know, not what others did at their addresses\n  \
              export PATH=\"{bin}:$PATH\"   # kubectl, as it was built for the demo\n  \
              kubectl get routedsparkjobs -n {NAMESPACE} -o wide\n  \
              kubectl get memberclusters,sparkqueues\n  \
@@ -134,6 +135,7 @@ impl Stage {
              The router's log: {}\n\
              Ctrl-C here ends everything and removes all of it.",
             paths.join(":"),
+            self.fleet.supervisor().folder().join("kubectl").display(),
             names.first().unwrap_or(&"hub"),
             names.join(", "),
             self.router.process().log().display(),
