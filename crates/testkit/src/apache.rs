@@ -5,13 +5,15 @@
 //! watches, its finalizer on them, and their driver pods. It must never be kinder than the real operator: it hands no label
 //! of an application on to its pods, and an application that is deleted stays until its driver is gone.
 //!
-//! What an application does is chosen by annotations of its own metadata, as with [`crate::operator`]:
+//! What an application does is chosen by annotations of its own metadata, as with [`crate::operator`], or else of its
+//! driver, as on KWOK's nodes:
 //!
 //! | annotation | meaning | default |
 //! |---|---|---|
 //! | `spark-router.test/script` | one of [`Script::NAMES`] | `succeed` |
 //! | `spark-router.test/run-ms` | time in RunningHealthy | [`Options::step`] |
-//! | `spark-router.test/fail-attempts` | how many first runs fail, with scripts `fail` and `retry` | all, or 1 |
+//! | `spark-router.test/exit-code` | other than 0: as `fail` | 0 |
+//! | `spark-router.test/fail-attempts` | how many first runs fail | as the script says |
 
 mod drive;
 mod driver_pod;

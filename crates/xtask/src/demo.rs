@@ -2,9 +2,12 @@
 //!
 //! Purpose: start real control planes and the real router, send jobs through, judge what came of them, and say it. Owns
 //! everything it starts, for as long as it runs. It must never call a run good on the router's word: the verdict is read
-//! from the API servers and their audit logs.
+//! from the API servers and their audit logs, and from the record of whoever plays AWS.
 
 mod cast;
+mod cloud;
+mod evidence;
+mod mixed;
 mod play;
 mod report;
 mod spark;
@@ -24,6 +27,10 @@ pub(crate) struct Arguments {
     /// Run real Spark instead: three jobs on three members, in about two minutes (needs Java 17, Python 3.9 and 4 GB)
     #[arg(long)]
     spark: bool,
+    /// Three kinds of members for the same jobs: clusters with Kubeflow's operator (real) and Apache's (scripted), and a
+    /// virtual cluster of Amazon EMR on EKS (played by moto; needs Python 3.9)
+    #[arg(long, conflicts_with = "spark")]
+    mixed: bool,
     /// Leave everything running until Ctrl-C, and print what to paste to look around
     #[arg(long)]
     keep: bool,
@@ -77,6 +84,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         let show = async {
             if arguments.spark {
                 Box::pin(spark::show(arguments.format, progress)).await
+            } else if arguments.mixed {
+                Box::pin(mixed::show(arguments.format, progress)).await
             } else {
                 Box::pin(standin::show(arguments.format, progress)).await
             }

@@ -71,11 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut changes: Receiver<Option<Wire>>
     loop {
         let Some(application) = changes.borrow_and_update().clone() else { return };
         let is_ours = application.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-        let plan = Plan::of(
-            application.annotations(),
-            &application.spec["applicationTolerations"]["restartConfig"],
-            shared.options.step,
-        );
+        let plan = Plan::of(application.annotations(), &application.spec, shared.options.step);
         let tried = if application.metadata.deletion_timestamp.is_some() {
             if is_ours { clean_up(&shared, &application).await } else { Ok(()) }
         } else if !is_ours {

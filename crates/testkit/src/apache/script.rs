@@ -5,6 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
+/// How properties say annotations of the driver.
+const DRIVER_ANNOTATION: &str = "spark.kubernetes.driver.annotation.";
+
 /// What becomes of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
@@ -56,16 +61,19 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(
-        annotations: &BTreeMap<String, String>,
-        restart: &serde_json::Value,
-        step: Duration,
-    ) -> Self {
-        let text = |key: &str| annotations.get(&format!("spark-router.test/{key}")).map(String::as_str);
+    /// `annotations` are the application's own. Those of its driver, among the properties of its spec, count beneath them.
+    pub(super) fn of(annotations: &BTreeMap<String, String>, spec: &Value, step: Duration) -> Self {
+        let restart = &spec["applicationTolerations"]["restartConfig"];
+        let text = |key: &str| {
+            let key = format!("spark-router.test/{key}");
+            let own = annotations.get(&key).map(String::as_str);
+            own.or_else(|| spec["sparkConf"][format!("{DRIVER_ANNOTATION}{key}")].as_str())
+        };
         let name = text("script").unwrap_or("succeed");
         let script = Script::NAMES.iter().find(|(known, _)| *known == name);
         let script = script.map_or(Script::SchedulingFailure, |(_, script)| *script);
-        let fails = if script == Script::Fail { u64::MAX } else { u64::from(script == Script::Retry) };
+        let fails_always = script == Script::Fail || text("exit-code").is_some_and(|code| code != "0");
+        let fails = if fails_always { u64::MAX } else { u64::from(script == Script::Retry) };
         let restarts = restart["restartPolicy"].as_str().is_some_and(|policy| policy == "OnFailure");
         Self {
             script,
@@ -105,13 +113,17 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     fn course(script: &str, restart: &Value) -> Vec<&'static str> {
         let annotations = BTreeMap::from([("spark-router.test/script".to_owned(), script.to_owned())]);
-        let plan = Plan::of(&annotations, restart, Duration::ZERO);
+        let spec = json!({"applicationTolerations": {"restartConfig": restart}});
+        walk(Plan::of(&annotations, &spec, Duration::ZERO))
+    }
+
+    fn walk(plan: Plan) -> Vec<&'static str> {
         let (mut states, mut run) = (Vec::new(), 0);
         while let Some((_, next)) = plan.next(states.last().copied().unwrap_or_default(), run) {
             run += u64::from(next == "ScheduledToRestart");
@@ -136,5 +148,26 @@ mod tests {
             course("start-timed-out", &Value::Null),
             ["Submitted", "DriverRequested", "DriverStartTimedOut", "ResourceReleased"]
         );
+    }
+    #[test]
+    fn annotations_of_the_driver_count_beneath_its_own() {
+        let driver = |pairs: &[(&str, &str)]| {
+            let key = |key| format!("spark.kubernetes.driver.annotation.spark-router.test/{key}");
+            let conf: serde_json::Map<_, _> =
+                pairs.iter().map(|(name, value)| (key(name), json!(value))).collect();
+            json!({"sparkConf": conf, "applicationTolerations": {
+                "restartConfig": {"restartPolicy": "OnFailure", "maxRestartAttempts": 2},
+            }})
+        };
+        let none = BTreeMap::new();
+        let failed = driver(&[("exit-code", "1"), ("run-ms", "40")]);
+        let plan = Plan::of(&none, &failed, Duration::ZERO);
+        assert_eq!(plan.next("RunningHealthy", 7), Some((Duration::from_millis(40), "Failed")));
+        let own = BTreeMap::from([("spark-router.test/exit-code".to_owned(), "0".to_owned())]);
+        assert!(walk(Plan::of(&own, &failed, Duration::ZERO)).contains(&"Succeeded"));
+        let once = driver(&[("fail-attempts", "1")]);
+        let states = walk(Plan::of(&none, &once, Duration::ZERO));
+        let ends = states.iter().filter(|state| matches!(**state, "Failed" | "Succeeded"));
+        assert_eq!(ends.copied().collect::<Vec<_>>(), ["Failed", "Succeeded"]);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns no state. Each is one call to a path that AWS does not have; on the plain lane each is an error.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -13,6 +15,12 @@ impl Moto {
     /// Runs that start from now on and match go by it.
     pub async fn script(&self, script: &Script) -> Result<(), Error> {
         self.control("script", &script.json()).await.map(drop)
+    }
+
+    /// Runs that start from now on and have no script go by annotations of their driver, as drivers on KWOK's nodes do:
+    /// `spark-router.test/run-ms`, `exit-code` and `fail-attempts`. `pace` is the time in each passing state.
+    pub async fn go_by_annotations(&self, pace: Duration) -> Result<(), Error> {
+        self.control("annotated", &json!({"pace": pace.as_secs_f64()})).await.map(drop)
     }
 
     /// Moves a run, named by id or by name, now. The step's delay does not count.

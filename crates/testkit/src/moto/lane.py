@@ -36,6 +36,8 @@ ACTIVE = ("PENDING", "SUBMITTED", "RUNNING", "CANCEL_PENDING")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 # What is kept of calls; a test that makes more than this reads counts, not rows.
 MOST_CALLS = 20_000
+# The property by which a start says an annotation of its driver.
+ANNOTATION = "spark.kubernetes.driver.annotation.spark-router.test/"
 
 OPERATIONS = [
     ("POST", re.compile(r"^/virtualclusters/[^/]+/jobruns/?$"), "StartJobRun"),
@@ -73,6 +75,8 @@ class Lane:
 
     def forget(self):
         self.scripts = []
+        self.pace = None
+        self.request = b""
         self.faults = []
         self.due = []
         self.order = 0
@@ -140,10 +144,33 @@ class Lane:
             return script["steps"]
         return []
 
+    def annotated(self, run, most):
+        """The way of a run whose driver ends as its annotations say, with so many attempts at most."""
+        said = {}
+        for entry in (run.configuration_overrides or {}).get("applicationConfiguration") or []:
+            for key, value in (entry.get("properties") or {}).items():
+                if key.startswith(ANNOTATION):
+                    said[key[len(ANNOTATION):]] = value
+        ran = float(said.get("run-ms", 1000)) / 1000
+        fails = int(said.get("fail-attempts", most if said.get("exit-code", "0") != "0" else 0))
+        steps, pause = [{"state": "SUBMITTED", "after": self.pace}], self.pace
+        for number in range(1, most + 1):
+            steps.append({"state": "RUNNING", "after": pause, "tries": number if most > 1 else None})
+            if number > fails:
+                return [*steps, {"state": "COMPLETED", "after": ran}]
+            pause = ran + self.pace
+        details = "The driver ended with exit code 1."
+        return [*steps, {"state": "FAILED", "after": ran, "reason": "USER_ERROR", "details": details}]
+
     def begin(self, run):
         run.state = "PENDING"
         run.created_at = utc(time.time())
-        self.plan(run, self.script_of(run), time.monotonic())
+        steps = self.script_of(run)
+        if not steps and self.pace is not None:
+            # moto drops the retry policy of a start.
+            policy = json.loads(self.request).get("retryPolicyConfiguration") or {}
+            steps = self.annotated(run, int(policy.get("maxAttempts", 1)))
+        self.plan(run, steps, time.monotonic())
 
     # Faults.
 
@@ -236,6 +263,11 @@ def control_script(given):
     LANE.scripts.insert(0, given)
 
 
+def control_annotated(given):
+    """Runs without a script go by the annotations of their driver, this long in each passing state."""
+    LANE.pace = float(given["pace"])
+
+
 def control_advance(given):
     LANE.move(LANE.run(given["run"]), given)
 
@@ -323,6 +355,7 @@ def control_runs(given):
                     "state": run.state,
                     "tags": run.tags or {},
                     "cancels": LANE.cancels.get(run.id, 0),
+                    "tries": (getattr(run, "retry_policy_execution", None) or {}).get("currentAttemptCount", 1),
                 }
             )
     return {"runs": rows}
@@ -412,6 +445,7 @@ class Layer:
     def pass_on(self, env, start_response):
         # One at a time: moto's backends have no lock of their own.
         with LANE.lock:
+            LANE.request = env["wsgi.input"].getvalue()
             return list(self.application(env, start_response))
 
     def cut(self, env, start_response):

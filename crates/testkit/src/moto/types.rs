@@ -242,6 +242,8 @@ pub struct Run {
     pub tags: BTreeMap<String, String>,
     /// How often it was cancelled with success.
     pub cancels: u32,
+    /// The driver's tries so far, the present one included.
+    pub tries: u32,
 }
 
 /// A StartJobRun as it came in.

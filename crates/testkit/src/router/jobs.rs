@@ -130,6 +130,19 @@ pub async fn wait_for_applications(
     observe(Api::all(member.client()), watcher::Config::default(), &what, timeout, describe, wanted).await
 }
 
+/// Waits until objects of any kind of a cluster, of all namespaces and by name, are as wanted.
+pub async fn wait_for_objects(
+    cluster: &Cluster,
+    kind: &ApiResource,
+    what: &str,
+    timeout: Duration,
+    wanted: impl FnMut(&BTreeMap<String, DynamicObject>) -> bool,
+) -> Result<BTreeMap<String, DynamicObject>, Error> {
+    let what = format!("{what} of the {} on {}", kind.plural, cluster.name());
+    let api = Api::all_with(cluster.client(), kind);
+    observe(api, watcher::Config::default(), &what, timeout, summary, wanted).await
+}
+
 /// Waits until an object is as wanted and returns it; the error says what it is instead.
 pub async fn wait_until<K: Watched>(
     api: Api<K>,

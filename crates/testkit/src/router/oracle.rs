@@ -1,7 +1,9 @@
-//! What the router really did, by the audit logs of the API servers.
+//! What the router really did, by the audit logs of the API servers, and by the record of whoever plays AWS.
 //!
 //! Purpose: count remote applications per job and API calls per job. Owns no state. It must never ask the router or read
 //! what the router wrote about itself: these are the witnesses against it.
+
+mod emr;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +15,7 @@ use crate::Error;
 use crate::audit::{Call, Mark};
 use crate::cluster::Cluster;
 
-/// A SparkApplication that a member has ever created for a job.
+/// A SparkApplication that a member has ever created for a job, of either operator's kind; or a job run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RemoteApplication {
     /// The member.
@@ -123,6 +125,12 @@ impl RouterCalls {
     /// How many calls of that purpose there were.
     pub fn total(&self, purpose: Purpose) -> usize {
         self.counts.iter().filter(|((of, ..), _)| *of == purpose).map(|(_, count)| count).sum()
+    }
+
+    /// The calls to one cluster: what each was for, its kind, and how many there were.
+    pub fn to(&self, cluster: &str) -> impl Iterator<Item = (Purpose, &str, usize)> {
+        let to = self.counts.iter().filter(move |((_, to, _), _)| to == cluster);
+        to.map(|((purpose, _, kind), count)| (*purpose, kind.as_str(), *count))
     }
 
     /// Calls for the jobs' lives, divided by their number.

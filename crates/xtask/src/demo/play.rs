@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use spark_router_api::RoutedSparkJob;
 use spark_router_api::names::OUTCOME_FINALIZER;
-use spark_router_testkit::chain;
 use spark_router_testkit::router::jobs;
+use spark_router_testkit::{apache, chain};
 
 use super::cast::Player;
+use super::evidence::{Evidence, Marks};
 use super::report::Findings;
 use super::stage::{NAMESPACE, Stage};
 use super::{Error, Format, Progress};
@@ -34,7 +35,7 @@ pub(super) async fn play(
     players: &[Player],
     patience: Duration,
 ) -> Result<Findings, Error> {
-    let marks = stage.fleet.clusters().map(|it| (it.name().to_owned(), it.audit().mark())).collect();
+    let marks = Marks::here(stage).await?;
     let started = Instant::now();
     progress.say(&format!("kubectl apply: {} jobs", players.len()));
     let (applied, ended) =
@@ -47,7 +48,7 @@ pub(super) async fn play(
             progress.say(&chain(error));
         }
     }
-    Findings::read(stage, players, &marks, seconds).await
+    Findings::read(stage, players, Evidence::read(stage, &marks).await?, seconds).await
 }
 
 /// Says what was found, as `object` or as tables with `more` between them, and ends well only if nothing is wrong.
@@ -99,14 +100,25 @@ async fn wait_for_ends(
 }
 
 /// Until the router holds no application any more: it lets go when the outcome is safely on the hub, and those calls
-/// belong to the jobs too.
+/// belong to the jobs too. Of job runs there is nothing to let go.
 async fn wait_for_release(stage: &Stage) -> Result<(), Error> {
+    let free = |finalizers: Option<&Vec<String>>| {
+        finalizers.is_none_or(|held| held.iter().all(|finalizer| finalizer != OUTCOME_FINALIZER))
+    };
+    let what = "the release";
     for member in stage.fleet.clusters().filter(|cluster| cluster.name() != "hub") {
-        jobs::wait_for_applications(member, "the release", RELEASE, |applications| {
-            let mut finalizers = applications.values().flat_map(|it| it.metadata.finalizers.iter().flatten());
-            finalizers.all(|finalizer| finalizer != OUTCOME_FINALIZER)
-        })
-        .await?;
+        if stage.apache.as_ref().is_some_and(|(name, _)| *name == member.name()) {
+            let kind = apache::resource();
+            jobs::wait_for_objects(member, &kind, what, RELEASE, |applications| {
+                applications.values().all(|it| free(it.metadata.finalizers.as_ref()))
+            })
+            .await?;
+        } else {
+            jobs::wait_for_applications(member, what, RELEASE, |applications| {
+                applications.values().all(|it| free(it.metadata.finalizers.as_ref()))
+            })
+            .await?;
+        }
     }
     Ok(())
 }

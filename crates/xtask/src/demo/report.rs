@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spark_router_api::{MemberCluster, RoutedSparkJob, SparkQueue};
 use spark_router_testkit::Cluster;
-use spark_router_testkit::audit::Mark;
 use spark_router_testkit::router::jobs;
-use spark_router_testkit::router::oracle::{Purpose, RemoteApplications, RouterCalls};
+use spark_router_testkit::router::oracle::{Purpose, RouterCalls};
 
 use super::Error;
 use super::cast::{Player, QUEUE_NAME};
+use super::evidence::Evidence;
 use super::stage::{NAMESPACE, Stage};
 
 /// The object that `--format json` prints.
@@ -27,14 +27,16 @@ use super::stage::{NAMESPACE, Stage};
 pub(super) struct Report {
     /// Jobs by phase, from the hub.
     jobs: BTreeMap<String, usize>,
-    /// Jobs by the member that created their application, from the members' audit logs.
+    /// Jobs by the member that created their application, from the members' audit logs; or by the virtual cluster that
+    /// holds their job run.
     placements: BTreeMap<String, usize>,
     /// How many of those jobs the weights entitle each member to.
     expected: BTreeMap<String, f64>,
-    /// Applications that members have ever created for jobs, from their audit logs.
+    /// Applications and job runs that members have ever created for jobs, by the same witnesses.
     remote_applications: Remote,
     /// The router's calls for the lives of the jobs, on hub and members, divided by the number of jobs. Without events,
-    /// writes of executor counts alone, and what goes on without jobs too (watches, probes, status of members).
+    /// writes of executor counts alone, and what goes on without jobs too (watches, probes, status of members, walks over
+    /// all job runs). Of AWS the calls for one run count: StartJobRun, DescribeJobRun, CancelJobRun, ListJobRuns by name.
     api_calls_per_job: f64,
     /// From `kubectl apply` to the end of the last job.
     seconds: f64,
@@ -66,22 +68,19 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Reads everything. `marks` are the ends of the audit logs before the first job.
+    /// Reads the hub and judges it by the evidence.
     pub(super) async fn read(
         stage: &Stage,
         players: &[Player],
-        marks: &BTreeMap<String, Mark>,
+        evidence: Evidence,
         seconds: f64,
     ) -> Result<Self, Error> {
-        let fleet = &stage.fleet;
-        let hub = fleet.hub();
+        let Evidence { remote, calls } = evidence;
+        let hub = stage.fleet.hub();
         let jobs: Vec<RoutedSparkJob> = list(hub, Some(NAMESPACE), "the jobs").await?;
         let queues: Vec<SparkQueue> = list(hub, None, "the queues").await?;
         let members: Vec<MemberCluster> = list(hub, None, "the members").await?;
         let weights = weights(&queues);
-        let remote = RemoteApplications::read(fleet.clusters())?;
-        let marked = fleet.clusters().map(|it| (it, marks.get(it.name()).copied().unwrap_or_default()));
-        let calls = RouterCalls::read(marked)?;
 
         let mut objections = objections(players, &jobs);
         let mut placements: BTreeMap<String, usize> = weights.keys().map(|name| (name.clone(), 0)).collect();
@@ -176,6 +175,13 @@ impl Findings {
     /// The calls in detail.
     pub(super) fn calls(&self) -> impl Iterator<Item = String> {
         self.calls.lines()
+    }
+
+    /// The calls to one member that are for jobs (or are not), by kind and number.
+    pub(super) fn calls_to(&self, member: &str, for_jobs: bool) -> String {
+        let these = self.calls.to(member).filter(|(purpose, ..)| (*purpose == Purpose::Job) == for_jobs);
+        let these: Vec<_> = these.map(|(_, kind, count)| format!("{count} {kind}")).collect();
+        if these.is_empty() { "none".to_owned() } else { these.join(", ") }
     }
 }
 

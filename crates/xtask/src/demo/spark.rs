@@ -15,7 +15,7 @@ use spark_router_testkit::kubelet::{Kubelet, KubeletOptions};
 use spark_router_testkit::pyspark::{self, PySpark};
 use spark_router_testkit::router::jobs;
 
-use super::cast::{self, End, Player};
+use super::cast::{self, End, Player, Words};
 use super::report::{Findings, Report};
 use super::stage::{NAMESPACE, Stage};
 use super::{Error, Format, Progress, play};
@@ -108,7 +108,11 @@ fn jobs() -> (String, Vec<Player>) {
     let cast = [
         (PI, include_str!("../../demo/spark/jobs/pi.yaml"), End::Succeeded { runs: 1 }),
         (PARQUET, include_str!("../../demo/spark/jobs/csv-to-parquet.yaml"), End::Succeeded { runs: 1 }),
-        (RAISES, include_str!("../../demo/spark/jobs/raises.yaml"), End::Failed { error: EXCEPTION }),
+        (
+            RAISES,
+            include_str!("../../demo/spark/jobs/raises.yaml"),
+            End::Failed { error: Words::Everywhere(EXCEPTION) },
+        ),
     ];
     let players = cast.iter().map(|(name, _, end)| Player { name: (*name).to_owned(), end: *end });
     (cast.map(|(_, yaml, _)| yaml).join("---\n"), players.collect())

@@ -14,10 +14,13 @@ use super::{Error, Format, Progress, cast, play};
 /// How long all jobs may take together; they take a quarter of it on two cores.
 const PATIENCE: Duration = Duration::from_mins(4);
 
+/// A member with room for the big job.
+pub(super) fn large() -> MemberOptions {
+    MemberOptions { kwok: Some(KwokOptions::sized(4, "64", "256Gi")), ..MemberOptions::spark() }
+}
+
 /// Sets the stage, sends the jobs, judges, and says it. The stage stays, whatever the verdict.
 pub(super) async fn show(format: Format, progress: Progress) -> Result<(Stage, Result<(), Error>), Error> {
-    let large =
-        || MemberOptions { kwok: Some(KwokOptions::sized(4, "64", "256Gi")), ..MemberOptions::spark() };
     let small =
         || MemberOptions { kwok: Some(KwokOptions::sized(2, "16", "64Gi")), ..MemberOptions::spark() };
     let fleet = Fleet::builder()

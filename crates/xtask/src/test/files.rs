@@ -16,7 +16,7 @@ use super::THREADS;
 use crate::cargo;
 
 /// Files with the machine to themselves, by package and name, and why.
-const ALONE: [(&str, &str, &str); 18] = [
+const ALONE: [(&str, &str, &str); 19] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "chaos", "breaks things in time"),
@@ -34,6 +34,7 @@ const ALONE: [(&str, &str, &str); 18] = [
     ("spark-router-testkit", "operator", "measures jobs a second"),
     ("spark-router-testkit", "spark", "runs real Spark"),
     ("xtask", "demo", "compares shares"),
+    ("xtask", "demo_mixed", "compares shares"),
     ("xtask", "spark", "runs real Spark"),
 ];
 

@@ -43,13 +43,15 @@ impl Demo {
 
     /// kubectl with what it then invites to paste.
     pub(crate) fn kubectl(&self) -> Kubectl {
-        let kubeconfig = loop {
+        let exported = |variable: &str| loop {
             let line = self.progress.recv_timeout(Duration::from_mins(1)).expect("what to paste");
-            if let Some(paths) = line.trim().strip_prefix("export KUBECONFIG=") {
-                break paths.to_owned();
+            let value = line.trim().strip_prefix("export ").and_then(|it| it.strip_prefix(variable));
+            if let Some(value) = value.and_then(|it| it.strip_prefix('=')) {
+                break value.split("   #").next().unwrap_or_default().to_owned();
             }
         };
-        Kubectl { program: tools::find().unwrap().program("kubectl"), kubeconfig }
+        let program = tools::find().unwrap().program("kubectl");
+        Kubectl { program, kubeconfig: exported("KUBECONFIG"), cache: exported("KUBECACHEDIR") }
     }
 
     /// Ctrl-C: it ends well and leaves neither process nor folder.
@@ -78,13 +80,18 @@ impl Drop for Demo {
 pub(crate) struct Kubectl {
     program: PathBuf,
     kubeconfig: String,
+    cache: String,
 }
 
 impl Kubectl {
     /// What it prints for these words on one of the clusters.
     pub(crate) fn run(&self, cluster: &str, words: &[&str]) -> String {
         let mut command = Command::new(&self.program);
-        command.env("KUBECONFIG", &self.kubeconfig).args(["--context", cluster]).args(words);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", &self.cache)
+            .args(["--context", cluster])
+            .args(words);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
