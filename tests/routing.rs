@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+mod prefixes;
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,27 +17,21 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use spark_router_api::RoutedSparkJob;
-use spark_router_api::job::PlacementRecord;
 use spark_router_testkit::audit::{Call, Mark};
 use spark_router_testkit::operator::{Detail, Options, ScriptedOperator};
 use spark_router_testkit::router::oracle::RemoteApplications;
 use spark_router_testkit::router::{Installation, USER, jobs, objects};
 use spark_router_testkit::{Cluster, Error, Fleet};
 
+use prefixes::{OPEN, Order, placement};
 use scene::{PATIENCE, Watched, crds_only, member, patch, readiness, sure, time, uid};
 
 const SHARES: [(&str, u32); 4] = [("m1", 40), ("m2", 30), ("m3", 20), ("m4", 10)];
-/// One job in parts: every sum of some of the weights divides it, so that all shares are whole numbers.
-const JOB: i64 = 25_200;
 
 const FAST: &str = "fast";
 const PACED: &str = "paced";
 /// Users that submit at the same time.
 const USERS: usize = 8;
-/// Decisions that a killed router can have had open at most: its passes at once, by default.
-const OPEN: u64 = 128;
-/// Placements in which the smallest share comes to one job.
-const CATCH_UP: u64 = 10;
 
 /// A rate that a burst notices: for each member ten a second after the first five.
 const PER_MINUTE: u32 = 600;
@@ -54,106 +49,6 @@ fn name_of(number: usize) -> String {
 
 fn job(namespace: &str, number: usize) -> Value {
     objects::job(namespace, &name_of(number), namespace, |_| {})
-}
-
-fn placement(job: &RoutedSparkJob) -> Option<&PlacementRecord> {
-    job.status.as_ref()?.placement.as_ref()
-}
-
-/// The recorded placements of one queue, in their order.
-struct Order {
-    by_seq: BTreeMap<u64, PlacementRecord>,
-}
-
-impl Order {
-    /// Reads the jobs' records; two with one number end the test.
-    fn of<'a>(jobs: impl Iterator<Item = &'a RoutedSparkJob>) -> Self {
-        let mut by_seq = BTreeMap::new();
-        for job in jobs {
-            let record = placement(job).unwrap_or_else(|| panic!("not placed: {}", jobs::describe(job)));
-            let other = by_seq.insert(record.seq, record.clone());
-            assert!(
-                other.is_none(),
-                "two placements have the number {}: {record:?} and {other:?}",
-                record.seq
-            );
-        }
-        Self { by_seq }
-    }
-
-    /// Numbers that no job has: decisions that never got onto the record, and placements that were taken back.
-    fn gaps(&self) -> BTreeSet<u64> {
-        let last = self.by_seq.keys().next_back().copied().unwrap_or_default();
-        (1..=last).filter(|seq| !self.by_seq.contains_key(seq)).collect()
-    }
-
-    /// Placements that were decided without some member, because it missed a probe.
-    fn without_all(&self) -> usize {
-        self.by_seq.values().filter(|record| !record.excluded.is_empty()).count()
-    }
-
-    fn on(&self, cluster: &str) -> usize {
-        self.by_seq.values().filter(|record| record.cluster == cluster).count()
-    }
-
-    /// Asserts that every member is within one job of its share at every prefix, and says how far off the worst is.
-    ///
-    /// A member that missed a probe was no candidate and neither gained nor lost: then shares follow the candidates of
-    /// each placement, and the bound is two jobs. A decision that is lost with a killed router, or taken back, leaves its
-    /// members off by it at most, until those made beside it are through and later ones have made up for it. From then
-    /// on the bound holds again.
-    fn assert_shares(&self, what: &str) {
-        let bound = if self.without_all() == 0 { JOB } else { 2 * JOB };
-        let mut owed: BTreeMap<&str, i64> = SHARES.iter().map(|(name, _)| (*name, 0)).collect();
-        let (mut gaps, mut last_gap, mut expected) = (0, None, 1);
-        let (mut worst, mut late) = ((0, 0), 0);
-        for (seq, record) in &self.by_seq {
-            if *seq > expected {
-                gaps += i64::try_from(seq - expected).unwrap();
-                last_gap = Some(*seq);
-            }
-            expected = seq + 1;
-            book(&mut owed, record);
-            let error = owed.values().map(|owed| owed.abs()).max().unwrap_or_default();
-            worst = worst.max((error, *seq));
-            if error < bound {
-                last_gap = last_gap.filter(|gap| *seq <= gap + OPEN);
-                continue;
-            }
-            late += 1;
-            assert!(
-                last_gap.is_some() && error < bound + gaps * JOB,
-                "{what}: after placement {seq} a member is {error}/{JOB} jobs off its share, with {gaps} gaps before: \
-                 {owed:?}"
-            );
-            let most = last_gap.unwrap_or_default() + OPEN + CATCH_UP * u64::try_from(gaps).unwrap();
-            assert!(
-                *seq <= most,
-                "{what}: after placement {seq}, lost decisions are not made up for: {owed:?}"
-            );
-        }
-        let counts: Vec<_> = SHARES.iter().map(|(name, _)| format!("{name} {}", self.on(name))).collect();
-        eprintln!(
-            "{what}: {} placements, {}; furthest off its share at any prefix: {}/1000 job, after placement {}; {gaps} \
-             gaps in the numbers, {late} prefixes out of bound after them; {} placements without a member that missed a \
-             probe",
-            self.by_seq.len(),
-            counts.join(", "),
-            worst.0 * 1000 / JOB,
-            worst.1,
-            self.without_all()
-        );
-    }
-}
-
-/// What a placement gives its candidates, and what the member that got it pays, in parts of a job.
-fn book(owed: &mut BTreeMap<&str, i64>, record: &PlacementRecord) {
-    let candidates = || SHARES.iter().filter(|(name, _)| !record.excluded.iter().any(|it| it == name));
-    let part = JOB / candidates().map(|(_, weight)| i64::from(*weight)).sum::<i64>();
-    for (name, weight) in candidates() {
-        *owed.get_mut(name).unwrap() += i64::from(*weight) * part;
-    }
-    *owed.get_mut(record.cluster.as_str()).unwrap() -= JOB;
 }
 
 /// A placement as it was written.
@@ -256,7 +151,7 @@ async fn weights_hold_at_every_prefix() {
     submit(&installation, FAST, 0..calm).await;
     let placed = wait_for_each(hub, FAST, "placed", calm, |job| placement(job).is_some());
     let all = router.kept(placed).await;
-    let order = Order::of(all.values());
+    let order = Order::of(&SHARES, all.values());
     order.assert_shares("before the first kill");
     let gaps = order.gaps();
     sure(router.0.restart());
@@ -279,7 +174,7 @@ async fn weights_hold_at_every_prefix() {
     for job in all.values() {
         assert_eq!(jobs::phase(job), "Succeeded", "{}", jobs::describe(job));
     }
-    let order = Order::of(all.values());
+    let order = Order::of(&SHARES, all.values());
     order.assert_shares("all of them");
     let recorded = ever_recorded(hub, FAST);
     let (withdrawn, lost): (Vec<_>, Vec<_>) =
@@ -336,7 +231,7 @@ async fn a_rate_delays_and_moves_nothing(fleet: &Fleet, installation: &Installat
     patch(hub, "sq", "", PACED, json!({"spec": {"paused": false}})).await;
     let all = wait_for_each(hub, PACED, "placed", IN_BURST, |job| placement(job).is_some()).await;
     let took = began.elapsed();
-    let order = Order::of(all.values());
+    let order = Order::of(&SHARES, all.values());
     order.assert_shares("a burst under a rate limit");
     assert_eq!(order.gaps(), BTreeSet::new(), "nothing was killed or taken back");
 

@@ -74,7 +74,21 @@ impl Watched {
         arguments: &[&str],
         members: &[&str],
     ) -> Self {
-        let router = Self::begin(fleet, arguments).await;
+        Self::start_with(installation, fleet, arguments, Vec::new(), members).await
+    }
+
+    /// The same, with more of an environment.
+    pub(crate) async fn start_with(
+        installation: &Installation<'_>,
+        fleet: &Fleet,
+        arguments: &[&str],
+        environment: Vec<(String, String)>,
+        members: &[&str],
+    ) -> Self {
+        let binary = Path::new(env!("CARGO_BIN_EXE_spark-router"));
+        let options =
+            RouterOptions { environment, ..RouterOptions::with_arguments(arguments.iter().copied()) };
+        let router = Self(sure(Router::start(fleet, binary, options).await));
         sure(router.0.wait_ready().await);
         sure(installation.wait_members(members, PATIENCE).await);
         router

@@ -183,6 +183,11 @@ impl Member for EmrLink {
         }
     }
 
+    fn shows_all(&self, _: &Observation, _: u64) -> bool {
+        // It counts runs, from their start.
+        true
+    }
+
     fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
         if self.standing.is_other_cluster() {
             return Vec::new();

@@ -154,10 +154,10 @@ pub(crate) async fn gather(
         }
         other => other,
     };
-    if let (Remote::Present(seen), Some(placement)) = (&remote, placement)
+    if let (Remote::Present(seen), Some(placement), Some(member)) = (&remote, placement, &member)
         && parsed.job.record.finished.is_none()
     {
-        tell_progress(uid, seen, placement, entry.told, context).await;
+        tell_progress(uid, &**member, seen, placement, entry.told, context).await;
     }
     let suspect = view.is_some_and(|view| matches!(view.link, LinkState::Suspect { .. }));
     let fleet_in_doubt =
@@ -199,12 +199,13 @@ pub(crate) async fn gather(
 /// its pods are there, so that the member's own signals show them.
 async fn tell_progress(
     uid: &JobUid,
+    member: &dyn Member,
     seen: &Observation,
     placement: &Placement,
     told: Progress,
     context: &Context,
 ) {
-    let now = progress(seen, placement.demand.executors());
+    let now = progress(seen, member.shows_all(seen, placement.demand.executors()));
     if now <= told {
         return;
     }
@@ -216,12 +217,10 @@ async fn tell_progress(
     context.memory.change(uid, |entry| entry.told = now);
 }
 
-fn progress(seen: &Observation, executors: u64) -> Progress {
-    let ExecutorCounts { pending, running, completed, failed } = seen.executors;
-    let counted = [pending, running, completed, failed].into_iter().map(u64::from).sum::<u64>();
+fn progress(seen: &Observation, shows_all: bool) -> Progress {
     match &seen.run {
+        _ if shows_all => Progress::Running,
         RunState::Accepted => Progress::Placed,
-        RunState::Running if counted >= executors => Progress::Running,
         _ => Progress::Submitted,
     }
 }

@@ -95,6 +95,11 @@ impl Dialect for Apache {
         Ok(render::sealed(APACHE_API_VERSION, metadata, spec))
     }
 
+    fn shows_all(seen: &Observation, _: u64) -> bool {
+        // It counts executors itself and says only this of them.
+        seen.native_state == fold::HEALTHY
+    }
+
     fn is_submitted(state: &str) -> bool {
         // It has its finalizer on what it has written a state of, and deletes the driver before that goes.
         !state.is_empty()

@@ -11,7 +11,7 @@ use serde_json::Value;
 use spark_router_api::application::{APACHE_API_VERSION, SPARK_APPLICATION_API_VERSION};
 use spark_router_core::{
     id::{HubId, Namespace, RemoteName},
-    observe::Observation,
+    observe::{ExecutorCounts, Observation, RunState},
     place::Inexpressible,
 };
 
@@ -87,6 +87,12 @@ impl Dialect for Kubeflow {
             Some(why) => Err(why),
             None => Ok(render::application(order, hub, member)),
         }
+    }
+
+    fn shows_all(seen: &Observation, executors: u64) -> bool {
+        let ExecutorCounts { pending, running, completed, failed } = seen.executors;
+        let counted = [pending, running, completed, failed].into_iter().map(u64::from).sum::<u64>();
+        seen.run == RunState::Running && counted >= executors
     }
 
     fn is_submitted(state: &str) -> bool {

@@ -182,6 +182,10 @@ pub trait Member: Send + Sync + 'static {
     /// What the cache says of a name. Never calls the member.
     fn observe(&self, namespace: &Namespace, name: &RemoteName) -> Remote;
 
+    /// Whether what the member's own signals say counts all of an application by now: driver and so many executors. Until
+    /// then its demand is held back beside them.
+    fn shows_all(&self, seen: &Observation, executors: u64) -> bool;
+
     /// What the cache shows of a job of this hub, under whatever name. Never calls the member.
     fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)>;
 

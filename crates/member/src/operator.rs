@@ -318,6 +318,10 @@ impl<D: Dialect> Member for Operator<D> {
         self.cache.observe(namespace, name)
     }
 
+    fn shows_all(&self, seen: &Observation, executors: u64) -> bool {
+        D::shows_all(seen, executors)
+    }
+
     fn traces(&self, job: &JobUid) -> Vec<(Namespace, Observation)> {
         if self.standing.is_other_cluster() {
             return Vec::new();

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::{error_line, member::Driver, operator::marks, pods::driver};
 
+/// The driver runs, and so many executors that it needs no more.
+pub(super) const HEALTHY: &str = "RunningHealthy";
+
 /// The ends. After the second the operator lets its pods be.
 const RELEASED: &str = "ResourceReleased";
 const LEFT_ALONE: &str = "TerminatedWithoutReleaseResources";
@@ -113,7 +116,7 @@ fn run_state(status: &Status, restarts: &RestartConfig) -> RunState {
         "DriverStarted"
         | "DriverReady"
         | "InitializedBelowThresholdExecutors"
-        | "RunningHealthy"
+        | HEALTHY
         | "RunningWithPartialCapacity"
         | "RunningWithBelowThresholdExecutors" => RunState::Running,
         "ScheduledToRestart" => RunState::Retrying,

@@ -51,6 +51,9 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     /// The first thing that the operator cannot do.
     fn render(order: &Order, hub: &HubId, member: &MemberParts) -> Result<(Value, String), Inexpressible>;
 
+    /// Whether all pods of an application with so many executors are there.
+    fn shows_all(seen: &Observation, executors: u64) -> bool;
+
     /// Whether no submission may be under way unseen once an application is in this state: what is deleted then makes no
     /// driver any more.
     fn is_submitted(state: &str) -> bool;
