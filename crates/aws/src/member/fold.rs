@@ -53,8 +53,8 @@ pub(super) fn seen(run: &JobRun, ran: bool, cancel_asked: bool) -> Seen {
         native_state: run.state.clone(),
         application_id: None,
         submission_id: Some(run.id.0.clone()),
-        submitted_at: run.created_at,
-        terminated_at: ended_at(run),
+        submitted_at: run.created_at.and_then(whole),
+        terminated_at: ended_at(run).and_then(whole),
         executions: run.tries.unwrap_or(1),
         executors: ExecutorCounts::default(),
         driver_pod: None,
@@ -69,6 +69,11 @@ pub(super) fn seen(run: &JobRun, ran: bool, cancel_asked: bool) -> Seen {
 fn ended_at(run: &JobRun) -> Option<Timestamp> {
     let ended = run.finished_at?;
     Some(run.created_at.map_or(ended, |created| ended.max(created)))
+}
+
+/// To the second, as the hub keeps times: a finer one would never equal what is read back, and be written again and again.
+fn whole(time: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_second(time.as_second()).ok()
 }
 
 fn error(run: &JobRun) -> Option<String> {
@@ -162,5 +167,14 @@ mod tests {
         assert_eq!(shown.queue, Some(QueueName::from("etl")));
         let live = JobRun { details: Some("waiting".to_owned()), ..run("RUNNING") };
         assert_eq!(seen(&live, true, false).observation.error, None);
+    }
+
+    #[test]
+    fn times_are_those_that_the_hub_can_keep() {
+        let at = |second, nanosecond| Timestamp::new(second, nanosecond).ok();
+        let ended =
+            JobRun { created_at: at(1000, 75), finished_at: at(1001, 999_999_999), ..run("COMPLETED") };
+        let shown = seen(&ended, true, false).observation;
+        assert_eq!((shown.submitted_at, shown.terminated_at), (at(1000, 0), at(1001, 0)));
     }
 }

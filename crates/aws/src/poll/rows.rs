@@ -22,7 +22,8 @@ pub fn is_over(state: &str) -> bool {
 /// How long things are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// A run that was started may be missing from lists for so long.
+    /// A run that was started may be missing from lists for so long. Then it is looked at by itself, which shows an end that
+    /// came between two lists, and costs a call where the list is late: it is not gone for that.
     pub unlisted: SignedDuration,
     /// A run that its server does not know is believed to be gone after so long.
     pub gone: SignedDuration,
@@ -35,7 +36,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            unlisted: SignedDuration::from_mins(2),
+            unlisted: SignedDuration::from_secs(10),
             gone: SignedDuration::from_mins(1),
             over: SignedDuration::from_hours(2),
             most_over: 20_000,

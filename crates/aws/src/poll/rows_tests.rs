@@ -53,10 +53,11 @@ fn a_run_that_was_just_started_may_be_missing_for_a_while() {
     let (mut rows, patience) = (Rows::default(), Patience::default());
     rows.walked(vec![], at(0), at(0), &patience);
     assert!(rows.told(run("a", "PENDING"), at(1)));
-    for second in [10, 60, 120] {
+    for second in [2, 5, 10] {
         assert!(rows.walked(vec![], at(second), at(second), &patience).ask.is_empty(), "{second}");
     }
-    assert_eq!(rows.walked(vec![], at(121), at(121), &patience).ask, ids(&["a"]));
+    // Also one that was never listed because it failed at once is seen by the second walk.
+    assert_eq!(rows.walked(vec![], at(11), at(11), &patience).ask, ids(&["a"]));
     // Once it was listed, its absence means something at once; but not of a walk that began before it was known.
     let mut rows = Rows::default();
     rows.told(run("a", "PENDING"), at(1));

@@ -147,7 +147,7 @@ impl RouterCalls {
     }
 }
 
-/// `statuses` holds the last status that was written to each job, without executor counts.
+/// `statuses` holds the last status that was written to each job.
 fn purpose(call: &Call, statuses: &mut BTreeMap<String, Value>) -> Purpose {
     match (call.resource.as_str(), call.verb.as_str()) {
         ("events", _) => Purpose::Event,
@@ -155,10 +155,16 @@ fn purpose(call: &Call, statuses: &mut BTreeMap<String, Value>) -> Purpose {
         ("routedsparkjobs" | "sparkapplications", "list" | "watch") | ("pods", "watch") => Purpose::Standing,
         ("routedsparkjobs", "patch") if call.subresource == "status" => {
             let job = format!("{}/{}", call.namespace, call.name);
-            let status = call.request.as_ref().and_then(|body| body.get("status")).map(without_executors);
-            let Some(status) = status else { return Purpose::Job };
+            let Some(status) = call.request.as_ref().and_then(|body| body.get("status")) else {
+                return Purpose::Job;
+            };
             match statuses.insert(job, status.clone()) {
-                Some(before) if before == status => Purpose::ExecutorCounts,
+                // The very same once more is no news of executors: it is a call too many.
+                Some(before)
+                    if before != *status && without_executors(&before) == without_executors(status) =>
+                {
+                    Purpose::ExecutorCounts
+                }
                 _ => Purpose::Job,
             }
         }
@@ -208,6 +214,7 @@ mod tests {
         let running = |n: u32| json!({"phase": "Running", "application": {"executors": {"running": n}}});
         assert_eq!(write(running(1)), Purpose::Job);
         assert_eq!(write(running(2)), Purpose::ExecutorCounts);
+        assert_eq!(write(running(2)), Purpose::Job, "nothing is new");
         assert_eq!(write(json!({"phase": "Succeeded", "application": {}})), Purpose::Job);
     }
 }
