@@ -1,9 +1,10 @@
-//! One manifest on two kinds of members, on real control planes: a cluster with Kubeflow's Spark operator and one with
-//! Apache's, both scripted. What its owner sees does not tell them apart.
+//! One manifest on each kind of member: clusters with Kubeflow's and with Apache's Spark operator, both scripted, on real
+//! control planes, and a virtual cluster of EMR on EKS, played by moto. What its owner sees does not tell them apart.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod scene;
+mod virtual_clusters;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::DynamicObject, api::ListParams};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use spark_router_api::{RoutedSparkJob, job::PastAttempt, names};
 use spark_router_testkit::apache::{self, ScriptedApacheOperator};
 use spark_router_testkit::fault::{Action, FaultProxy, Gate, Rule};
+use spark_router_testkit::moto::{Moto, Run};
 use spark_router_testkit::operator::{Options, ScriptedOperator};
 use spark_router_testkit::router::{Installation, jobs, objects};
 use spark_router_testkit::{Cluster, Fleet, MemberOptions, OperatorKind};
@@ -19,8 +21,11 @@ use scene::{PATIENCE, Watched, crds_only, finished, patch, pinned, queued, runni
 
 const TEAM: &str = "team";
 const QUEUE: &str = "etl";
-/// The members: Kubeflow's and Apache's.
+/// The members that are clusters: Kubeflow's and Apache's.
 const MEMBERS: [&str; 2] = ["kubeflow", "apache"];
+const EMR: &str = "emr";
+/// All of them.
+const ALL: [&str; 3] = [MEMBERS[0], MEMBERS[1], EMR];
 
 /// A hub and one member of each kind.
 async fn fleet() -> Fleet {
@@ -48,27 +53,29 @@ fn overrides(name: &str) -> Value {
     spec
 }
 
-/// The namespace, and a queue that shares its jobs between both.
-async fn queue(installation: &Installation<'_>, hub: &Cluster) {
+/// The namespace, and a queue that shares its jobs between these.
+async fn queue(installation: &Installation<'_>, hub: &Cluster, members: &[&str]) {
     sure(installation.namespace(TEAM).await);
-    let routes = objects::weights(&MEMBERS.map(|name| (name, 1)));
+    let members: Vec<_> = members.iter().map(|name| (*name, 1)).collect();
+    let routes = objects::weights(&members);
     sure(hub.apply_manifest(&objects::queue(QUEUE, &routes).to_string()).await);
 }
 
 /// The very same manifest for each member, but for its name and the member that it is to go to.
-fn for_each_member(name: &str, spec: &Value, edit: impl Fn(&mut Value)) -> Vec<Value> {
+fn for_each_of(members: &[&str], name: &str, spec: &Value, edit: impl Fn(&mut Value)) -> Vec<Value> {
     let job = |member: &&str| {
         let mut job = objects::job(TEAM, &format!("{name}-{member}"), QUEUE, &edit);
         objects::merge(&mut job, json!({ "spec": spec }));
         pinned(job, &[member])
     };
-    MEMBERS.iter().map(job).collect()
+    members.iter().map(job).collect()
 }
 
 /// Submits all and returns them at their end, by member.
 async fn run(
     installation: &Installation<'_>,
     hub: &Cluster,
+    members: &[&str],
     name: &str,
     manifests: &[Value],
 ) -> Vec<RoutedSparkJob> {
@@ -76,9 +83,9 @@ async fn run(
         sure(installation.submit(job).await);
     }
     let mut ended = Vec::new();
-    for member in MEMBERS {
+    for member in members {
         let job = finished(hub, TEAM, &format!("{name}-{member}")).await;
-        assert_eq!(jobs::cluster(&job), member, "{}", jobs::describe(&job));
+        assert_eq!(jobs::cluster(&job), *member, "{}", jobs::describe(&job));
         ended.push(job);
     }
     ended
@@ -91,6 +98,15 @@ fn applications(member: &Cluster, kind: &str) -> Api<DynamicObject> {
     }
 }
 
+/// How many job runs of a job live, and how many have ended.
+async fn runs_of(moto: &Moto, job: &RoutedSparkJob) -> (usize, usize) {
+    let runs = sure(moto.runs(None).await).into_iter();
+    let ours: Vec<_> = runs.filter(|run| run.tags.get(names::JOB_UID_LABEL) == Some(&uid(job))).collect();
+    let over = |run: &&Run| matches!(run.state.as_str(), "COMPLETED" | "FAILED" | "CANCELLED");
+    let ended = ours.iter().filter(|run| over(run)).count();
+    (ours.len() - ended, ended)
+}
+
 /// How many applications and pods of a job its member has.
 async fn left_of(fleet: &Fleet, member: &str, job: &RoutedSparkJob) -> (usize, usize) {
     let ours = ListParams::default().labels(&format!("{}={}", names::JOB_UID_LABEL, uid(job)));
@@ -98,6 +114,15 @@ async fn left_of(fleet: &Fleet, member: &str, job: &RoutedSparkJob) -> (usize, u
     let pods: Api<Pod> = Api::namespaced(cluster.client(), TEAM);
     let applications = applications(cluster, member).list(&ours).await.unwrap().items;
     (applications.len(), pods.list(&ours).await.unwrap().items.len())
+}
+
+/// The same of any kind of member: EMR names no driver's pod, and has a page for a virtual cluster and none for a driver.
+fn shown_by_all(job: &RoutedSparkJob) -> Value {
+    let mut shown = shown(job);
+    for field in ["application", "driver"] {
+        shown.as_object_mut().unwrap().remove(field);
+    }
+    shown
 }
 
 /// What its owner may go by, without what must differ: names, times, and the member's own words.
@@ -123,7 +148,7 @@ fn shown(job: &RoutedSparkJob) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_manifest_fares_alike_on_both_kinds_of_members() {
+async fn one_manifest_fares_alike_on_all_kinds_of_members() {
     let fleet = fleet().await;
     let hub = fleet.hub();
     let (_kubeflow, apache) = operators(&fleet);
@@ -131,14 +156,31 @@ async fn one_manifest_fares_alike_on_both_kinds_of_members() {
     for name in MEMBERS {
         sure(installation.member(name, overrides(name)).await);
     }
-    queue(&installation, hub).await;
-    let _router = Watched::start(&installation, &fleet, &[], &MEMBERS).await;
+    let (moto, clusters) = virtual_clusters::start(&fleet, &[EMR]).await;
+    let logs =
+        json!({"backend": {"emrContainers": {"defaults": {"monitoring": {"s3": {"logUri": "s3://logs"}}}}}});
+    virtual_clusters::register(hub, EMR, virtual_clusters::settings(&moto, &clusters[EMR], logs)).await;
+    queue(&installation, hub, &ALL).await;
+    let environment = virtual_clusters::environment(&moto);
+    let _router = Watched::start_with(&installation, &fleet, &[], environment, &ALL).await;
 
-    // It ends well.
-    let manifests = for_each_member("well", &json!({}), |_| {});
-    let ended = run(&installation, hub, "well", &manifests).await;
+    // It ends well. What is listed once a second must run for longer to be seen running.
+    let slowly = |template: &mut Value| objects::annotate(template, "run-ms", "3000");
+    let manifests = for_each_of(&ALL, "well", &json!({}), slowly);
+    let ended = run(&installation, hub, &ALL, "well", &manifests).await;
     assert_eq!(jobs::phase(&ended[0]), "Succeeded", "{}", jobs::describe(&ended[0]));
     assert_eq!(shown(&ended[0]), shown(&ended[1]));
+    assert_eq!(shown_by_all(&ended[0]), shown_by_all(&ended[2]));
+    assert_eq!(runs_of(&moto, &ended[2]).await, (0, 1));
+    let links = jobs::application(&ended[2]).unwrap().links.clone().unwrap();
+    let run_id = jobs::application(&ended[2]).unwrap().submission_id.clone().unwrap();
+    let folder = format!("s3://logs/{}/jobs/{run_id}/", clusters[EMR]);
+    assert_eq!(links.log_locations, [folder]);
+    let page = format!("#/eks/clusters/{}", clusters[EMR]);
+    assert!(
+        [&links.ui, &links.history].iter().all(|link| link.as_ref().unwrap().ends_with(&page)),
+        "{links:?}"
+    );
     let application = jobs::application(&ended[1]).unwrap();
     let driver = application.driver_pod.clone().unwrap();
     assert_eq!(driver, format!("{}-driver", application.id.as_deref().unwrap()));
@@ -148,38 +190,55 @@ async fn one_manifest_fares_alike_on_both_kinds_of_members() {
     // It fails, is tried again, and fails for good.
     let retry =
         json!({"retry": {"maxAttempts": 2, "failures": ["ApplicationFailed"], "backoff": {"initial": "1s"}}});
-    let script = |template: &mut Value| objects::annotate(template, "script", "fail");
-    let ended = run(&installation, hub, "badly", &for_each_member("badly", &retry, script)).await;
+    let script = |template: &mut Value| {
+        objects::annotate(template, "script", "fail");
+        objects::annotate(template, "exit-code", "1");
+        slowly(template);
+    };
+    let manifests = for_each_of(&ALL, "badly", &retry, script);
+    let ended = run(&installation, hub, &ALL, "badly", &manifests).await;
     assert_eq!(jobs::phase(&ended[0]), "Failed", "{}", jobs::describe(&ended[0]));
+    assert_eq!(shown_by_all(&ended[0]), shown_by_all(&ended[2]));
+    assert_eq!(runs_of(&moto, &ended[2]).await, (0, 2));
+    let error = jobs::application(&ended[2]).unwrap().error.clone().unwrap();
+    assert_eq!(error, "USER_ERROR: The driver ended with exit code 1.");
     assert_eq!(ended[0].status.as_ref().unwrap().attempt, Some(2));
     assert_eq!(shown(&ended[0]), shown(&ended[1]));
     let error = jobs::application(&ended[1]).unwrap().error.clone().unwrap();
     assert_eq!(error, "the driver ended with exit code 1 (Error)");
 
-    // The member's own operator runs it again.
+    // The member's own operator runs it again. EMR does so only where spec.emr says it.
     let again = |template: &mut Value| {
         objects::annotate(template, "script", "retry");
         let policy = json!({"type": "OnFailure", "onFailureRetries": 1, "onFailureRetryInterval": 1});
         objects::merge(template, json!({"spec": {"restartPolicy": policy}}));
     };
-    let ended = run(&installation, hub, "again", &for_each_member("again", &json!({}), again)).await;
+    let manifests = for_each_of(&MEMBERS, "again", &json!({}), again);
+    let ended = run(&installation, hub, &MEMBERS, "again", &manifests).await;
     assert_eq!(jobs::phase(&ended[0]), "Succeeded", "{}", jobs::describe(&ended[0]));
     assert_eq!(jobs::application(&ended[0]).unwrap().attempts, Some(2));
     assert_eq!(shown(&ended[0]), shown(&ended[1]));
 
     // It is cancelled: nothing of it runs any more, and that is proven.
-    let endless = |template: &mut Value| objects::annotate(template, "script", "hang-running");
-    for job in for_each_member("endless", &json!({}), endless) {
+    let endless = |template: &mut Value| {
+        objects::annotate(template, "script", "hang-running");
+        objects::annotate(template, "run-ms", "3600000");
+    };
+    for job in for_each_of(&ALL, "endless", &json!({}), endless) {
         sure(installation.submit(&job).await);
     }
-    for member in MEMBERS {
+    for member in ALL {
         let name = format!("endless-{member}");
         let job = running(hub, TEAM, &name).await;
-        assert_eq!(left_of(&fleet, member, &job).await, (1, 1), "{member}");
+        let lives =
+            if member == EMR { runs_of(&moto, &job).await } else { left_of(&fleet, member, &job).await };
+        assert_eq!(lives, if member == EMR { (1, 0) } else { (1, 1) }, "{member}");
         patch(hub, "rsj", TEAM, &name, json!({"spec": {"cancel": true}})).await;
         let job = finished(hub, TEAM, &name).await;
         assert_eq!(jobs::phase(&job), "Cancelled", "{}", jobs::describe(&job));
-        assert_eq!(left_of(&fleet, member, &job).await, (0, 0), "{member}");
+        let left =
+            if member == EMR { runs_of(&moto, &job).await } else { left_of(&fleet, member, &job).await };
+        assert_eq!(left, if member == EMR { (0, 1) } else { (0, 0) }, "{member}");
     }
     let seen = apache.seen();
     let cancelled = seen.values().find(|seen| seen.name.starts_with("endless")).unwrap();
@@ -205,7 +264,7 @@ async fn what_a_member_cannot_run_does_not_go_there_and_a_killed_router_finds_wh
     let upstream = fleet.member("apache");
     let proxy = sure(FaultProxy::before(upstream.kubeconfig()).await);
     sure(installation.member_through("apache", &proxy, overrides("apache")).await);
-    queue(&installation, hub).await;
+    queue(&installation, hub, &MEMBERS).await;
     let mut router = Watched::start(&installation, &fleet, &[], &MEMBERS).await;
 
     // Apache's operator has no such field: all of them go to the other member, and one that may not waits and says why.

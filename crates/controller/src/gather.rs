@@ -11,7 +11,7 @@ use spark_router_core::{
     health::LinkState,
     id::{ClusterName, JobUid, MemberIdentity},
     job::{Job, Past, Placement},
-    observe::{ExecutorCounts, Observation, Remote, RunState},
+    observe::{Observation, Remote, RunState},
     policy::OnMemberLost,
     step::{Confirmed, DriverSeen, Elsewhere, MemberView, PastView, Snapshot, Trace},
 };

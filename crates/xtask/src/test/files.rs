@@ -16,12 +16,13 @@ use super::THREADS;
 use crate::cargo;
 
 /// Files with the machine to themselves, by package and name, and why.
-const ALONE: [(&str, &str, &str); 19] = [
+const ALONE: [(&str, &str, &str); 20] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "chaos", "breaks things in time"),
     ("spark-router", "crash", "cuts at stated moments"),
     ("spark-router", "leader", "measures how soon another router takes over"),
+    ("spark-router", "mixed", "compares shares, and measures jobs a second"),
     ("spark-router", "routing", "compares shares, which a member that answers late changes"),
     ("spark-router", "spark_killed", "runs real Spark"),
     ("spark-router", "suspect", "is about members that answer late"),
