@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn object(backend: Value) -> MemberCluster {
+    fn object(backend: &Value) -> MemberCluster {
         MemberCluster::new("m1", serde_json::from_value(json!({ "backend": backend })).unwrap())
     }
 
@@ -134,11 +134,11 @@ mod tests {
             (json!({"sparkOperator": {}}), "sparkoperator.k8s.io/v1beta2"),
             (json!({"apacheSpark": {}}), "spark.apache.org/v1"),
         ] {
-            let object = object(backend);
+            let object = object(&backend);
             assert!(providers.of(&object).is_ok());
             assert_eq!(providers.backend(&object).name(), name);
         }
-        let emr = object(json!({"emrContainers": {"virtualClusterId": "0a1b", "region": "eu-central-1"}}));
+        let emr = object(&json!({"emrContainers": {"virtualClusterId": "0a1b", "region": "eu-central-1"}}));
         let Err((reason, message)) = providers.of(&emr) else { panic!("it was taken for a cluster") };
         assert_eq!(reason, reason::INVALID_SPEC);
         assert!(message.starts_with("spec.backend: "), "{message}");
