@@ -6,6 +6,8 @@
 mod scene;
 mod virtual_clusters;
 
+use std::process::Command;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::DynamicObject, api::ListParams};
 use serde_json::{Value, json};
@@ -147,6 +149,28 @@ fn shown(job: &RoutedSparkJob) -> Value {
     })
 }
 
+/// Each field that a kind of member takes otherwise is named for it, and for no other.
+fn what_is_run_otherwise_is_explained(hub: &Cluster) {
+    let output = Command::new(env!("CARGO_BIN_EXE_spark-router"))
+        .args(["explain", &format!("{TEAM}/well-{EMR}"), "-o", "json"])
+        .env("KUBECONFIG", hub.kubeconfig_path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let explanation: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = |member: &str| {
+        let rows = explanation["members"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == member).unwrap();
+        row["otherwise"].as_array().cloned().unwrap_or_default()
+    };
+    let text = said(EMR).iter().map(|said| said.as_str().unwrap().to_owned()).collect::<Vec<_>>().join("\n");
+    for field in ["spec.template.spec.driver.serviceAccount: ", "spec.template.spec.image: "] {
+        assert!(text.contains(field), "{text}");
+    }
+    assert!(text.contains("execution role"), "{text}");
+    assert_eq!((said(MEMBERS[0]).len(), said(MEMBERS[1]).len()), (0, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_manifest_fares_alike_on_all_kinds_of_members() {
     let fleet = fleet().await;
@@ -186,6 +210,8 @@ async fn one_manifest_fares_alike_on_all_kinds_of_members() {
     assert_eq!(driver, format!("{}-driver", application.id.as_deref().unwrap()));
     let logs = application.links.as_ref().unwrap().logs.clone().unwrap();
     assert_eq!(logs, format!("https://logs.example.org/{TEAM}/{driver}"));
+
+    what_is_run_otherwise_is_explained(hub);
 
     // It fails, is tried again, and fails for good.
     let retry =

@@ -137,6 +137,26 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn all_of_it_is_there_when_it_runs_and_each_executor_is_counted() {
+        for (state, executors, shows) in [
+            ("RUNNING", json!({"e-1": "RUNNING", "e-2": "PENDING"}), true),
+            ("RUNNING", json!({"e-1": "COMPLETED", "e-2": "FAILED"}), true),
+            ("RUNNING", json!({"e-1": "RUNNING"}), false),
+            ("SUBMITTED", json!({"e-1": "RUNNING", "e-2": "RUNNING"}), false),
+        ] {
+            let mut object = serde_json::to_value(json!({
+                "metadata": {"name": "a", "uid": "u"}, "spec": {},
+                "status": {"applicationState": {"state": state}},
+            }))
+            .unwrap();
+            object["status"]["executorState"] = executors;
+            let application: Application = serde_json::from_value(object).unwrap();
+            let seen = fold::observation(&application).unwrap();
+            assert_eq!(Kubeflow::shows_all(&seen, 2), shows, "{state} {seen:?}");
+        }
+    }
+
     fn application(state: &str, suspend: bool, label: Option<&str>) -> Application {
         let mut object = json!({
             "metadata": {"name": "a", "uid": "u", "labels": {}},
