@@ -302,7 +302,7 @@ async fn holds(operator: KubeflowOptions, wanted: impl Fn(&Place) -> bool) {
     let config = kubeconfig::read(&kubeconfig).await.unwrap();
     bench
         .registry
-        .put(kubeflow::blueprint(parted, Connection { config, fingerprint: kubeconfig.clone() }))
+        .put(kubeflow::blueprint(parted, Connection::fixed(config, kubeconfig.clone())))
         .unwrap();
     let plain = bench.ready("plain").await;
     let fixing = bench.ready(ClusterName::from("fixed").as_str()).await;

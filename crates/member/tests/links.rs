@@ -203,7 +203,7 @@ fn a_link_that_awaits_consent_takes_nothing_and_a_barred_one_says_why() {
         let settings = Settings { admission: Admission::Awaited, ..settings("m1", Tempo::default()) };
         bench
             .registry
-            .put(kubeflow::blueprint(settings, Connection { config, fingerprint: "x".to_owned() }))
+            .put(kubeflow::blueprint(settings, Connection::fixed(config, "x".to_owned())))
             .unwrap();
         let cluster = ClusterName::from("m1");
         let member = bench.registry.get(&cluster).unwrap();
