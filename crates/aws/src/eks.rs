@@ -28,7 +28,7 @@ use self::{
 };
 pub use self::{
     life::Ages,
-    pool::Pool,
+    pool::connector,
     target::EksTarget,
     token::{PREFIX, Unsigned, presign, sts},
 };
@@ -80,7 +80,7 @@ pub struct Eks {
 enum Shown {
     Nothing,
     Fault(Fault),
-    Place(Connection, Arc<Tokens>),
+    Place(Box<Connection>, Arc<Tokens>),
 }
 
 impl Eks {
@@ -113,7 +113,7 @@ impl Eks {
             }
             Shown::Fault(fault) => Err(fault.clone()),
             Shown::Place(connection, tokens) => match (tokens.token(), tokens.trouble()) {
-                (Ok(_), _) => Ok(connection.clone()),
+                (Ok(_), _) => Ok(Connection::clone(connection)),
                 (Err(_), None) => Err((reason::CONNECTING, "the first token is being made".to_owned())),
                 (Err(_), Some(why)) => Err((NO_TOKEN, self.target.no_token(&why))),
             },
@@ -166,7 +166,7 @@ async fn keep(
 async fn show(look: Look, target: &EksTarget, tokens: &Arc<Tokens>, showing: &watch::Sender<Shown>) -> bool {
     let (shown, well) = match look {
         Look::Found(place) => match connect(&place, target, tokens).await {
-            Ok(connection) => (Shown::Place(connection, tokens.clone()), true),
+            Ok(connection) => (Shown::Place(Box::new(connection), tokens.clone()), true),
             Err(fault) => (Shown::Fault(fault), false),
         },
         Look::Fault(fault) => (Shown::Fault(fault), false),

@@ -86,10 +86,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::Credentials;
 
     fn target() -> EksTarget {
         let eks = json!({"cluster": "etl", "region": "eu-west-1"});
-        EksTarget::of("m1", &serde_json::from_value(eks).unwrap())
+        let credentials = Credentials::Chain { instance_metadata: false };
+        EksTarget::of("m1", &serde_json::from_value(eks).unwrap(), credentials)
     }
 
     fn cluster(status: Option<&str>, server: Option<&str>, authority: Option<&str>) -> types::Cluster {

@@ -1,50 +1,55 @@
-//! All clusters on EKS that members name.
+//! All clusters on EKS that members name: the way to members that is called `eks`.
 //!
-//! Owns one [`Eks`] for each member that has one; with another target it is another. Makes nothing before a member asks.
+//! Owns one [`Eks`] for each member that is reached so; with another target it is another. Makes nothing before a member
+//! asks.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use spark_router_api::member::eks::EksConnection;
-use spark_router_member::{Connection, Fault, calls::Calls};
+use spark_router_api::{MemberCluster, condition::reason};
+use spark_router_core::id::ClusterName;
+use spark_router_member::{Connection, Connector, Fault, calls::Calls};
 
 use super::{Eks, EksTarget};
-use crate::client::Clients;
+use crate::client::{Clients, Credentials};
 
-/// See the module.
-pub struct Pool {
-    clients: Clients,
-    calls: Calls,
-    kept: Mutex<HashMap<String, Eks>>,
+/// Who finds members on EKS, with these clients and by these credentials of the process. Its calls are counted in `calls`.
+pub fn connector(clients: Clients, credentials: Credentials, calls: Calls) -> Arc<dyn Connector> {
+    Arc::new(Pool { clients, credentials, calls, kept: Mutex::default() })
 }
 
-impl Pool {
-    /// Nobody yet.
-    pub fn new(clients: Clients, calls: Calls) -> Self {
-        Self { clients, calls, kept: Mutex::default() }
+struct Pool {
+    clients: Clients,
+    credentials: Credentials,
+    calls: Calls,
+    kept: Mutex<HashMap<ClusterName, Eks>>,
+}
+
+impl Connector for Pool {
+    fn connects(&self, object: &MemberCluster) -> bool {
+        object.spec.connection.eks.is_some()
     }
 
-    /// The connection of a member, as far as it is known now; the first question begins the search. Never waits. Needs a
-    /// runtime.
-    ///
-    /// # Errors
-    /// Why there is none, also for as long as it is being looked for.
-    pub fn connection(&self, member: &str, spec: &EksConnection) -> Result<Connection, Fault> {
-        let target = EksTarget::of(member, spec);
+    fn connection(&self, object: &MemberCluster) -> Result<Connection, Fault> {
+        let Some(spec) = &object.spec.connection.eks else {
+            return Err((reason::INVALID_SPEC, "spec.connection.eks: is not there".to_owned()));
+        };
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let target = EksTarget::of(name, spec, self.credentials.clone());
         let mut kept = self.kept.lock();
-        match kept.get(member) {
+        let cluster = ClusterName::new(name);
+        match kept.get(&cluster) {
             Some(eks) if *eks.target() == target => eks.connection(),
             _ => {
                 let eks = Eks::new(self.clients.clone(), target, self.calls.clone());
                 let known = eks.connection();
-                kept.insert(member.to_owned(), eks);
+                kept.insert(cluster, eks);
                 known
             }
         }
     }
 
-    /// The member is gone, or reached otherwise.
-    pub fn forget(&self, member: &str) {
-        self.kept.lock().remove(member);
+    fn forget(&self, cluster: &ClusterName) {
+        self.kept.lock().remove(cluster);
     }
 }

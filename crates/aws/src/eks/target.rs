@@ -19,13 +19,14 @@ pub struct EksTarget {
 }
 
 impl EksTarget {
-    /// As a member's object says.
-    pub fn of(member: &str, connection: &EksConnection) -> Self {
+    /// As a member's object says, for a process with these credentials.
+    pub fn of(member: &str, connection: &EksConnection, credentials: Credentials) -> Self {
         let role = connection
             .role_arn
             .as_ref()
             .map(|arn| Role { arn: arn.clone(), external_id: connection.external_id.clone() });
         let access = Access {
+            credentials,
             role,
             endpoint: connection.eks_endpoint_url.clone(),
             other_endpoints: connection.sts_endpoint_url.clone(),
@@ -129,8 +130,10 @@ mod tests {
 
     fn of(patch: serde_json::Value) -> EksTarget {
         let mut eks = json!({"cluster": "etl", "region": "eu-west-1"});
-        eks.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
-        EksTarget::of("m1", &serde_json::from_value(eks).unwrap())
+        let serde_json::Value::Object(patch) = patch else { panic!("{patch}") };
+        eks.as_object_mut().unwrap().extend(patch);
+        let credentials = Credentials::Chain { instance_metadata: false };
+        EksTarget::of("m1", &serde_json::from_value(eks).unwrap(), credentials)
     }
 
     #[test]

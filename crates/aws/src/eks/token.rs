@@ -20,7 +20,7 @@ pub const PREFIX: &str = "k8s-aws-v1.";
 /// The header that binds a token to a cluster. Who asks STS sends it along.
 const CLUSTER: &str = "x-k8s-aws-id";
 /// What the aws command writes. Authenticators want it there and count fifteen minutes all the same.
-const EXPIRES: Duration = Duration::from_secs(60);
+const EXPIRES: Duration = Duration::from_mins(1);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -83,4 +83,71 @@ pub fn presign(
     let (signature, _) = sign(signable, &params)?.into_parts();
     signature.apply_to_request_http1x(&mut request);
     Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(request.uri().to_string().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn question(session: Option<&str>) -> (String, BTreeMap<String, String>) {
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let credentials = Credentials::new("AKIDEXAMPLE", key, session.map(str::to_owned), None, "test");
+        let at = ("eu-west-1", "https://sts.eu-west-1.amazonaws.com");
+        let clock = "2026-11-26T12:00:00Z".parse::<jiff::Timestamp>().unwrap();
+        let token = presign(&credentials, at, "etl_1", clock.into()).unwrap();
+        assert!(!token.contains('='), "no padding: {token}");
+        let url = BASE64URL_NOPAD.decode(token.strip_prefix(PREFIX).unwrap().as_bytes()).unwrap();
+        let url = String::from_utf8(url).unwrap();
+        let (place, query) = url.split_once('?').unwrap();
+        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
+        let pairs: Vec<_> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let map: BTreeMap<_, _> = pairs.iter().cloned().collect();
+        assert_eq!(map.len(), pairs.len(), "each once: {query}");
+        (place.to_owned(), map)
+    }
+
+    /// The signatures are botocore's for the same request, clock and credentials.
+    #[test]
+    fn the_token_is_what_the_aws_command_makes() {
+        let expected = [
+            ("Action", "GetCallerIdentity"),
+            ("Version", "2011-06-15"),
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", "AKIDEXAMPLE%2F20261126%2Feu-west-1%2Fsts%2Faws4_request"),
+            ("X-Amz-Date", "20261126T120000Z"),
+            ("X-Amz-Expires", "60"),
+            ("X-Amz-SignedHeaders", "host%3Bx-k8s-aws-id"),
+        ];
+        let mut expected: BTreeMap<_, _> =
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let mut set = |key: &str, value: &str| {
+            expected.insert(key.to_owned(), value.to_owned());
+            expected.clone()
+        };
+        let plain =
+            set("X-Amz-Signature", "31ab4c12b09314d4dcbe2514ee94d59dadb684da61c1ad84c2807d5b01ecba8a");
+        let (place, query) = question(None);
+        assert_eq!(place, "https://sts.eu-west-1.amazonaws.com/");
+        assert_eq!(query, plain);
+        set("X-Amz-Security-Token", "IQoJb3JpZ2luX2VjE%2B%2F%3D%3D");
+        let session =
+            set("X-Amz-Signature", "26f77366406091039151def8caf12befc6c9d5b583cc23ea1ac3ed3b025be14a");
+        assert_eq!(question(Some("IQoJb3JpZ2luX2VjE+/==")).1, session);
+    }
+
+    #[tokio::test]
+    async fn sts_is_the_regions_own_in_its_own_domain() {
+        for (region, url) in [
+            ("us-east-1", "https://sts.us-east-1.amazonaws.com"),
+            ("eu-west-1", "https://sts.eu-west-1.amazonaws.com"),
+            ("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "https://sts.us-gov-west-1.amazonaws.com"),
+            ("eu-isoe-west-1", "https://sts.eu-isoe-west-1.cloud.adc-e.uk"),
+        ] {
+            assert_eq!(sts(region).await.unwrap(), url);
+        }
+        assert!(sts("eu west").await.is_err());
+    }
 }
