@@ -1,8 +1,6 @@
 //! A member on Amazon EKS, by the binary: its object names a cluster, moto says where it is, and the cluster's API server
 //! asks an authenticator who the router is.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 
 use std::collections::BTreeSet;
@@ -44,6 +42,7 @@ async fn a_member_on_eks_is_found_comes_ready_and_runs_a_job() {
     sure(hub.apply_manifest(&queue.to_string()).await);
     let environment = moto.environment().map(|(name, value)| (name.to_owned(), value));
     let options = RouterOptions { environment: environment.into(), ..RouterOptions::default() };
+    sure(moto.forget_calls().await);
     let router = Watched::begin_with(&fleet, options).await;
     sure(router.0.wait_ready().await);
     assert_eq!(sure(moto.calls().await).counts.len(), 0, "no member, no call");
