@@ -96,8 +96,12 @@ impl Watched {
 
     /// Starts the binary under test and waits for nothing.
     pub(crate) async fn begin(fleet: &Fleet, arguments: &[&str]) -> Self {
+        Self::begin_with(fleet, RouterOptions::with_arguments(arguments.iter().copied())).await
+    }
+
+    /// The same with these options.
+    pub(crate) async fn begin_with(fleet: &Fleet, options: RouterOptions) -> Self {
         let binary = Path::new(env!("CARGO_BIN_EXE_spark-router"));
-        let options = RouterOptions::with_arguments(arguments.iter().copied());
         Self(sure(Router::start(fleet, binary, options).await))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns no state. Holds no credentials: those are in a Secret in the router's own namespace.
 
+pub mod eks;
 pub mod emr;
 mod signals;
 mod status;
@@ -300,7 +301,8 @@ schema::words!(Language, "Language", ["Java", "Scala", "Python", "R"]);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::exactly_one(
-    &["kubeconfigSecret", "inCluster"], "connection must have exactly one of kubeconfigSecret and inCluster",
+    &["kubeconfigSecret", "inCluster", "eks"],
+    "connection must have exactly one of kubeconfigSecret, inCluster and eks",
 )))]
 pub struct Connection {
     /// A Secret in the router's namespace that holds a kubeconfig.
@@ -309,6 +311,9 @@ pub struct Connection {
     /// The hub is the member: the router's own service account is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_cluster: Option<InCluster>,
+    /// A cluster of Amazon EKS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eks: Option<eks::EksConnection>,
 }
 
 impl Connection {

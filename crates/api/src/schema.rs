@@ -28,6 +28,9 @@ pub(crate) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?
 /// An http or https address without user and password.
 pub(crate) const URL: &str = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$";
 
+/// A region of AWS.
+pub(crate) const AWS_REGION: &str = "^[a-z]{2,}(-[a-z]+)+-[0-9]+$";
+
 /// A size as Spark reads it.
 pub(crate) const SPARK_SIZE: &str = "^[0-9]+([bkmgtpBKMGTP]|[kmgtpKMGTP][bB])?$";
 

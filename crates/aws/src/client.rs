@@ -1,4 +1,4 @@
-//! AWS clients, made when somebody needs them, and the calls of EMR on EKS.
+//! AWS clients, made when somebody needs them, and the calls of EMR on EKS. The one call of EKS is where its answer is used.
 //!
 //! Owns one client for each set of [`Access`], shared by all members that use it: credentials are fetched once and the
 //! SDK renews them. Everything is bounded: connections, attempts, calls, and the size of answers. Must never log what a
@@ -21,9 +21,11 @@ use std::{
     },
 };
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_emrcontainers::{Client, config::SharedHttpClient};
 use tokio::sync::Mutex;
 
+pub(crate) use self::guard::{Guard, Kind};
 pub use self::{
     access::{Access, Credentials, Role},
     failure::{Answer, Class, Failure, classify},
@@ -42,6 +44,7 @@ pub struct Clients(Arc<Shared>);
 struct Shared {
     http: OnceLock<SharedHttpClient>,
     made: Mutex<HashMap<Access, Client>>,
+    made_for_eks: Mutex<HashMap<Access, (aws_sdk_eks::Client, SharedCredentialsProvider)>>,
     count: AtomicUsize,
     buckets: Arc<parking_lot::Mutex<Buckets>>,
 }
@@ -69,12 +72,30 @@ impl Clients {
         if let Some(client) = made.get(access) {
             return client.clone();
         }
-        let config = access.config(self.http()).await;
+        let (config, _) = access.config_of(self.http()).await;
         let mut builder = aws_sdk_emrcontainers::config::Builder::from(&config);
         if let Some(url) = &access.endpoint {
             builder = builder.endpoint_url(url.as_str());
         }
         let client = Client::from_conf(builder.build());
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        made.insert(access.clone(), client.clone());
+        client
+    }
+
+    /// The client of EKS, and who it works as: tokens are signed as the same. Makes them if nobody has asked for this access
+    /// before. Sends nothing.
+    pub(crate) async fn eks(&self, access: &Access) -> (aws_sdk_eks::Client, SharedCredentialsProvider) {
+        let mut made = self.0.made_for_eks.lock().await;
+        if let Some(known) = made.get(access) {
+            return known.clone();
+        }
+        let (config, credentials) = access.config_of(self.http()).await;
+        let mut builder = aws_sdk_eks::config::Builder::from(&config);
+        if let Some(url) = &access.endpoint {
+            builder = builder.endpoint_url(url.as_str());
+        }
+        let client = (aws_sdk_eks::Client::from_conf(builder.build()), credentials);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         made.insert(access.clone(), client.clone());
         client

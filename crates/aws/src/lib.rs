@@ -26,10 +26,12 @@
 //! | [`client`] | EMR on EKS |
 //! | [`poll`] | it for all runs of a virtual cluster |
 //! | [`member`] | both, as the controller asks for it |
+//! | [`eks`] | EKS for where a cluster is, STS for roles, and makes the tokens that such a cluster takes |
 
 pub mod answer;
 pub mod bucket;
 pub mod client;
+pub mod eks;
 pub mod links;
 pub mod member;
 pub mod poll;
@@ -41,6 +43,7 @@ pub mod token;
 pub mod translate;
 
 pub use client::{Access, Clients, Credentials, Role};
+pub use eks::{Eks, EksTarget};
 pub use problem::{Note, Problem};
 pub use request::Request;
 pub use settings::EmrSettings;

@@ -24,7 +24,7 @@ const NAMESPACE: &str = "spark";
 
 async fn connection(cluster: &Cluster) -> Connection {
     let config = kubeconfig::read(cluster.kubeconfig()).await.unwrap();
-    Connection { config, fingerprint: cluster.name().to_owned() }
+    Connection::fixed(config, cluster.name().to_owned())
 }
 
 /// A run that AWS calls failed, and cannot say more of.

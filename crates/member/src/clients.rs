@@ -3,7 +3,8 @@
 //! Owns the limits of a member's connection. A member's clients never retry by themselves, give up on a connection or an
 //! answer in bounded time, and have a rate and a number of calls of their own: a dead or slow member holds nobody else.
 //! Probes and signals have clients apart, so that they never wait behind work. Whether anything may be changed on a member
-//! at all is asked as the request leaves, behind all queues.
+//! at all is asked as the request leaves, behind all queues, and so is the token of a connection that has a bearer: what a
+//! request waits in cannot make its token old.
 
 use std::{
     fmt,
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, DynBody},
@@ -28,7 +29,11 @@ use tower::{
     util::BoxService,
 };
 
-use crate::{calls::Calls, error::Error};
+use crate::{
+    calls::Calls,
+    connection::{Bearer, Connection, NoToken},
+    error::Error,
+};
 
 /// A connection that is not there after this long will not be soon.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -88,7 +93,7 @@ pub fn hub_client(config: Config, calls: &Calls) -> Result<Client, Error> {
 
 /// The client for work on a member.
 pub(crate) fn work_client(
-    config: Config,
+    connection: &Connection,
     cluster: &str,
     limits: Limits,
     calls: &Calls,
@@ -96,8 +101,9 @@ pub(crate) fn work_client(
 ) -> Result<Client, Error> {
     let concurrent = usize::try_from(limits.concurrent.max(1)).unwrap_or(usize::MAX);
     let rate = u64::from(limits.requests_per_second.max(1));
-    Ok(builder(config, cluster)?
+    Ok(builder(connection.config.clone(), cluster)?
         .with_layer(&GateLayer(may_send.clone()))
+        .with_layer(&BearerLayer(connection.bearer.clone()))
         .with_layer(&calls.layer(cluster))
         .with_layer(&TimeoutLayer::new(ANSWER))
         .with_layer(&RateLimitLayer::new(rate, Duration::from_secs(1)))
@@ -106,15 +112,20 @@ pub(crate) fn work_client(
 }
 
 /// The client for probes of a member: one connection, no queue.
-pub(crate) fn probe_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
-    Ok(builder(config, cluster)?.with_layer(&calls.layer(cluster)).build())
+pub(crate) fn probe_client(connection: &Connection, cluster: &str, calls: &Calls) -> Result<Client, Error> {
+    let builder = builder(connection.config.clone(), cluster)?;
+    Ok(builder.with_layer(&BearerLayer(connection.bearer.clone())).with_layer(&calls.layer(cluster)).build())
 }
 
 /// The client that a member's signals are read with: never behind creates, because they are read for the sake of the next
 /// ones; how often is settled by who reads.
-pub(crate) fn signal_client(config: Config, cluster: &str, calls: &Calls) -> Result<Client, Error> {
-    let builder = builder(config, cluster)?.with_layer(&calls.layer(cluster));
-    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
+pub(crate) fn signal_client(connection: &Connection, cluster: &str, calls: &Calls) -> Result<Client, Error> {
+    let builder = builder(connection.config.clone(), cluster)?;
+    Ok(builder
+        .with_layer(&BearerLayer(connection.bearer.clone()))
+        .with_layer(&calls.layer(cluster))
+        .with_layer(&TimeoutLayer::new(ANSWER))
+        .build())
 }
 
 /// What [`ClientBuilder`] makes of a configuration.
@@ -217,7 +228,65 @@ where
     }
 }
 
-/// Whether an error proves that nothing of the request was written: no connection, called back, or held back.
+/// Puts the token of a bearer onto every request; does nothing where there is none. Outside the gate: a request without a
+/// token has not left.
+#[derive(Clone)]
+struct BearerLayer(Option<Arc<dyn Bearer>>);
+
+impl<S> Layer<S> for BearerLayer {
+    type Service = Borne<S>;
+
+    fn layer(&self, inner: S) -> Borne<S> {
+        Borne { inner, bearer: self.0.clone() }
+    }
+}
+
+struct Borne<S> {
+    inner: S,
+    bearer: Option<Arc<dyn Bearer>>,
+}
+
+/// A token as the header that carries it, which is never printed.
+fn authorization(token: &str) -> Result<HeaderValue, NoToken> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| NoToken("what was made is not fit for a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl<S, B> Service<Request<Body>> for Borne<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let Some(bearer) = self.bearer.clone() else { return Box::pin(self.inner.call(request)) };
+        let signed = bearer.token().and_then(|token| authorization(&token).map(|value| (token, value)));
+        let (token, value) = match signed {
+            Ok(signed) => signed,
+            Err(error) => return Box::pin(async { Err(error.into()) }),
+        };
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                bearer.refused(&token);
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// Whether an error proves that nothing of the request was written: no connection, no token, called back, or held back.
 pub(crate) fn was_never_written(error: &kube::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -227,7 +296,7 @@ pub(crate) fn was_never_written(error: &kube::Error) -> bool {
         {
             return true;
         }
-        if error.is::<Recalled>() || error.is::<NotLeading>() {
+        if error.is::<Recalled>() || error.is::<NotLeading>() || error.is::<NoToken>() {
             return true;
         }
         cause = error.source();
@@ -309,5 +378,60 @@ mod tests {
         let error = bench.send(Method::POST, "/", Some(departure)).await.unwrap_err();
         assert!(was_never_written(&error), "{error}");
         assert_eq!(bench.reached.load(Ordering::Acquire), 0);
+    }
+
+    /// Says what it is told to, and notes what it is told.
+    #[derive(Default)]
+    struct Told {
+        token: parking_lot::Mutex<Option<String>>,
+        refused: parking_lot::Mutex<Vec<String>>,
+    }
+
+    impl Bearer for Told {
+        fn token(&self) -> Result<Arc<str>, NoToken> {
+            self.token.lock().as_deref().map(Arc::from).ok_or_else(|| NoToken("too old".to_owned()))
+        }
+
+        fn refused(&self, token: &str) {
+            self.refused.lock().push(token.to_owned());
+        }
+
+        fn unanswered(&self) {}
+    }
+
+    #[tokio::test]
+    async fn each_request_has_the_token_of_its_own_moment_and_none_leaves_without() {
+        let told = Arc::new(Told::default());
+        let seen: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
+        let send = async |departure: &Departure| {
+            let seen = seen.clone();
+            let server = tower::service_fn(move |request: Request<Body>| {
+                let given = request.headers()[header::AUTHORIZATION].clone();
+                assert!(given.is_sensitive());
+                let given = given.to_str().unwrap().to_owned();
+                let status = if given == "Bearer good" { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                seen.lock().push(given);
+                let mut answer = Response::new(());
+                *answer.status_mut() = status;
+                async { Ok::<_, BoxError>(answer) }
+            });
+            let gate = GateLayer(MaySend::always()).layer(server);
+            let mut request = Request::post("/").body(Body::empty()).unwrap();
+            request.extensions_mut().insert(departure.clone());
+            let borne = BearerLayer(Some(told.clone())).layer(gate);
+            borne.oneshot(request).await.map_err(kube::Error::Service)
+        };
+        let departure = Departure::default();
+        let error = send(&departure).await.unwrap_err();
+        assert!(was_never_written(&error) && !departure.has_left(), "{error}");
+        assert!(seen.lock().is_empty());
+        for (token, status) in [("good", StatusCode::OK), ("old", StatusCode::UNAUTHORIZED)] {
+            *told.token.lock() = Some(token.to_owned());
+            assert_eq!(send(&Departure::default()).await.unwrap().status(), status);
+        }
+        assert_eq!(*seen.lock(), ["Bearer good", "Bearer old"]);
+        assert_eq!(*told.refused.lock(), ["old"], "who was refused is told, and only they");
+        *told.token.lock() = Some("a\nb".to_owned());
+        assert!(was_never_written(&send(&Departure::default()).await.unwrap_err()));
     }
 }

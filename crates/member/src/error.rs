@@ -10,6 +10,14 @@ pub enum Error {
     /// The kubeconfig cannot be used.
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[from] Refused),
+    /// What somebody told of an API server cannot be used.
+    #[error("the API server {server} cannot be used: {why}")]
+    Server {
+        /// Its address.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No client could be made of a configuration.
     #[error("cannot build a client for {cluster}; check its certificates and keys")]
     Client {
@@ -109,6 +117,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Kubeconfig(_) => spark_router_api::condition::reason::KUBECONFIG_REFUSED,
+            Self::Server { .. } => "ServerUnusable",
             Self::Client { .. } => "ClientFailed",
             Self::Call { .. } => "CallFailed",
             Self::Timeout { .. } => "Timeout",

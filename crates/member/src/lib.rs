@@ -33,7 +33,7 @@ mod window;
 
 pub use cache::{Cache, Owned, Seen};
 pub use clients::{Limits, MaySend, hub_client};
-pub use connection::Connection;
+pub use connection::{Bearer, Connection, Connector, NoToken};
 pub use error::Error;
 pub use link::{Blueprint, Ground, Link};
 pub use member::{

@@ -27,7 +27,7 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use parking_lot::Mutex;
 use spark_router_core::{
     health::{LinkState, Thresholds},
@@ -119,7 +119,7 @@ pub(crate) struct Operator<D> {
     settings: Settings,
     hub: HubId,
     renderer: Renderer,
-    config: Config,
+    connection: Connection,
     calls: Calls,
     may_send: MaySend,
     work: ArcSwap<Client>,
@@ -165,7 +165,7 @@ impl<D: Dialect> Blueprint for Plan<D> {
     }
 
     fn start(&self, ground: &Ground) -> Result<Arc<dyn Link>, Error> {
-        let link = Operator::<D>::new(self.settings.clone(), self.connection.config.clone(), ground)?;
+        let link = Operator::<D>::new(self.settings.clone(), self.connection.clone(), ground)?;
         link.start(ground);
         Ok(link)
     }
@@ -198,9 +198,9 @@ impl<D: Dialect> Link for Operator<D> {
 
 impl<D: Dialect> Operator<D> {
     /// A link that is not running yet.
-    fn new(settings: Settings, config: Config, ground: &Ground) -> Result<Arc<Self>, Error> {
+    fn new(settings: Settings, connection: Connection, ground: &Ground) -> Result<Arc<Self>, Error> {
         let (calls, may_send) = (ground.calls().clone(), ground.may_send().clone());
-        let Clients { work, probe, signal } = clients(&settings, &config, &calls, &may_send)?;
+        let Clients { work, probe, signal } = clients(&settings, &connection, &calls, &may_send)?;
         Ok(Arc::new(Self {
             work: ArcSwap::from_pointee(work),
             probe: ArcSwap::from_pointee(probe),
@@ -218,7 +218,7 @@ impl<D: Dialect> Operator<D> {
             renderer: Renderer::new(),
             settings,
             hub: ground.hub().clone(),
-            config,
+            connection,
             calls,
             may_send,
         }))
@@ -259,15 +259,15 @@ struct Clients {
 
 fn clients(
     settings: &Settings,
-    config: &Config,
+    connection: &Connection,
     calls: &Calls,
     may_send: &MaySend,
 ) -> Result<Clients, Error> {
     let name = settings.name.as_str();
     Ok(Clients {
-        work: clients::work_client(config.clone(), name, settings.limits, calls, may_send)?,
-        probe: clients::probe_client(config.clone(), name, calls)?,
-        signal: clients::signal_client(config.clone(), name, calls)?,
+        work: clients::work_client(connection, name, settings.limits, calls, may_send)?,
+        probe: clients::probe_client(connection, name, calls)?,
+        signal: clients::signal_client(connection, name, calls)?,
     })
 }
 

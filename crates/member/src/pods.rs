@@ -69,7 +69,7 @@ impl Pods {
         calls: &Calls,
         may_send: &MaySend,
     ) -> Result<Self, Error> {
-        let client = work_client(connection.config.clone(), cluster, Limits::default(), calls, may_send)?;
+        let client = work_client(connection, cluster, Limits::default(), calls, may_send)?;
         Ok(Self { client })
     }
 

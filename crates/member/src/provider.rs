@@ -9,7 +9,7 @@ use spark_router_api::{MemberCluster, condition::reason, job::emr::EmrJob};
 use spark_router_core::place::{Inexpressible, NamespaceRule};
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Connector},
     link::Blueprint,
     links::Links,
     member::{Asked, Backend},
@@ -49,14 +49,28 @@ pub trait Provider: Send + Sync + 'static {
     ) -> Result<Arc<dyn Blueprint>, Fault>;
 }
 
-/// All kinds that a router knows. Clones share them.
+/// All kinds that a router knows, and the ways to members beside kubeconfigs. Clones share them.
 #[derive(Clone)]
-pub struct Providers(Arc<[Arc<dyn Provider>]>);
+pub struct Providers {
+    kinds: Arc<[Arc<dyn Provider>]>,
+    ways: Arc<[Arc<dyn Connector>]>,
+}
 
 impl Providers {
-    /// These.
+    /// These kinds, and no other ways than kubeconfigs.
     pub fn new(all: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
-        Self(all.into_iter().collect())
+        Self { kinds: all.into_iter().collect(), ways: Arc::default() }
+    }
+
+    /// With these ways to members.
+    #[must_use]
+    pub fn with_ways(self, ways: impl IntoIterator<Item = Arc<dyn Connector>>) -> Self {
+        Self { ways: ways.into_iter().collect(), ..self }
+    }
+
+    /// All ways to members beside kubeconfigs.
+    pub fn ways(&self) -> &[Arc<dyn Connector>] {
+        &self.ways
     }
 
     /// Those of the Spark operators that run in clusters.
@@ -69,7 +83,7 @@ impl Providers {
     /// # Errors
     /// [`reason::INVALID_SPEC`] where there is none: the object was written for a newer router.
     pub fn of(&self, object: &MemberCluster) -> Result<&dyn Provider, Fault> {
-        let found = self.0.iter().find(|provider| provider.provides(object));
+        let found = self.kinds.iter().find(|provider| provider.provides(object));
         found.map(|provider| &**provider).ok_or_else(|| (reason::INVALID_SPEC, UNKNOWN.to_owned()))
     }
 

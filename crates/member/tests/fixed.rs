@@ -300,10 +300,7 @@ async fn holds(operator: KubeflowOptions, wanted: impl Fn(&Place) -> bool) {
     };
     let parted = Settings { parts: Arc::new(parts), ..settings("fixed", Tempo::default()) };
     let config = kubeconfig::read(&kubeconfig).await.unwrap();
-    bench
-        .registry
-        .put(kubeflow::blueprint(parted, Connection { config, fingerprint: kubeconfig.clone() }))
-        .unwrap();
+    bench.registry.put(kubeflow::blueprint(parted, Connection::fixed(config, kubeconfig.clone()))).unwrap();
     let plain = bench.ready("plain").await;
     let fixing = bench.ready(ClusterName::from("fixed").as_str()).await;
     let nodes: Api<Node> = Api::all(bench.admin.clone());

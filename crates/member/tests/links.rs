@@ -201,10 +201,7 @@ fn a_link_that_awaits_consent_takes_nothing_and_a_barred_one_says_why() {
         let bench = Bench::new(fleet).await;
         let config = kubeconfig::read(member_kubeconfig()).await.unwrap();
         let settings = Settings { admission: Admission::Awaited, ..settings("m1", Tempo::default()) };
-        bench
-            .registry
-            .put(kubeflow::blueprint(settings, Connection { config, fingerprint: "x".to_owned() }))
-            .unwrap();
+        bench.registry.put(kubeflow::blueprint(settings, Connection::fixed(config, "x".to_owned()))).unwrap();
         let cluster = ClusterName::from("m1");
         let member = bench.registry.get(&cluster).unwrap();
         until("a claim", || !bench.registry.claims().is_empty()).await;

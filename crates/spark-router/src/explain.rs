@@ -13,6 +13,7 @@ use kube::{
 use spark_router_api::RoutedSparkJob;
 use spark_router_aws::Clients;
 use spark_router_controller::explain::{Explanation, Picture, explain as explain_job};
+use spark_router_member::calls::Calls;
 
 use crate::{
     args::{Explain, Output},
@@ -86,7 +87,7 @@ async fn picture(client: &Client) -> Result<Picture, Error> {
         members: hub::list(Api::all(client.clone()), "memberclusters", None).await?,
         namespaces: namespaces.items,
         // Nothing is asked of a member, so there is nobody to be.
-        providers: kinds::providers(Clients::default(), false),
+        providers: kinds::providers(Clients::default(), false, Calls::default()),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The kinds of members that this program knows.
+//! The kinds of members that this program knows, and the ways to reach them.
 //!
 //! Owns no state: the one place where all of them are named.
 
@@ -8,12 +8,14 @@ use spark_router_aws::{
     Clients, Credentials,
     bucket::{Api, Limit},
 };
-use spark_router_member::Providers;
+use spark_router_member::{Providers, calls::Calls};
 
-/// All kinds. `instance_metadata`: whether credentials for AWS may come from the machine at last.
-pub(crate) fn providers(clients: Clients, instance_metadata: bool) -> Providers {
-    let emr = spark_router_aws::member::provider(clients, Credentials::Chain { instance_metadata });
-    Providers::new(Providers::of_operators().into_iter().chain([emr]))
+/// All of them. `instance_metadata`: whether credentials for AWS may come from the machine at last.
+pub(crate) fn providers(clients: Clients, instance_metadata: bool, calls: Calls) -> Providers {
+    let credentials = Credentials::Chain { instance_metadata };
+    let emr = spark_router_aws::member::provider(clients.clone(), credentials.clone());
+    let eks = spark_router_aws::eks::connector(clients, credentials, calls);
+    Providers::new(Providers::of_operators().into_iter().chain([emr])).with_ways([eks])
 }
 
 /// Clients of AWS that start so many job runs a second in one account and region.

@@ -83,7 +83,11 @@ async fn serve(run: Run) -> Result<(), Error> {
         concurrency: run.concurrency,
         retention_floor: run.retention_floor,
         sweep_every: run.sweep_every,
-        providers: kinds::providers(kinds::clients(run.aws_starts_per_second), run.aws_instance_metadata),
+        providers: kinds::providers(
+            kinds::clients(run.aws_starts_per_second),
+            run.aws_instance_metadata,
+            calls.clone(),
+        ),
         hub_config: config,
         calls,
         readiness: readiness.clone(),

@@ -19,6 +19,7 @@ use spark_router_core::{
     id::{ClusterName, MemberIdentity, Namespace, QueueName},
     resources::Capacity,
 };
+use spark_router_member::calls::Calls;
 use spark_router_simulator::{
     fleet::Fleet,
     generate::Parameters,
@@ -126,7 +127,7 @@ fn add(fleet: &mut Fleet, document: Value) -> Result<(), String> {
             let object: MemberCluster = serde_json::from_value(document).map_err(typed)?;
             convert::readable(&object)?;
             // Nothing is asked of a member.
-            let providers = kinds::providers(Clients::default(), false);
+            let providers = kinds::providers(Clients::default(), false, Calls::default());
             let mut facts = convert::member_on_record(&object, &providers);
             let name = object.name_any();
             // Nobody is asked how it is.

@@ -5,6 +5,7 @@
 
 mod backup;
 mod commands;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

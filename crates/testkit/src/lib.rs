@@ -9,6 +9,7 @@ pub mod apache;
 pub mod audit;
 pub mod cluster;
 pub mod compute;
+pub mod eks;
 pub mod error;
 pub mod etcd;
 pub mod fault;

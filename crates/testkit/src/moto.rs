@@ -103,6 +103,11 @@ impl Moto {
         self.lane
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The endpoint URL of every AWS service here.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -1,4 +1,4 @@
-//! One plain HTTP question, to see whether a program is ready.
+//! One plain HTTP question: whether a program is ready, and what stand-ins ask.
 //!
 //! Owns no state. It must never be used on an API server: those have clients.
 
@@ -12,9 +12,20 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// The body of a 200; anything else is an error that quotes it.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<String, String> {
+    get_with(address, path, &[("Host", &address.to_string())]).await
+}
+
+/// The same with these headers.
+pub(crate) async fn get_with(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<String, String> {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())

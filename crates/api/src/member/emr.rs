@@ -18,7 +18,7 @@ pub struct EmrContainersBackend {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[0-9a-z]+$"))]
     pub virtual_cluster_id: String,
     /// Its region.
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z]{2,}(-[a-z]+)+-[0-9]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = schema::AWS_REGION))]
     pub region: String,
     /// Address of the service, for VPC endpoints. Left out: AWS's own for the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]

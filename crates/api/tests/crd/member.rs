@@ -20,11 +20,11 @@ fn what_a_member_may_say() {
         ),
         (
             json!({ "connection": { "inCluster": {} } }),
-            Some("connection must have exactly one of kubeconfigSecret and inCluster"),
+            Some("connection must have exactly one of kubeconfigSecret, inCluster and eks"),
         ),
         (
             json!({ "connection": { "kubeconfigSecret": null } }),
-            Some("connection must have exactly one of kubeconfigSecret and inCluster"),
+            Some("connection must have exactly one of kubeconfigSecret, inCluster and eks"),
         ),
         (
             json!({ "connection": { "kubeconfigSecret": { "name": null } } }),
@@ -34,7 +34,10 @@ fn what_a_member_may_say() {
             json!({ "connection": { "kubeconfigSecret": { "key": "a/b" } } }),
             Some("kubeconfigSecret.key: Invalid value"),
         ),
-        (json!({ "backend": {} }), Some("backend must have exactly one of sparkOperator and apacheSpark")),
+        (
+            json!({ "backend": {} }),
+            Some("backend must have exactly one of sparkOperator, apacheSpark and emrContainers"),
+        ),
         (json!({ "namespace": {} }), Some("namespace must have exactly one of fixed and sameAsJob")),
         (
             json!({ "namespace": { "fixed": "a", "sameAsJob": {} } }),
@@ -220,6 +223,54 @@ fn what_a_member_may_say_about_placement() {
 }
 
 #[test]
+fn what_a_connection_to_eks_may_say() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/jobs/router";
+    let base = json!({ "connection": { "eks": { "cluster": "etl_1", "region": "eu-central-1" } } });
+    let eks = |patch: Value| json!({ "connection": { "eks": patch } });
+    let one_way = Some("connection must have exactly one of kubeconfigSecret, inCluster and eks");
+    let cases = [
+        (json!({}), None),
+        (json!({ "backend": { "apacheSpark": {} } }), None),
+        (json!({ "connection": { "inCluster": {} } }), one_way),
+        (json!({ "connection": { "kubeconfigSecret": { "name": "eu-1" } } }), one_way),
+        (eks(json!({ "cluster": null })), Some("connection.eks.cluster: Required value")),
+        (eks(json!({ "cluster": "-etl" })), Some("connection.eks.cluster: Invalid value")),
+        (eks(json!({ "cluster": "e".repeat(100) })), None),
+        (eks(json!({ "cluster": "e".repeat(101) })), Some("connection.eks.cluster: Too long")),
+        (eks(json!({ "region": null })), Some("connection.eks.region: Required value")),
+        (eks(json!({ "region": "us-iso-east-1" })), None),
+        (eks(json!({ "region": "Frankfurt" })), Some("connection.eks.region: Invalid value")),
+        (eks(json!({ "roleArn": ROLE })), None),
+        (eks(json!({ "roleArn": "arn:aws-cn:iam::123456789012:role/router" })), None),
+        (eks(json!({ "roleArn": ROLE, "externalId": "hub-1" })), None),
+        (
+            eks(json!({ "roleArn": "arn:aws:iam::123456789012:user/router" })),
+            Some("connection.eks.roleArn: Invalid value"),
+        ),
+        (
+            eks(json!({ "externalId": "hub-1" })),
+            Some("externalId is told to the owner of a role: set roleArn too, or leave it out"),
+        ),
+        (
+            eks(json!({ "roleArn": ROLE, "externalId": "a b" })),
+            Some("connection.eks.externalId: Invalid value"),
+        ),
+        (
+            eks(json!({
+                "eksEndpointUrl": "https://vpce-1.eks.eu-central-1.vpce.amazonaws.com",
+                "stsEndpointUrl": "https://vpce-2.sts.eu-central-1.vpce.amazonaws.com",
+            })),
+            None,
+        ),
+        (eks(json!({ "eksEndpointUrl": "ftp://x" })), Some("connection.eks.eksEndpointUrl: Invalid value")),
+        (eks(json!({ "stsEndpointUrl": "sts" })), Some("connection.eks.stsEndpointUrl: Invalid value")),
+    ];
+    run(async {
+        judge::<MemberCluster>("eks-member", &base, &cases).await;
+    });
+}
+
+#[test]
 fn what_a_member_with_emr_containers_may_say() {
     const ROLE: &str = "arn:aws:iam::123456789012:role/jobs/spark-etl";
     let base =
@@ -228,7 +279,10 @@ fn what_a_member_with_emr_containers_may_say() {
     let cases = [
         (json!({}), None),
         (json!({ "connection": { "inCluster": {} } }), None),
-        (json!({ "backend": { "sparkOperator": {} } }), Some("backend must have exactly one entry")),
+        (
+            json!({ "backend": { "sparkOperator": {} } }),
+            Some("backend must have exactly one of sparkOperator, apacheSpark and emrContainers"),
+        ),
         (emr(json!({ "virtualClusterId": null })), Some("emrContainers.virtualClusterId: Required value")),
         (emr(json!({ "virtualClusterId": "A-1" })), Some("emrContainers.virtualClusterId: Invalid value")),
         (emr(json!({ "region": "us-gov-west-1" })), None),

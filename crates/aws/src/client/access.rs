@@ -34,9 +34,9 @@ pub struct Access {
     pub credentials: Credentials,
     /// The role to take.
     pub role: Option<Role>,
-    /// Where EMR is, if not at its public address: a VPC endpoint.
+    /// Where the service is that is called, if not at its public address: a VPC endpoint.
     pub endpoint: Option<String>,
-    /// Where STS and EKS are, if not at their public addresses.
+    /// Where STS is, if not at its public address.
     pub other_endpoints: Option<String>,
 }
 
@@ -60,15 +60,15 @@ impl Access {
         role.arn.split(':').nth(4).filter(|account| !account.is_empty()).unwrap_or(own)
     }
 
-    /// What clients of any service here are made of. Sends nothing.
-    pub(crate) async fn config(&self, http: SharedHttpClient) -> SdkConfig {
+    /// What clients of any service here are made of, and who they work as. Sends nothing.
+    pub(crate) async fn config_of(&self, http: SharedHttpClient) -> (SdkConfig, SharedCredentialsProvider) {
         let region = Region::new(self.region.clone());
         let own = self.own_credentials(&region, &http);
         // Retries come from here, never from the environment: how often a start is sent is a matter of correctness.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .region(region.clone())
-            .credentials_provider(own)
+            .credentials_provider(own.clone())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts())
             // For some bodies it gives a call up after five silent seconds: how long a start may be under way is settled by
@@ -78,14 +78,14 @@ impl Access {
             loader = loader.endpoint_url(url);
         }
         let config = loader.load().await;
-        let Some(role) = &self.role else { return config };
+        let Some(role) = &self.role else { return (config, own) };
         let mut assuming =
             AssumeRoleProvider::builder(&role.arn).session_name(SESSION).region(region).configure(&config);
         if let Some(id) = &role.external_id {
             assuming = assuming.external_id(id);
         }
         let provider = SharedCredentialsProvider::new(assuming.build().await);
-        config.into_builder().credentials_provider(provider).build()
+        (config.into_builder().credentials_provider(provider.clone()).build(), provider)
     }
 
     fn own_credentials(&self, region: &Region, http: &SharedHttpClient) -> SharedCredentialsProvider {

@@ -37,15 +37,15 @@ pub(super) struct NotLeading;
 
 /// What a call is counted as.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
-    pub(super) verb: &'static str,
-    pub(super) resource: &'static str,
-    pub(super) changes: bool,
+pub(crate) struct Kind {
+    pub(crate) verb: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) changes: bool,
 }
 
 /// One call under way. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Guard(Arc<Inner>);
+pub(crate) struct Guard(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -57,13 +57,13 @@ struct Inner {
 }
 
 impl Guard {
-    pub(super) fn new(guarding: &Guarding, kind: Kind) -> Self {
+    pub(crate) fn new(guarding: &Guarding, kind: Kind) -> Self {
         let (was_sent, since) = (AtomicBool::new(false), Mutex::default());
         Self(Arc::new(Inner { guarding: guarding.clone(), kind, was_sent, since }))
     }
 
     /// Whether a try of it was handed to the connection.
-    pub(super) fn was_sent(&self) -> bool {
+    pub(crate) fn was_sent(&self) -> bool {
         self.0.was_sent.load(Ordering::Acquire)
     }
 }

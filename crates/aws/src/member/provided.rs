@@ -76,6 +76,7 @@ impl Provider for Provided {
             endpoint: backend.endpoint_url.clone(),
             other_endpoints: None,
         };
+        let eks = object.spec.connection.eks.as_ref().map(|eks| eks.cluster.clone());
         let settings = Settings {
             name: ClusterName::new(name(object)),
             access,
@@ -83,7 +84,7 @@ impl Provider for Provided {
             namespace: self.namespace_rule(object),
             thresholds: thresholds(object),
             admission: Admission::Awaited,
-            below: connection.map(|connection| Beneath { connection, name: None }),
+            below: connection.map(|connection| Beneath { connection, name: eks }),
             tempo: tempo(backend.poll_seconds),
             maker: Arc::new(translator(object)?),
         };

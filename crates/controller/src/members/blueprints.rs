@@ -40,13 +40,25 @@ impl Blueprints {
 
     /// The connection of a member.
     async fn connection(&mut self, object: &MemberCluster) -> Result<Connection, Fault> {
+        let cluster = ClusterName::new(object.name_any());
+        let (named, others) = self.providers.ways().iter().partition::<Vec<_>, _>(|way| way.connects(object));
+        for other in others {
+            other.forget(&cluster);
+        }
+        if let Some(way) = named.first() {
+            return way.connection(object);
+        }
+        if object.spec.connection.in_cluster.is_some() {
+            return Ok(Connection::fixed(self.hub.clone(), "in-cluster".to_owned()));
+        }
         let Some(secret) = &object.spec.connection.kubeconfig_secret else {
-            return Ok(Connection { config: self.hub.clone(), fingerprint: "in-cluster".to_owned() });
+            // Never the hub: another cluster is meant.
+            let why = "spec.connection: this router does not know that way to a member; use another one, or a newer router";
+            return Err((reason::INVALID_SPEC, why.to_owned()));
         };
         let Some(text) = self.secrets.text(&secret.name, &secret.key)? else {
             return Err((reason::CONNECTING, "the Secrets are being read".to_owned()));
         };
-        let cluster = ClusterName::new(object.name_any());
         // Never the text itself: fingerprints are compared and kept in many places.
         let fingerprint = canonical::hash(&serde_json::Value::String(text.clone()));
         let result = match self.parsed.get(&cluster) {
@@ -61,10 +73,13 @@ impl Blueprints {
                 result
             }
         };
-        result.map(|config| Connection { config, fingerprint })
+        result.map(|config| Connection::fixed(config, fingerprint))
     }
 
     pub(super) fn forget(&mut self, cluster: &ClusterName) {
         self.parsed.remove(cluster);
+        for way in self.providers.ways() {
+            way.forget(cluster);
+        }
     }
 }

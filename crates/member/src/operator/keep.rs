@@ -47,7 +47,7 @@ impl<D: Dialect> Operator<D> {
 
     /// New connections: the old ones may have died without a word, or hold credentials that were replaced.
     fn renew(&self) {
-        match clients(&self.settings, &self.config, &self.calls, &self.may_send) {
+        match clients(&self.settings, &self.connection, &self.calls, &self.may_send) {
             Ok(Clients { work, probe, signal }) => {
                 self.work.store(Arc::new(work));
                 self.probe.store(Arc::new(probe));
@@ -107,6 +107,9 @@ impl<D: Dialect> Operator<D> {
             } else {
                 unanswered.get_or_insert(started);
                 self.standing.missed();
+                if let Some(bearer) = &self.connection.bearer {
+                    bearer.unanswered();
+                }
             }
             let is = self.standing.link();
             if was.as_str() != is.as_str() {

@@ -116,7 +116,7 @@ impl Bench {
         };
         let config = kubeconfig::read(&text).await.unwrap();
         self.registry
-            .put(kubeflow::blueprint(settings(name, tempo), Connection { config, fingerprint: text }))
+            .put(kubeflow::blueprint(settings(name, tempo), Connection::fixed(config, text)))
             .unwrap();
     }
 

@@ -116,6 +116,11 @@ impl Moto {
         self.control("eks", &given).await.map(drop)
     }
 
+    /// Puts an EKS cluster into a state: CREATING, ACTIVE, UPDATING, DELETING, FAILED.
+    pub async fn set_eks_cluster_state(&self, name: &str, state: &str) -> Result<(), Error> {
+        self.control("eks", &json!({"region": REGION, "name": name, "status": state})).await.map(drop)
+    }
+
     async fn read<T: DeserializeOwned>(&self, what: &str, given: &Value) -> Result<T, Error> {
         let answer = self.control(what, given).await?;
         serde_json::from_value(answer).map_err(|error| Error::Moto(format!("{what}: {error}")))
