@@ -116,6 +116,9 @@ pub fn verdict(failure: Failure<'_>, queue_full: bool) -> Verdict {
         return refused(RefusalClass::Member, reason, message);
     }
     let text = message.to_lowercase();
+    if is_about_token(code, &text) {
+        return Verdict::Ambiguous;
+    }
     let known =
         TEXTS.iter().find(|(of, words, ..)| *of == code && words.iter().all(|word| text.contains(word)));
     match known {
@@ -125,6 +128,15 @@ pub fn verdict(failure: Failure<'_>, queue_full: bool) -> Verdict {
         }
         None => refused(RefusalClass::Job, "RejectedByMember", message),
     }
+}
+
+/// Whether AWS knows the token from another request: then there is a run of it, whatever was refused now.
+fn is_about_token(code: &str, text: &str) -> bool {
+    let again = ["already", "different", "reused", "mismatch"];
+    code.starts_with("Idempot")
+        || code.starts_with("Conflict")
+        || text.contains("idempot")
+        || (text.contains("token") && again.iter().any(|word| text.contains(word)))
 }
 
 /// Whether AWS asks for fewer calls by this code.
@@ -149,6 +161,22 @@ mod tests {
             Verdict::Refused(refusal) => (refusal.class, refusal.reason),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_token_that_is_known_means_that_there_is_a_run() {
+        for (code, text) in [
+            ("IdempotentParameterMismatch", "no"),
+            ("ConflictException", "it is there"),
+            ("ValidationException", "clientToken was already used with different parameters"),
+            ("ValidationException", "Idempotency token mismatch"),
+        ] {
+            assert_eq!(answered(400, code, text), Verdict::Ambiguous, "{code} {text}");
+        }
+        assert_ne!(
+            answered(400, "ValidationException", "clientToken must have 64 characters"),
+            Verdict::Ambiguous
+        );
     }
 
     #[test]

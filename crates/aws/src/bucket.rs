@@ -24,22 +24,26 @@ pub enum Api {
     Start,
     /// CancelJobRun.
     Cancel,
-    /// DescribeJobRun and DescribeVirtualCluster.
+    /// DescribeJobRun.
     Describe,
+    /// DescribeVirtualCluster: by it members are probed, and looks at runs must not make a member look silent.
+    DescribeCluster,
     /// ListJobRuns.
     List,
 }
 
 impl Api {
     /// Every one of them.
-    pub const ALL: [Self; 4] = [Self::Start, Self::Cancel, Self::Describe, Self::List];
+    pub const ALL: [Self; 5] = [Self::Start, Self::Cancel, Self::Describe, Self::DescribeCluster, Self::List];
 
     /// What is asked of AWS where nobody says otherwise: far less of what changes something than of what reads.
     pub fn limit(self) -> Limit {
         match self {
             Self::Start => Limit { milli_per_second: 1000, burst: 10 },
             Self::Cancel => Limit { milli_per_second: 500, burst: 5 },
-            Self::Describe | Self::List => Limit { milli_per_second: 5000, burst: 20 },
+            Self::Describe | Self::DescribeCluster | Self::List => {
+                Limit { milli_per_second: 5000, burst: 20 }
+            }
         }
     }
 }

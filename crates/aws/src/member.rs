@@ -31,8 +31,8 @@ use spark_router_core::{
     signal::Signals,
 };
 use spark_router_member::{
-    Backend, Cache, Confirmation, Created, Driver, Error, Fence, Ground, Health, Link, Member, Order, Owned,
-    Rendered, Standing, StopOrder, Suspended, WantedSignals, pods::Pods, render::Renderer,
+    Backend, Cache, Confirmation, Created, Driver, Error, Fault, Fence, Ground, Health, Link, Member, Order,
+    Owned, Rendered, Standing, StopOrder, Suspended, WantedSignals, pods::Pods, render::Renderer,
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -64,6 +64,8 @@ pub struct EmrLink {
     /// As it was seen last, and when.
     seen: RwLock<Option<(VirtualCluster, Timestamp)>>,
     wanted: Mutex<WantedSignals>,
+    /// Why its runs may not be listed.
+    unlisted: Mutex<Option<Fault>>,
     /// Names whose start was not answered, and until when it may still take effect.
     unsettled: Mutex<HashMap<RemoteName, Timestamp>>,
     /// When the end of a run was asked for last.
@@ -101,6 +103,7 @@ impl EmrLink {
             poller: OnceLock::new(),
             seen: RwLock::default(),
             wanted: Mutex::default(),
+            unlisted: Mutex::default(),
             unsettled: Mutex::default(),
             cancels: Mutex::default(),
             window: Semaphore::new(settings.tempo.window),
@@ -202,8 +205,8 @@ impl Member for EmrLink {
         self.cache.beyond(&self.settings.name, &self.identity()?, &self.hub, accounts)
     }
 
-    async fn confirm(&self, _: &Namespace, name: &RemoteName) -> Confirmation {
-        self.look_up(name).await
+    async fn confirm(&self, _: &Namespace, name: &RemoteName, uid: Option<&RemoteUid>) -> Confirmation {
+        self.look_up(name, uid).await
     }
 
     async fn submit(&self, rendered: &Rendered, settled_at: Timestamp) -> Created {

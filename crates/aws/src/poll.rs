@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::RwLock;
 use tokio::{sync::Notify, time::Instant};
 use tracing::debug;
 
-use self::rows::{ACTIVE, Became, Look, Patience, Row, Rows};
+use self::rows::{ACTIVE, Became, ENDED, Look, Patience, Row, Rows};
 use crate::client::{Class, Emr, Failure, JobRun, Query, RunId};
 
 /// Times of a poller.
@@ -152,7 +152,19 @@ impl Poller {
         let (began, clock) = (Timestamp::now(), Instant::now());
         self.walks.fetch_add(1, Ordering::Relaxed);
         let mut runs = self.emr.list(Query { states: &ACTIVE, ..Query::default() }).await?;
-        runs.retain(|run| listener.is_ours(run));
+        runs.retain(|run| listener.is_ours(run) || self.rows.read().get(&run.id).is_some());
+        if self.last_success().is_none() {
+            // What ended before this process began may be all that shows that a job has run: a record that was put back to
+            // an earlier state does not.
+            let day = SignedDuration::from_hours(25);
+            let after = began.saturating_sub(day).unwrap_or(Timestamp::MIN);
+            let ended = Query { states: &ENDED, created_after: Some(after), ..Query::default() };
+            let ended = self.emr.list(ended).await?;
+            let mut rows = self.rows.write();
+            for run in ended.into_iter().filter(|run| listener.is_ours(run)) {
+                rows.told(run, Timestamp::now());
+            }
+        }
         let news = self.rows.write().walked(runs, began, Timestamp::now(), &self.tempo.patience);
         *self.last.write() = Some(began);
         debug!(
@@ -166,7 +178,14 @@ impl Poller {
         if !news.gone.is_empty() {
             listener.gone(news.gone).await;
         }
-        let ask = news.ask.get(..self.tempo.most_looks).unwrap_or(&news.ask);
+        // Others each time, where there are more: none may be in the way of the rest for ever.
+        let mut ask = news.ask;
+        if ask.len() > self.tempo.most_looks {
+            let turn = usize::try_from(self.walks()).unwrap_or_default().wrapping_mul(self.tempo.most_looks);
+            let at = turn % ask.len();
+            ask.rotate_left(at);
+            ask.truncate(self.tempo.most_looks);
+        }
         for together in ask.chunks(self.tempo.looks.max(1)) {
             let looks = together.iter().map(|id| self.look(id));
             let looked = futures::future::join_all(looks).await;

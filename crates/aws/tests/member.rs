@@ -137,8 +137,9 @@ async fn what_another_router_may_have_sent_a_moment_ago_is_waited_for() {
     let order = order("inherited");
     let member = scene.member();
     let rendered = member.render(order.clone(), None);
-    let settled = Timestamp::now() + Duration::from_secs(2);
-    let early = member.submit(&rendered, settled).await;
+    let sent = Timestamp::now() + Duration::from_secs(2);
+    let settled = sent + Duration::from_secs(1);
+    let early = member.submit(&rendered, sent).await;
     assert!(matches!(early, Created::Settling { until, .. } if until == settled), "{early:?}");
     assert_eq!(scene.starts().await, 0);
     // The other one's start takes effect now: it is found, and nothing is waited for any more.
@@ -146,7 +147,7 @@ async fn what_another_router_may_have_sent_a_moment_ago_is_waited_for() {
     let body = rendered.body().unwrap();
     let token = serde_json::from_slice::<Value>(body).unwrap()["clientToken"].as_str().unwrap().to_owned();
     let id = emr.start(Start { name: order.name.as_str(), token: &token, body }).await.unwrap();
-    let found = member.submit(&rendered, settled).await;
+    let found = member.submit(&rendered, sent).await;
     assert_eq!(found, Created::Accepted(RemoteUid::new(id.0)));
     assert_eq!(scene.starts().await, 1);
 }
@@ -186,13 +187,13 @@ async fn another_process_finds_what_was_started_and_what_has_ended_meanwhile() {
     assert_eq!(scene.member().traces(&one.job)[0].1.uid, uids.0);
     // What is over is in no list of what lives: it is found by name.
     assert_eq!(scene.seen(&other), Remote::Absent);
-    match scene.member().confirm(&other.namespace, &other.name).await {
+    match scene.member().confirm(&other.namespace, &other.name, None).await {
         Confirmation::Present(seen) => assert_eq!((seen.uid, seen.run), (uids.1, RunState::Succeeded)),
         other => panic!("{other:?}"),
     }
     assert!(matches!(scene.seen(&other), Remote::Present(_)));
     let nobody = order("nobody");
-    assert_eq!(scene.member().confirm(&nobody.namespace, &nobody.name).await, Confirmation::Gone);
+    assert_eq!(scene.member().confirm(&nobody.namespace, &nobody.name, None).await, Confirmation::Gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -222,7 +222,7 @@ impl Lookout {
         if shown.is_known_to(record.as_ref()) {
             return Ok(Verdict::No);
         }
-        Ok(match member.confirm(&shown.namespace, &shown.name).await {
+        Ok(match member.confirm(&shown.namespace, &shown.name, Some(&shown.uid)).await {
             Confirmation::Present(seen) if seen.uid == shown.uid => {
                 Verdict::Yes { job_exists: record.is_some() }
             }

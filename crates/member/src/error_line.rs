@@ -115,7 +115,7 @@ enum Next {
 }
 
 /// A text as everybody may see it: without secrets, and at most 1 kB.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut text = redact(text);
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST - '…'.len_utf8()));

@@ -193,8 +193,13 @@ pub trait Member: Send + Sync + 'static {
     /// them may come to light. Never calls the member.
     fn beyond(&self, accounts: &Accounts) -> Option<Vec<Shown>>;
 
-    /// A quorum read by name.
-    async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation;
+    /// A quorum read by name. `uid`: the recorded one, where a member's names are not known as soon as its applications.
+    async fn confirm(
+        &self,
+        namespace: &Namespace,
+        name: &RemoteName,
+        uid: Option<&RemoteUid>,
+    ) -> Confirmation;
 
     /// Creates the application, or finds it created before. Bounded in time. Takes only what it rendered itself: another
     /// member would have made something else of the order. `settled_at`: until then a create of the same attempt that

@@ -336,7 +336,7 @@ impl<D: Dialect> Member for Operator<D> {
         self.cache.beyond(&self.settings.name, &self.identity()?, &self.hub, accounts)
     }
 
-    async fn confirm(&self, namespace: &Namespace, name: &RemoteName) -> Confirmation {
+    async fn confirm(&self, namespace: &Namespace, name: &RemoteName, _: Option<&RemoteUid>) -> Confirmation {
         if let Err(why) = self.standing.may_be_asked() {
             return Confirmation::Unclear(why);
         }

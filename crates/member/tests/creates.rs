@@ -53,11 +53,11 @@ fn a_create_carries_everything_and_is_found_when_sent_again() {
         let there = bench.applications().get(order.name.as_str()).await.unwrap();
         assert_eq!(there.annotations()["note"], "x");
         assert_eq!(there.data["spec"]["executor"]["instances"], 1);
-        match member.confirm(&order.namespace, &order.name).await {
+        match member.confirm(&order.namespace, &order.name, None).await {
             Confirmation::Present(seen) => assert_eq!(seen.uid, uid),
             other => panic!("{other:?}"),
         }
-        let absent = member.confirm(&order.namespace, &"nobody".into()).await;
+        let absent = member.confirm(&order.namespace, &"nobody".into(), None).await;
         assert_eq!(absent, Confirmation::Gone);
         assert_eq!(member.observe(&order.namespace, &"nobody".into()), Remote::Absent);
     });

@@ -11,9 +11,6 @@ use parking_lot::Mutex;
 use super::failure::Failure;
 use crate::bucket::{Api, Buckets, Key};
 
-/// A call that has no turn by then has none: what it was asked for may be over.
-const TURN: Duration = Duration::from_secs(30);
-
 /// The limits of one account and region.
 #[derive(Clone)]
 pub struct Pace {
@@ -35,12 +32,12 @@ impl Pace {
         self.buckets.lock().take(&self.key(api), Timestamp::now())
     }
 
-    /// Waits for a token.
-    pub(super) async fn turn(&self, api: Api) -> Result<(), Failure> {
+    /// Waits for a token, but not for longer than this.
+    pub(super) async fn turn(&self, api: Api, patience: Duration) -> Result<(), Failure> {
         let started = tokio::time::Instant::now();
         while let Err(at) = self.take(api) {
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-            if started.elapsed() + wait > TURN {
+            if started.elapsed() + wait > patience {
                 return Err(Failure::too_many());
             }
             // A clock that jumps must not make it spin.

@@ -3,6 +3,8 @@
 //! Owns no state. A start is sent once, with the bytes that its hash on the hub was made of; everything else may be tried
 //! again by the SDK. Lists are walked to their end, within a bound.
 
+use std::time::Duration;
+
 use aws_sdk_emrcontainers::{
     Client, config,
     error::{ProvideErrorMetadata, SdkError},
@@ -61,6 +63,10 @@ pub struct Query<'a> {
     pub created_after: Option<Timestamp>,
 }
 
+/// A call that has no turn by then has none: of those who wait for nobody, and of those whom others wait for.
+const PATIENT: Duration = Duration::from_secs(30);
+const HASTY: Duration = Duration::from_secs(2);
+
 /// A page of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -113,7 +119,9 @@ impl Emr {
 
     /// One page.
     pub async fn page(&self, query: Query<'_>, next: Option<&str>) -> Result<Page, Failure> {
-        self.pace.turn(Api::List).await?;
+        // Who looks for one run has a place among the passes, and others wait for that.
+        let patience = if query.name.is_some() { HASTY } else { PATIENT };
+        self.pace.turn(Api::List, patience).await?;
         let guard = Guard::new(&self.guarding, LIST);
         let states = query.states.iter().map(|state| JobRunState::from(*state)).collect::<Vec<_>>();
         let after = query.created_after.map(|at| DateTime::from_secs(at.as_second()));
@@ -152,7 +160,7 @@ impl Emr {
 
     /// One run.
     pub async fn describe(&self, id: &RunId) -> Result<JobRun, Failure> {
-        self.pace.turn(Api::Describe).await?;
+        self.pace.turn(Api::Describe, HASTY).await?;
         let guard = Guard::new(&self.guarding, DESCRIBE);
         let answer = self
             .client
@@ -170,7 +178,7 @@ impl Emr {
 
     /// Asks for the end of a run. It comes later, and may be another one.
     pub async fn cancel(&self, id: &RunId) -> Result<(), Failure> {
-        self.pace.turn(Api::Cancel).await?;
+        self.pace.turn(Api::Cancel, HASTY).await?;
         let guard = Guard::new(&self.guarding, CANCEL);
         self.client
             .cancel_job_run()
@@ -186,7 +194,7 @@ impl Emr {
 
     /// The virtual cluster itself.
     pub async fn describe_virtual_cluster(&self) -> Result<VirtualCluster, Failure> {
-        self.pace.turn(Api::Describe).await?;
+        self.pace.turn(Api::DescribeCluster, PATIENT).await?;
         let guard = Guard::new(&self.guarding, CLUSTER);
         let answer = self
             .client
@@ -196,7 +204,7 @@ impl Emr {
             .interceptor(guard.clone())
             .send()
             .await
-            .map_err(|error| self.failed(&error, &guard, Api::Describe))?;
+            .map_err(|error| self.failed(&error, &guard, Api::DescribeCluster))?;
         let missing = || Failure::incomplete("the answer has no virtual cluster");
         answer.virtual_cluster.map(VirtualCluster::of).ok_or_else(missing)
     }

@@ -138,13 +138,18 @@ fn is_of(pod: &SeenPod, hub: &HubId, order: &StopOrder) -> bool {
 /// lives, one may still come.
 pub(super) fn driver(pods: &[SeenPod]) -> Driver {
     let drivers = || pods.iter().filter(|pod| pod.labels.get(ROLE).is_some_and(|role| role == "driver"));
-    if let Some(alive) = drivers().find(|pod| !pod.over) {
-        return alive.driver.clone();
-    }
-    if pods.iter().any(|pod| !pod.over) {
-        return Driver::Alive;
+    let living = || pods.iter().filter(|pod| !pod.over);
+    match drivers().find(|pod| !pod.over) {
+        // A sidecar may keep the pod of a driver that has ended. Somebody else of the run may make the next one.
+        Some(alive) if living().count() == 1 || !has_ended(&alive.driver) => return alive.driver.clone(),
+        None if living().count() == 0 => {}
+        _ => return Driver::Alive,
     }
     drivers().max_by_key(|pod| pod.created).map_or(Driver::Gone, |last| last.driver.clone())
+}
+
+fn has_ended(driver: &Driver) -> bool {
+    matches!(driver, Driver::Succeeded | Driver::Failed(..) | Driver::Gone)
 }
 
 #[cfg(test)]
@@ -180,6 +185,9 @@ mod tests {
         assert_eq!(driver(&[first(), pod(Some("driver"), true, 2, Driver::Succeeded)]), Driver::Succeeded);
         assert_eq!(driver(&[first(), pod(Some("driver"), false, 2, waiting())]), waiting());
         assert_eq!(driver(&[first(), pod(Some("executor"), false, 2, Driver::Alive)]), Driver::Alive);
+        let beside = pod(Some("driver"), false, 1, failed());
+        assert_eq!(driver(std::slice::from_ref(&beside)), failed(), "only its sidecar lives");
+        assert_eq!(driver(&[beside, pod(None, false, 0, Driver::Alive)]), Driver::Alive, "another may come");
         assert_eq!(driver(&[first(), pod(Some("executor"), true, 2, Driver::Succeeded)]), failed());
     }
 }

@@ -3,7 +3,7 @@
 //! Owns nothing of its own. The view has one run for each name; where a server has made two of one start, it is always
 //! the same one of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use spark_router_core::{
@@ -13,7 +13,11 @@ use spark_router_core::{
 use spark_router_member::{Confirmation, Driver, Seen, pods::SeenPod};
 use tracing::warn;
 
-use super::{EmrLink, below, fold};
+use super::{
+    EmrLink,
+    below::{self, Left},
+    fold,
+};
 use crate::{
     client::{Class, Failure, JobRun, Query, RunId},
     poll::{
@@ -41,7 +45,7 @@ impl EmrLink {
     }
 
     /// A read by name: the run that is known by a look at itself, else by a list.
-    pub(super) async fn look_up(&self, name: &RemoteName) -> Confirmation {
+    pub(super) async fn look_up(&self, name: &RemoteName, recorded: Option<&RemoteUid>) -> Confirmation {
         if let Err(why) = self.standing.may_be_asked() {
             return Confirmation::Unclear(why);
         }
@@ -50,7 +54,9 @@ impl EmrLink {
             Err(why) => return Confirmation::Unclear(why),
         };
         let known = poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.id.clone()));
-        if let Some(id) = known {
+        let recorded = recorded.map(|uid| RunId(uid.as_str().to_owned()));
+        // A list may be late; a run itself is not.
+        if let Some(id) = recorded.or(known) {
             match poller.emr().describe(&id).await {
                 Ok(run) => {
                     poller.told(run.clone());
@@ -64,7 +70,10 @@ impl EmrLink {
         match self.listed(name).await {
             Ok(runs) => match runs.first() {
                 Some(run) => Confirmation::Present(Box::new(self.fold(run).observation)),
-                None => Confirmation::Gone,
+                None => match self.still_the_same().await {
+                    Ok(()) => Confirmation::Gone,
+                    Err(why) => Confirmation::Unclear(why),
+                },
             },
             Err(failure) => Confirmation::Unclear(failure.to_string()),
         }
@@ -129,7 +138,7 @@ impl EmrLink {
                 Driver::Failed(sign, run.details.unwrap_or_else(|| "no details were given".to_owned()))
             }
             RunState::Failed(_) => match self.pods_of(&run.id).await {
-                Ok(pods) => below::driver(&pods),
+                Ok(pods) => self.driver_below(&run, pods),
                 Err(why) => Driver::Unclear(format!("{UNSEEN}; {why}")),
             },
             // What keeps a driver from running is said by its pod alone.
@@ -143,6 +152,38 @@ impl EmrLink {
 }
 
 impl EmrLink {
+    /// What pods say of a driver that EMR lost sight of. That it is gone, or has ended, is final only when nothing of the
+    /// run was there for some time: EMR makes another one where it retries.
+    fn driver_below(&self, run: &JobRun, pods: Vec<SeenPod>) -> Driver {
+        let (driver, settle) = (below::driver(&pods), self.settle_of(run));
+        let left = self.below.as_ref().map(|below| below.left(&run.id, pods, settle));
+        match left {
+            Some(Left::NothingYet) => {
+                Driver::Unclear(format!("no pod of it is left, but one may still come; {UNSEEN}"))
+            }
+            _ => driver,
+        }
+    }
+
+    /// How long nothing of a run must be there to be believed to stay away. A driver that EMR retries comes back after up
+    /// to six minutes (Kubernetes' own schedule for pods of a Job):
+    /// https://docs.aws.amazon.com/emr/latest/EMR-on-EKS-DevelopmentGuide/jobruns-using-retry-policies.html
+    pub(super) fn settle_of(&self, run: &JobRun) -> Duration {
+        const RETRY: Duration = Duration::from_mins(7);
+        let settle = self.settings.tempo.settle;
+        if run.tries.is_some() { settle.max(RETRY) } else { settle }
+    }
+
+    /// Whether the virtual cluster is still the one that runs were started on: on another one, or by credentials of
+    /// another account, none of them is shown, and that proves nothing.
+    pub(super) async fn still_the_same(&self) -> Result<(), String> {
+        let shown = self.emr()?.describe_virtual_cluster().await.map_err(|failure| failure.to_string())?;
+        match self.standing.identity() {
+            Some(identity) if identity.as_str() == shown.arn => Ok(()),
+            _ => Err(format!("the virtual cluster that is reached is {}, which is another one", shown.arn)),
+        }
+    }
+
     /// The pods of a run, as the EKS cluster shows them now.
     pub(super) async fn pods_of(&self, run: &RunId) -> Result<Vec<SeenPod>, String> {
         let below = self.below.as_ref().ok_or(NO_CONNECTION)?;

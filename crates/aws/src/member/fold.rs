@@ -11,7 +11,7 @@ use spark_router_core::{
     id::{Attempt, HubId, JobKey, JobUid, Namespace, QueueName, RemoteName, RemoteUid},
     observe::{ExecutorCounts, Observation, Ownership},
 };
-use spark_router_member::Seen;
+use spark_router_member::{Seen, error_line};
 
 use crate::{client::JobRun, state};
 
@@ -80,11 +80,13 @@ fn error(run: &JobRun) -> Option<String> {
     if run.state != "FAILED" && run.state != "CANCELLED" {
         return None;
     }
-    match (run.failure.as_deref(), run.details.as_deref()) {
-        (Some(reason), Some(details)) => Some(format!("{reason}: {details}")),
-        (Some(text), None) | (None, Some(text)) => Some(text.to_owned()),
-        (None, None) => None,
-    }
+    let said = match (run.failure.as_deref(), run.details.as_deref()) {
+        (Some(reason), Some(details)) => format!("{reason}: {details}"),
+        (Some(text), None) | (None, Some(text)) => text.to_owned(),
+        (None, None) => return None,
+    };
+    // It may quote what the job was started with.
+    Some(error_line::shown(&said))
 }
 
 #[cfg(test)]

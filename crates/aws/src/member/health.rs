@@ -53,7 +53,8 @@ impl EmrLink {
         match timeout(self.settings.tempo.probe_deadline, emr.describe_virtual_cluster()).await {
             Ok(Ok(cluster)) => {
                 self.standing.answered(Taken::Yes);
-                let fault = fault(&cluster).or_else(|| self.stale());
+                let unlisted = || self.unlisted.lock().clone();
+                let fault = fault(&cluster).or_else(unlisted).or_else(|| self.stale());
                 self.standing.checked(&MemberIdentity::new(&cluster.arn), None, fault);
                 let changed = self.seen.write().replace((cluster.clone(), began));
                 if changed.is_none_or(|(before, _)| before != cluster) {
@@ -89,6 +90,9 @@ impl EmrLink {
 
     /// A walk over the runs ended.
     pub(super) fn poll_ended(&self, result: Result<(), &Failure>) {
+        if result.is_ok() {
+            *self.unlisted.lock() = None;
+        }
         match result {
             Ok(()) if !self.cache.is_synced() => {
                 let Some(poller) = self.poller.get() else { return };
@@ -100,7 +104,11 @@ impl EmrLink {
                 self.cache.list_ends();
                 self.standing.synced();
             }
-            Err(failure) if failure.class == Class::Access => self.unusable(failure),
+            Err(failure) if failure.class == Class::Access => {
+                let Settled { reason, message } = settled(failure, &self.settings.virtual_cluster);
+                *self.unlisted.lock() = Some((reason, message));
+                self.unusable(failure);
+            }
             // After a failed walk the next look at the virtual cluster says whether the last one is too old by then.
             Ok(()) | Err(_) => {}
         }
@@ -116,11 +124,15 @@ impl EmrLink {
         })
     }
 
-    /// Whether the queue of the virtual cluster was full when it was seen last.
+    /// Whether the queue of the virtual cluster was full when it was seen last, or so nearly that the starts on their way may
+    /// have filled it.
     pub(super) fn is_queue_full(&self) -> bool {
         let seen = self.seen.read();
         seen.as_ref().is_some_and(|(cluster, _)| match (cluster.limits.1, cluster.used.1) {
-            (Some(most), Some(used)) => used >= most,
+            (Some(most), Some(used)) => {
+                u64::from(used) + u64::try_from(self.settings.tempo.window).unwrap_or(u64::MAX)
+                    >= u64::from(most)
+            }
             _ => false,
         })
     }

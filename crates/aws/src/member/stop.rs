@@ -24,7 +24,7 @@ impl EmrLink {
         };
         match self.attempt(emr, order).await {
             Ok(Some(run)) => self.end(emr, order, &run).await,
-            Ok(None) => self.prove_absent(order),
+            Ok(None) => self.prove_absent(order).await,
             Err(failure) => Fence::Impossible(failure.to_string()),
         }
     }
@@ -36,7 +36,11 @@ impl EmrLink {
             match emr.describe(&id).await {
                 Ok(run) => {
                     self.remember(&run);
-                    return Ok(Some(run).filter(|run| self.is_attempt(run, order)));
+                    if !crate::poll::rows::is_over(&run.state) {
+                        return Ok(Some(run).filter(|run| self.is_attempt(run, order)));
+                    }
+                    let twin = self.living_twin(&run, order).await?;
+                    return Ok(Some(twin.unwrap_or(run)).filter(|run| self.is_attempt(run, order)));
                 }
                 Err(failure) if failure.class == Class::NoRun => {}
                 Err(failure) => return Err(failure),
@@ -47,6 +51,13 @@ impl EmrLink {
         let mut ours: Vec<JobRun> = runs.into_iter().filter(|run| self.is_attempt(run, order)).collect();
         ours.sort_by_key(|run| crate::poll::rows::is_over(&run.state));
         Ok(ours.into_iter().next())
+    }
+
+    /// Another run of the same attempt that lives: a server that forgot a token may have made two of one start.
+    async fn living_twin(&self, run: &JobRun, order: &StopOrder) -> Result<Option<JobRun>, Failure> {
+        let runs = self.listed(&order.name).await?.into_iter();
+        let mut twins = runs.filter(|other| other.id != run.id && !crate::poll::rows::is_over(&other.state));
+        Ok(twins.find(|other| self.is_attempt(other, order)))
     }
 
     fn is_attempt(&self, run: &JobRun, order: &StopOrder) -> bool {
@@ -103,7 +114,7 @@ impl EmrLink {
             (Ok(_), None) => return unseen("its pods cannot be looked at"),
         };
         let waits = |waits_for: String| Fence::Pending { until: self.look_again(), waits_for };
-        match below.left(&run.id, seen, self.settings.tempo.settle) {
+        match below.left(&run.id, seen, self.settle_of(run)) {
             Left::Nothing => Fence::Proven,
             Left::NothingYet => waits(format!("no pod of job run {} to be there for some time", run.id.0)),
             Left::Alive(alive) => {
@@ -143,7 +154,7 @@ impl EmrLink {
     }
 
     /// No run is shown under its name.
-    fn prove_absent(&self, order: &StopOrder) -> Fence {
+    async fn prove_absent(&self, order: &StopOrder) -> Fence {
         let unsettled = self.unsettled_until(&order.name);
         // A list may lag behind a start that took effect at the last moment.
         let settled_at = later(order.settled_at, self.settings.tempo.settle);
@@ -157,7 +168,10 @@ impl EmrLink {
             Some(uid) => Fence::Impossible(format!(
                 "job run {uid} is not known to EMR on EKS any more, and its end was not seen; look for its pods"
             )),
-            None => Fence::Proven,
+            None => match self.still_the_same().await {
+                Ok(()) => Fence::Proven,
+                Err(why) => Fence::Impossible(why),
+            },
         }
     }
 

@@ -55,18 +55,23 @@ impl EmrLink {
             self.wait(order);
             return Created::Busy("enough starts are on their way to the virtual cluster".to_owned());
         };
-        let unsettled = self.unsettled_until(&order.name);
-        if let Some(found) = self.find(order, &asked).await {
-            return found;
-        }
-        // What another router sent in its last moments is not listed yet, and not every server knows the token again.
-        let until = unsettled.into_iter().chain([settled_at]).max().filter(|until| *until > Timestamp::now());
-        if let Some(until) = until {
-            let waits_for = "a start that was sent before and may still take effect".to_owned();
-            return Created::Settling { until, waits_for };
-        }
+        // Its turn first: those who wait for one must not list again and again.
         if let Err(why) = self.turn(order).await {
             return Created::Busy(why);
+        }
+        let unsettled = self.unsettled_until(&order.name);
+        if let Some(found) = self.find(order, &asked).await {
+            self.give_back();
+            return found;
+        }
+        // What another router sent in its last moments is not listed yet, lists may be late, and not every server knows the
+        // token again.
+        let others = (settled_at > Timestamp::MIN).then(|| later(settled_at, self.settings.tempo.settle));
+        let until = unsettled.into_iter().chain(others).max().filter(|until| *until > Timestamp::now());
+        if let Some(until) = until {
+            self.give_back();
+            let waits_for = "a start that was sent before and may still take effect".to_owned();
+            return Created::Settling { until, waits_for };
         }
         let start = Start { name: &asked.name, token: &asked.client_token, body };
         let answer = match self.emr() {
@@ -105,6 +110,7 @@ impl EmrLink {
         if failure.class == Class::NotSent {
             return Created::NotSent(failure.to_string());
         }
+        let was_full = self.is_queue_full();
         if failure.class == Class::Invalid {
             self.look_at_queue().await;
         }
@@ -116,7 +122,7 @@ impl EmrLink {
             }
             (_, None) => answer::Failure::Lost,
         };
-        match verdict(said, self.is_queue_full()) {
+        match verdict(said, was_full || self.is_queue_full()) {
             Verdict::Refused(refusal) => {
                 if refusal.class == RefusalClass::Member {
                     self.standing.block(&order.namespace, refusal.clone());
@@ -189,6 +195,11 @@ impl EmrLink {
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
         Ok(())
+    }
+
+    /// A turn that was not used is for the next one.
+    fn give_back(&self) {
+        self.turns.fetch_add(1, Ordering::AcqRel);
     }
 
     fn wait(&self, order: &Order) {

@@ -12,11 +12,12 @@ use crate::client::{JobRun, RunId};
 
 /// The states in which a run lives, as they are asked for.
 pub const ACTIVE: [&str; 4] = ["PENDING", "SUBMITTED", "RUNNING", "CANCEL_PENDING"];
-const OVER: [&str; 3] = ["COMPLETED", "FAILED", "CANCELLED"];
+/// The states in which it has ended.
+pub const ENDED: [&str; 3] = ["COMPLETED", "FAILED", "CANCELLED"];
 
 /// Whether a state is an end. One that is not known is none.
 pub fn is_over(state: &str) -> bool {
-    OVER.contains(&state)
+    ENDED.contains(&state)
 }
 
 /// How long things are waited for.
@@ -239,7 +240,8 @@ impl Rows {
         }
         // A start tells only id, name and token.
         let run = JobRun {
-            tags: if run.tags.is_empty() { row.run.tags.clone() } else { run.tags },
+            // Whose it is was said with its start: whoever changes tags later does not change that.
+            tags: if row.run.tags.is_empty() { run.tags } else { row.run.tags.clone() },
             created_at: run.created_at.or(row.run.created_at),
             ..run
         };

@@ -143,7 +143,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn some(id: u8, state: u8) -> JobRun {
-    let state = ACTIVE.iter().chain(&OVER).chain(&["HIBERNATING", ""]).nth(usize::from(state)).unwrap();
+    let state = ACTIVE.iter().chain(&ENDED).chain(&["HIBERNATING", ""]).nth(usize::from(state)).unwrap();
     run(&id.to_string(), state)
 }
 

@@ -171,7 +171,7 @@ async fn refused(
 
 pub(super) async fn confirm(at: &Gathered, placement: &Placement, member: &Arc<dyn Member>) -> Next {
     let recorded = placement.uid.as_ref().or(at.entry.sends.accepted.as_ref().map(|(uid, _)| uid));
-    match member.confirm(&placement.namespace, &placement.name).await {
+    match member.confirm(&placement.namespace, &placement.name, recorded).await {
         Confirmation::Gone => Next::Confirmed(Confirmed::Gone),
         // Another object has the name: the one on record is gone.
         Confirmation::Present(seen) if recorded.is_some_and(|recorded| *recorded != seen.uid) => {
