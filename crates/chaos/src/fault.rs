@@ -94,8 +94,8 @@ pub enum Kind {
     ApplicationDeleted,
     /// Somebody cancels a running job run at AWS.
     RunCancelled,
-    /// A start is acted on and never answered, and no list shows its run for longer than the router waits before it sends the
-    /// start again: only its token keeps it from running twice.
+    /// A start is acted on and never answered, and no list shows its run until the router has sent the start again: only its
+    /// token keeps it from running twice.
     StartUnseen,
 }
 
@@ -237,7 +237,7 @@ impl Kind {
             Self::NodeLost => (2000, 5000),
             Self::OperatorCrashed => (200, 1000),
             Self::ApplicationLabelled | Self::ApplicationDeleted | Self::RunCancelled => (2000, 2000),
-            // Nothing else befalls its member until the start was sent again.
+            // About so long it takes until the start is sent again.
             Self::StartUnseen => (48_000, 48_000),
         }
     }

@@ -18,8 +18,8 @@ use crate::site::Virtual;
 
 /// Of starts so late is half: a client waits ten seconds for an answer, and the start takes effect all the same.
 const TOO_LATE: Duration = Duration::from_secs(11);
-/// The router sends a start again thirty seconds after an answer that did not come.
-const UNLISTED: Duration = Duration::from_secs(44);
+/// The router sends a start again thirty seconds after an answer that did not come, and later where leaders change.
+const UNLISTED: Duration = Duration::from_mins(3);
 /// A server that is silent now does not answer to a look either.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -44,8 +44,9 @@ pub(crate) async fn disturb(here: &Virtual, fault: &Planned, seed: u64) -> Resul
         sleep(LOOK).await;
     }
     let met = here.moto.end_faults().await? > 0;
-    if met && fault.kind == Kind::StartUnseen {
-        sleep(fault.lasts).await;
+    // Nothing else befalls its member meanwhile.
+    while fault.kind == Kind::StartUnseen && here.moto.unlisted().await? > 0 {
+        sleep(LOOK).await;
     }
     Ok(met.then(|| since(from)))
 }

@@ -68,6 +68,12 @@ impl Moto {
         Ok(answer["hit"].as_u64().unwrap_or_default())
     }
 
+    /// How many runs lists do not show ([`super::What::Unlisted`]).
+    pub async fn unlisted(&self) -> Result<u64, Error> {
+        let answer = self.control("unlisted", &json!({})).await?;
+        Ok(answer["count"].as_u64().unwrap_or_default())
+    }
+
     /// Puts a virtual cluster into a state: RUNNING, TERMINATING, TERMINATED, ARRESTED.
     pub async fn set_virtual_cluster_state(&self, id: &str, state: &str) -> Result<(), Error> {
         self.control("cluster", &json!({"region": REGION, "id": id, "state": state})).await.map(drop)

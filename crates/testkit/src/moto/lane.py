@@ -267,6 +267,7 @@ def start_job_run(self, *args, **kwargs):
     known = LANE.tokens.get(key)
     if LANE.dedupe and known is not None:
         ASKED.run, ASKED.known = known, True
+        LANE.unlisted.pop(known.id, None)
         RECORD.write("deduplicated", run=known.id, token=known.client_token)
         return known
     cluster = self.virtual_clusters.get(kwargs["virtual_cluster_id"])
@@ -366,6 +367,11 @@ def control_fault(given):
 
 def control_faults(_):
     return {"hit": sum(fault["hit"] for fault in LANE.faults)}
+
+
+def control_unlisted(_):
+    now = time.monotonic()
+    return {"count": sum(until > now for until in LANE.unlisted.values())}
 
 
 def control_faults_clear(_):

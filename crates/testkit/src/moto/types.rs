@@ -134,7 +134,7 @@ pub enum What {
     Page,
     /// The call takes effect; its answer never comes.
     ResponseLost,
-    /// A start takes effect; its answer never comes, and for so long no list shows its run.
+    /// A start takes effect; its answer never comes, and no list shows its run until its token comes again, or for so long.
     Unlisted(Duration),
     /// The call takes no effect, and there is no answer.
     RequestLost,
