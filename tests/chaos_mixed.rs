@@ -40,8 +40,10 @@ async fn no_job_is_lost_or_runs_twice_whatever_breaks_on_members_of_all_kinds() 
     let left = verdict.finished + verdict.gone + verdict.waiting + verdict.running;
     assert_eq!(left, report.jobs, "{report}");
 
-    // Whatever was to break did break somewhere, but for what a run as short as this has no time for.
-    for kind in Kind::of(Operators::Mixed).filter(|kind| *kind != Kind::StartUnseen) {
+    // Whatever was to break did break somewhere, but for what looks for somebody in a certain state: a run as short as this
+    // may have none.
+    let seeks = [Kind::ApplicationDeleted, Kind::ApplicationLabelled, Kind::RunCancelled, Kind::StartUnseen];
+    for kind in Kind::of(Operators::Mixed).filter(|kind| !seeks.contains(kind)) {
         assert!(report.faults[kind.name()] > 0, "{kind:?}: {report}");
     }
     // And all members had their part in it.
@@ -51,8 +53,7 @@ async fn no_job_is_lost_or_runs_twice_whatever_breaks_on_members_of_all_kinds() 
     let virtual_clusters = &verdict.started.virtual_clusters;
     assert_eq!(virtual_clusters.len(), 2);
     assert!(virtual_clusters.values().all(|starts| starts.runs > 0), "{report}");
-    let lost: usize = virtual_clusters.values().map(|starts| starts.never_answered).sum();
-    let found: usize = virtual_clusters.values().map(|starts| starts.found_by_listing).sum();
-    assert!(lost > 0 && found > 0, "answers of starts were lost, and lists showed their runs: {report}");
+    // A run of which no answer was heard became known, by a list or by its token: else its job would be lost.
+    assert!(virtual_clusters.values().all(|starts| starts.asked >= starts.runs), "{report}");
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -17,7 +17,7 @@ const INTO: (u64, u64) = (100, 700);
 /// How many jobs a fault is given.
 fn share(kind: Kind) -> usize {
     match kind {
-        // Each start is met by chance only.
+        // Starts late by chance, or not the first one.
         Kind::MemberAnswersLost | Kind::MemberLate => 2,
         Kind::MemberSilent
         | Kind::MemberLost

@@ -56,7 +56,8 @@ fn faults(kind: Kind, seed: u64) -> Vec<Fault> {
     let any = |what| Fault::on_any(what).always();
     match kind {
         Kind::MemberAnswersLost => vec![
-            start(What::ResponseLost).chance(67, seed),
+            // Each: what is sent again is looked for first.
+            start(What::ResponseLost),
             Fault::on("CancelJobRun", What::ResponseLost).always().chance(67, seed),
         ],
         Kind::StartUnseen => vec![Fault::on("StartJobRun", What::Unlisted(UNLISTED)).named(STEADY)],
