@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::dice::Dice;
-use crate::evidence::Meant;
+use crate::evidence::{Backend, Meant};
 use crate::fault::{Kind, Lane};
 use crate::plan::{JobPlan, OnMemberLost, Planned, Sizes};
 
@@ -57,8 +57,10 @@ pub(crate) fn lasts(length: Duration) -> Duration {
     all(&kinds(length))
 }
 
-/// The faults. Members take turns.
+/// The faults. Members take turns, as far as they are clusters: it is looked at a virtual cluster far less often.
 pub(crate) fn faults(dice: &mut Dice, sizes: Sizes) -> Vec<Planned> {
+    let is_cluster = |place: &usize| sizes.operators.backend(*place) != Backend::EmrContainers;
+    let sizes = Sizes { members: (0..sizes.members).take_while(is_cluster).count(), ..sizes };
     let (mut at, mut holes) = (WARM, 0_usize);
     let mut planned = Vec::new();
     for kind in kinds(sizes.length) {
@@ -70,7 +72,7 @@ pub(crate) fn faults(dice: &mut Dice, sizes: Sizes) -> Vec<Planned> {
             at,
             lasts: Duration::from_millis(lasts),
             kind,
-            lane: kind.lane(holes, sizes.members),
+            lane: kind.lane(holes, sizes),
             alone: true,
         });
         holes += usize::from(kind == Kind::MemberLost);

@@ -10,16 +10,18 @@ use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use spark_router_api::{MemberCluster, RoutedSparkJob, SparkQueue};
 use spark_router_testkit::Cluster;
+use spark_router_testkit::moto::Run;
 use spark_router_testkit::router::jobs;
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
-use crate::evidence::{Evidence, Injected, Meant, Side, Submitted};
+use crate::evidence::{Backend, Evidence, Injected, Meant, Side, Submitted};
 use crate::hand::insist;
-use crate::stage::{LOST_AFTER, Site, Stage};
+use crate::site::{Ground, Place, Site, Virtual};
+use crate::stage::{LOST_AFTER, NAMESPACES, Stage};
 
 /// How long it may take until one more job comes to rest, once all is mended: a router that starts waits until no former
 /// create can take effect, a fence waits as long twice, and then there are retries. A long queue takes longer, one by one.
@@ -108,14 +110,43 @@ pub(crate) async fn evidence(
 }
 
 async fn member(site: &Site<'_>) -> Result<Side, Error> {
-    let cluster = site.cluster;
-    let mut objects = values("SparkApplication", &jobs::applications(cluster).await?)?;
+    match &site.place {
+        Place::Cluster(ground) => cluster(ground, site.backend).await,
+        Place::Virtual(here) => virtual_cluster(&site.name, here).await,
+    }
+}
+
+async fn cluster(ground: &Ground<'_>, backend: Backend) -> Result<Side, Error> {
+    let cluster = ground.cluster;
+    let mut objects = Vec::new();
+    let of = format!("applications of {}", cluster.name());
+    for namespace in NAMESPACES {
+        let applications = listed(&ground.applications(namespace), &of).await?;
+        objects.extend(values("SparkApplication", &applications)?);
+    }
     objects.extend(values("Pod", &all::<Pod>(cluster).await?)?);
     Ok(Side {
         name: cluster.name().to_owned(),
+        backend,
         audit: cluster.audit().path().to_owned(),
         objects,
-        operator_doubled: site.operator_doubled().await?,
+        operator_doubled: ground.operator_doubled().await?,
+    })
+}
+
+/// Its runs, and what its server has recorded until then.
+async fn virtual_cluster(name: &str, here: &Virtual) -> Result<Side, Error> {
+    let run = |run: Run| {
+        json!({
+            "kind": "JobRun", "id": run.id, "cluster": run.cluster, "name": run.name, "state": run.state, "tags": run.tags,
+        })
+    };
+    Ok(Side {
+        name: name.to_owned(),
+        backend: Backend::EmrContainers,
+        audit: here.moto.record().to_owned(),
+        objects: here.moto.runs(None).await?.into_iter().map(run).collect(),
+        ..Side::default()
     })
 }
 
@@ -123,8 +154,14 @@ async fn all<K>(cluster: &Cluster) -> Result<Vec<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let api: Api<K> = Api::all(cluster.client());
-    let what = format!("listing {} of {}", K::plural(&()), cluster.name());
+    listed(&Api::all(cluster.client()), &format!("{} of {}", K::plural(&()), cluster.name())).await
+}
+
+async fn listed<K>(api: &Api<K>, what: &str) -> Result<Vec<K>, Error>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let what = format!("listing {what}");
     let (mut objects, mut page) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
         let part = insist(&what, async || api.list(&page).await).await?;

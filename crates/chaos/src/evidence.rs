@@ -89,15 +89,47 @@ pub enum Meant {
     Wait,
 }
 
+/// What runs the jobs of a member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Backend {
+    /// A cluster with Kubeflow's Spark operator.
+    #[default]
+    Kubeflow,
+    /// A cluster with Apache's.
+    Apache,
+    /// A virtual cluster of EMR on EKS.
+    EmrContainers,
+}
+
+impl Backend {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Kubeflow, Self::Apache, Self::EmrContainers];
+
+    /// What it is called in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kubeflow => "kubeflow",
+            Self::Apache => "apache",
+            Self::EmrContainers => "emrContainers",
+        }
+    }
+}
+
 /// One control plane at the end of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Side {
     /// `hub`, or the member's name.
     pub name: String,
-    /// Its audit log over the whole run, all of its API server's lives: one JSON event a line (`audit.k8s.io/v1`).
+    /// What runs its jobs, if it is a member.
+    pub backend: Backend,
+    /// For a virtual cluster the record of its server, one JSON object a line: every run that a start made, with its tags;
+    /// every state it came to; every cancel that was acted on, with whose; how each start was answered. For others the audit
+    /// log over the whole run, all of its API server's lives: one JSON event a line (`audit.k8s.io/v1`).
     pub audit: PathBuf,
     /// All its objects of the kinds that matter, each with its `kind`, read with quorum at the end: on the hub `RoutedSparkJob`,
-    /// `MemberCluster`, `SparkQueue`, `Event`; on a member `SparkApplication` and `Pod`.
+    /// `MemberCluster`, `SparkQueue`, `Event`; on a member `SparkApplication` and `Pod`; of a virtual cluster `JobRun`, with id
+    /// and state.
     pub objects: Vec<Value>,
     /// The uids of applications that the operator itself submitted twice, by the fault that makes it do so: it doubled
     /// their drivers or lost track of them.

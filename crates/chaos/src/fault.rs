@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
+use crate::evidence::Backend;
+use crate::plan::Sizes;
 
 /// Who acts on the members' applications.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,7 +16,29 @@ pub enum Operators {
     Scripted,
     /// The real Kubeflow operator, over the real kube-scheduler and nodes that KWOK plays.
     Kubeflow,
+    /// A different one on each: scripted ones of Kubeflow and of Apache, and virtual clusters of EMR on EKS over moto, of
+    /// which the first honours client tokens and the second does not.
+    Mixed,
 }
+
+impl Operators {
+    /// The members of a run with one of each.
+    pub const MIXED: [(&'static str, Backend); 4] = [
+        ("kubeflow-1", Backend::Kubeflow),
+        ("apache-1", Backend::Apache),
+        (TOKENS, Backend::EmrContainers),
+        ("emr-listed", Backend::EmrContainers),
+    ];
+
+    /// What runs the jobs of the member at this place.
+    pub(crate) fn backend(self, place: usize) -> Backend {
+        let mixed = Self::MIXED.get(place).map(|(_, backend)| *backend);
+        mixed.filter(|_| self == Self::Mixed).unwrap_or_default()
+    }
+}
+
+/// The member whose server honours client tokens.
+pub const TOKENS: &str = "emr-tokens";
 
 /// Everything that is done to a run, apart from what its owner does to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +92,11 @@ pub enum Kind {
     ApplicationLabelled,
     /// Somebody deletes a running application on its member.
     ApplicationDeleted,
+    /// Somebody cancels a running job run at AWS.
+    RunCancelled,
+    /// A start is acted on and never answered, and no list shows its run until the router has sent the start again: only its
+    /// token keeps it from running twice.
+    StartUnseen,
 }
 
 /// What faults break. Those of one lane come one after the other.
@@ -94,7 +123,7 @@ enum Subject {
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 26] = [
         Self::LeaderKilled,
         Self::LeaderPaused,
         Self::StandbyKilled,
@@ -119,12 +148,27 @@ impl Kind {
         Self::OperatorCrashed,
         Self::ApplicationLabelled,
         Self::ApplicationDeleted,
+        Self::RunCancelled,
+        Self::StartUnseen,
     ];
 
     /// Every kind that there is in a run with such operators.
     pub fn of(operators: Operators) -> impl Iterator<Item = Self> {
-        let has_nodes = operators == Operators::Kubeflow;
-        Self::ALL.into_iter().filter(move |kind| has_nodes || *kind != Self::NodeLost)
+        Self::ALL.into_iter().filter(move |kind| match kind {
+            Self::NodeLost => operators == Operators::Kubeflow,
+            Self::RunCancelled | Self::StartUnseen => operators == Operators::Mixed,
+            _ => true,
+        })
+    }
+
+    /// Whether there is such a thing on the member at this place.
+    fn is_for(self, operators: Operators, place: usize) -> bool {
+        let is_virtual = operators.backend(place) == Backend::EmrContainers;
+        match self {
+            Self::MemberRestarted | Self::OperatorCrashed => !is_virtual,
+            Self::StartUnseen => is_virtual && Operators::MIXED.get(place).is_some_and(|it| it.0 == TOKENS),
+            _ => true,
+        }
     }
 
     /// How many are planned where there are to be this many: half as many again of a kind that needs somebody in a certain
@@ -134,7 +178,10 @@ impl Kind {
             Self::MemberAnswersLost
             | Self::NodeLost
             | Self::ApplicationLabelled
-            | Self::ApplicationDeleted => each + each.div_ceil(2),
+            | Self::ApplicationDeleted
+            | Self::RunCancelled => each + each.div_ceil(2),
+            // One takes its member for the better part of a minute, and shows what it is there for.
+            Self::StartUnseen => each / 12,
             _ => each,
         }
     }
@@ -166,6 +213,8 @@ impl Kind {
             Self::OperatorCrashed => "operatorCrashed",
             Self::ApplicationLabelled => "applicationLabelled",
             Self::ApplicationDeleted => "applicationDeleted",
+            Self::RunCancelled => "runCancelled",
+            Self::StartUnseen => "startUnseen",
         }
     }
 
@@ -187,7 +236,9 @@ impl Kind {
             Self::MemberCordoned | Self::MemberDrained => (1000, 3000),
             Self::NodeLost => (2000, 5000),
             Self::OperatorCrashed => (200, 1000),
-            Self::ApplicationLabelled | Self::ApplicationDeleted => (2000, 2000),
+            Self::ApplicationLabelled | Self::ApplicationDeleted | Self::RunCancelled => (2000, 2000),
+            // About so long it takes until the start is sent again.
+            Self::StartUnseen => (48_000, 48_000),
         }
     }
 
@@ -202,6 +253,14 @@ impl Kind {
         dice.between(least, most)
     }
 
+    /// How much longer it lasts on the member at this place: a virtual cluster is looked at every ten seconds, and each look may
+    /// take five.
+    pub(crate) fn stretch(self, lane: Lane, operators: Operators) -> u64 {
+        let is_virtual =
+            matches!(lane, Lane::Member(place) if operators.backend(place) == Backend::EmrContainers);
+        if is_virtual && self == Self::MemberLost { 11_000 } else { 0 }
+    }
+
     fn subject(self) -> Subject {
         match self {
             Self::LeaderKilled | Self::LeaderPaused | Self::StandbyKilled => Subject::Routers,
@@ -211,18 +270,25 @@ impl Kind {
             | Self::HubErrors
             | Self::HubThrottled
             | Self::HubCut => Subject::Hub,
-            Self::ApplicationLabelled | Self::ApplicationDeleted => Subject::Applications,
+            Self::ApplicationLabelled | Self::ApplicationDeleted | Self::RunCancelled => {
+                Subject::Applications
+            }
             _ => Subject::Member,
         }
     }
 
-    /// The lane of its n-th fault. Members take turns.
-    pub(crate) fn lane(self, nth: usize, members: usize) -> Lane {
+    /// The lane of its n-th fault. Members on which there is such a thing take turns.
+    pub(crate) fn lane(self, nth: usize, sizes: Sizes) -> Lane {
         match self.subject() {
             Subject::Routers => Lane::Routers,
             Subject::Hub => Lane::Hub,
             Subject::Applications => Lane::Applications,
-            Subject::Member => Lane::Member(nth.checked_rem(members).unwrap_or_default()),
+            Subject::Member => {
+                let places: Vec<_> =
+                    (0..sizes.members).filter(|place| self.is_for(sizes.operators, *place)).collect();
+                let turn = nth.checked_rem(places.len()).unwrap_or_default();
+                Lane::Member(places.get(turn).copied().unwrap_or_default())
+            }
         }
     }
 }
@@ -242,5 +308,27 @@ mod tests {
     fn nodes_are_lost_where_there_are_nodes() {
         assert!(!Kind::of(Operators::Scripted).any(|kind| kind == Kind::NodeLost));
         assert_eq!(Kind::of(Operators::Kubeflow).count(), Kind::of(Operators::Scripted).count() + 1);
+    }
+
+    #[test]
+    fn members_have_the_faults_that_make_sense_there() {
+        let sizes = Sizes { members: 4, operators: Operators::Mixed, ..Sizes::default() };
+        let places = |kind: Kind| {
+            let mut places: Vec<_> = (0..12).map(|nth| kind.lane(nth, sizes)).collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        };
+        let on = |places: &[usize]| places.iter().copied().map(Lane::Member).collect::<Vec<_>>();
+        assert_eq!(places(Kind::MemberRestarted), on(&[0, 1]));
+        assert_eq!(places(Kind::OperatorCrashed), on(&[0, 1]));
+        assert_eq!(places(Kind::StartUnseen), on(&[2]));
+        for kind in [Kind::MemberLost, Kind::MemberAnswersLost, Kind::MemberThrottled, Kind::MemberErrors] {
+            assert_eq!(places(kind), on(&[0, 1, 2, 3]), "{kind:?}");
+        }
+        assert_eq!(places(Kind::RunCancelled), [Lane::Applications]);
+        let only =
+            Kind::of(Operators::Mixed).filter(|kind| !Kind::of(Operators::Scripted).any(|it| it == *kind));
+        assert_eq!(only.collect::<Vec<_>>(), [Kind::RunCancelled, Kind::StartUnseen]);
     }
 }

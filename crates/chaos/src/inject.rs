@@ -13,22 +13,24 @@ use serde_json::{Value, json};
 use spark_router_api::MemberCluster;
 use spark_router_testkit::Cluster;
 use spark_router_testkit::fault::{Action, Asked, FaultProxy, Mode, Reply, Rule};
-use spark_router_testkit::router::{ACCOUNT, NAMESPACE, jobs};
+use spark_router_testkit::router::{ACCOUNT, NAMESPACE};
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
-use crate::evidence::Span;
+use crate::evidence::{Backend, Span};
 use crate::fault::{Kind, Lane};
 use crate::hand::insist;
 use crate::node;
 use crate::plan::Planned;
-use crate::stage::{NAMESPACES, Site, Stage};
+use crate::site::{Ground, Place, Site};
+use crate::stage::{NAMESPACES, Stage};
+use crate::virtual_cluster;
 
 /// A fault that meets nobody in its time is given this much more; what comes after it in its lane is late then.
-const MORE: Duration = Duration::from_secs(12);
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const MORE: Duration = Duration::from_secs(12);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// How late late answers are: later than a probe may be.
-const LATE: Duration = Duration::from_millis(1200);
+pub(crate) const LATE: Duration = Duration::from_millis(1200);
 
 /// Carries a fault out; returns after its end from when to when, if it met anybody.
 pub(crate) async fn inject(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<Option<Span>, Error> {
@@ -97,21 +99,28 @@ async fn member(
 ) -> Result<Option<Span>, Error> {
     let from = Timestamp::now();
     match fault.kind {
-        Kind::MemberRestarted => restart(site.cluster, fault.lasts).await,
-        Kind::CredentialsRotated => rotate(stage, site, fault.lasts).await,
-        Kind::MemberCordoned => set_for(stage, site, "unschedulable", fault.lasts).await,
-        Kind::MemberDrained => set_for(stage, site, "drain", fault.lasts).await,
+        Kind::MemberCordoned => return set_for(stage, site, "unschedulable", fault.lasts).await,
+        Kind::MemberDrained => return set_for(stage, site, "drain", fault.lasts).await,
+        _ => {}
+    }
+    let ground = match &site.place {
+        Place::Cluster(ground) => ground,
+        Place::Virtual(here) => return virtual_cluster::disturb(here, fault, seed).await,
+    };
+    match fault.kind {
+        Kind::MemberRestarted => restart(ground.cluster, fault.lasts).await,
+        Kind::CredentialsRotated => rotate(stage, ground, fault.lasts).await,
         Kind::OperatorCrashed => {
-            site.crash_operator(fault.lasts).await?;
+            ground.crash_operator(fault.lasts).await?;
             Ok(Some(since(from)))
         }
-        Kind::NodeLost => node::lose(&site.cluster.client(), fault.lasts).await,
-        _ => Ok(wire(&[&site.proxy], fault, seed).await),
+        Kind::NodeLost => node::lose(&ground.cluster.client(), fault.lasts).await,
+        _ => Ok(wire(&[&ground.proxy], fault, seed).await),
     }
 }
 
 /// The old token is worth nothing any more; some time later the hub gets a new one.
-async fn rotate(stage: &Stage<'_>, site: &Site<'_>, gap: Duration) -> Result<Option<Span>, Error> {
+async fn rotate(stage: &Stage<'_>, site: &Ground<'_>, gap: Duration) -> Result<Option<Span>, Error> {
     let from = Timestamp::now();
     let accounts: Api<ServiceAccount> = Api::namespaced(site.cluster.client(), NAMESPACE);
     let gone = async || match accounts.delete(ACCOUNT, &DeleteParams::default()).await {
@@ -159,7 +168,7 @@ async fn set_for(
     let members: Api<MemberCluster> = Api::all(stage.hub().client());
     for value in [true, false] {
         let patch = Patch::Merge(json!({"spec": {field: value}}));
-        let set = async || members.patch(site.cluster.name(), &PatchParams::default(), &patch).await;
+        let set = async || members.patch(&site.name, &PatchParams::default(), &patch).await;
         insist("changing a MemberCluster", set).await?;
         if value {
             sleep(lasts).await;
@@ -205,7 +214,7 @@ async fn wire(proxies: &[&FaultProxy], fault: &Planned, seed: u64) -> Option<Spa
     met.then(|| since(from))
 }
 
-fn since(from: Timestamp) -> Span {
+pub(crate) fn since(from: Timestamp) -> Span {
     Span { from, to: Timestamp::now() }
 }
 
@@ -230,7 +239,7 @@ fn rules(kind: Kind, seed: u64) -> Vec<Rule> {
     }
 }
 
-/// Does something to an application, on whatever member there is one.
+/// Does something to an application or a job run, on whatever member there is one.
 async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<Option<Span>, Error> {
     let from = Timestamp::now();
     let started = Instant::now();
@@ -239,9 +248,16 @@ async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<O
         place = place.wrapping_add(1);
         let site = stage.sites.get(place.checked_rem(stage.sites.len()).unwrap_or_default());
         let namespace = NAMESPACES.get(place & 1).copied();
-        if let (Some(site), Some(namespace)) = (site, namespace)
-            && touch(site, namespace, fault.kind).await
-        {
+        let touched = match (site.map(|site| &site.place), namespace) {
+            (Some(Place::Virtual(here)), _) if fault.kind == Kind::RunCancelled => {
+                virtual_cluster::cancel_one(here).await
+            }
+            (Some(Place::Cluster(ground)), Some(namespace)) if fault.kind != Kind::RunCancelled => {
+                touch(ground, namespace, fault.kind).await
+            }
+            _ => false,
+        };
+        if touched {
             return Ok(Some(since(from)));
         }
         sleep(LOOK).await;
@@ -250,13 +266,23 @@ async fn applications(stage: &Stage<'_>, fault: &Planned, seed: u64) -> Result<O
 }
 
 /// Whether there was one to touch. A member that does not answer now has none.
-async fn touch(site: &Site<'_>, namespace: &str, kind: Kind) -> bool {
-    let api = jobs::applications_in(site.cluster.client(), namespace);
+async fn touch(site: &Ground<'_>, namespace: &str, kind: Kind) -> bool {
+    let is_kubeflow = site.backend() == Backend::Kubeflow;
+    let (path, running) = if is_kubeflow {
+        ("/status/applicationState/state", "RUNNING")
+    } else {
+        ("/status/currentState/currentStateSummary", "RunningHealthy")
+    };
+    // Apache's operator does not mind a label.
+    if kind == Kind::ApplicationLabelled && !is_kubeflow {
+        return false;
+    }
+    let api = site.applications(namespace);
     let wanted = |application: &DynamicObject| {
-        let state = application.data.pointer("/status/applicationState/state").and_then(Value::as_str);
+        let state = application.data.pointer(path).and_then(Value::as_str);
         match kind {
             Kind::ApplicationLabelled => state.unwrap_or_default().is_empty(),
-            _ => state == Some("RUNNING"),
+            _ => state == Some(running),
         }
     };
     let Ok(all) = api.list(&ListParams::default()).await else { return false };

@@ -3,7 +3,8 @@
 //! Purpose: find every job that was **lost** (no end and no stated reason), **doubled** (two of its applications or driver
 //! pods alive at one instant, or run again after its end) or left **unexplained** (a status that is not the truth). Owns
 //! what it has read while it judges. It shares no code with the router and must never believe it: what happened is what
-//! the API servers' audit logs and last objects show; what the router wrote is what is judged.
+//! the API servers' audit logs and last objects show, and what the servers of virtual clusters recorded; what the router
+//! wrote is what is judged.
 
 mod audit;
 mod doubled;
@@ -19,9 +20,12 @@ mod lost;
 mod mirror;
 mod names;
 mod resubmitted;
+mod runs;
+mod starts;
 #[cfg(test)]
 mod story;
 mod view;
+mod words;
 
 use std::fmt;
 
@@ -32,6 +36,7 @@ use facts::Facts;
 pub use failover::{Failover, Measured, Spread};
 use lost::Standing;
 pub(crate) use resubmitted::doubled_in;
+pub use starts::{Started, Starts};
 
 /// Something that is wrong with one job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +76,8 @@ pub struct Verdict {
     pub duplicated_by_leave: usize,
     /// How long it took to go on elsewhere.
     pub failover: Failover,
+    /// What was started where, and how starts became known.
+    pub started: Started,
     /// What there was to judge by: a clean verdict over nothing is worth nothing.
     pub seen: Seen,
 }
@@ -80,6 +87,8 @@ pub struct Verdict {
 pub struct Seen {
     /// Remote applications that there have ever been.
     pub applications: usize,
+    /// Job runs of EMR on EKS that there have ever been.
+    pub job_runs: usize,
     /// Driver pods that there have ever been.
     pub driver_pods: usize,
     /// Objects whose create is in no log, found by later signs.
@@ -105,7 +114,7 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "{} finished, {} gone, {} waiting, {} running; {} lost, {} doubled, {} unexplained; doubled by the operator: \
-             {}, by leave: {}; {} applications and {} driver pods in {} lines",
+             {}, by leave: {}; {} applications, {} job runs and {} driver pods in {} lines",
             self.finished,
             self.gone,
             self.waiting,
@@ -116,6 +125,7 @@ impl fmt::Display for Verdict {
             self.operator_doubled,
             self.duplicated_by_leave,
             self.seen.applications,
+            self.seen.job_runs,
             self.seen.driver_pods,
             self.seen.lines,
         )?;
@@ -153,6 +163,7 @@ pub fn judge(evidence: &Evidence) -> Result<Verdict, Error> {
     }
     verdict.unexplained.extend(leftovers::strangers(&facts));
     verdict.failover = failover::of(&facts, evidence);
+    verdict.started = starts::of(&facts, evidence);
     verdict.operator_doubled = evidence.members.iter().map(|member| member.operator_doubled.len()).sum();
     Ok(verdict)
 }

@@ -91,10 +91,19 @@ pub struct JobPlan {
     pub priority: i32,
     /// Attempts that it is given.
     pub attempts: u32,
+    /// The place of the only member that it may go to; `None`: any.
+    pub member: Option<usize>,
     /// What becomes of it when its member is lost.
     pub on_member_lost: OnMemberLost,
     /// What its owner does to it, and how long after the submission.
     pub deed: Option<(Duration, Deed)>,
+}
+
+impl JobPlan {
+    /// Neither its owner nor a lost member ends or moves it before it is over.
+    pub(crate) fn is_let_alone(&self) -> bool {
+        self.meant == Meant::Succeed && self.deed.is_none() && self.on_member_lost == OnMemberLost::Wait
+    }
 }
 
 /// One fault.

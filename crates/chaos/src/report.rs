@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::oracle::{Failover, Spread, Verdict};
+use crate::oracle::{Failover, Spread, Started, Starts, Verdict};
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ struct Counts<'a> {
     operator_doubled: usize,
     faults: &'a BTreeMap<&'static str, u64>,
     failover: Failover,
+    started: &'a Started,
     seed: u64,
     seconds: u64,
 }
@@ -51,7 +52,7 @@ impl Report {
         self.verdict.is_clean()
     }
 
-    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, failover, seed, seconds}`.
+    /// `{jobs, finished, lost, doubled, unexplained, operatorDoubled, faults: {<kind>: n}, failover, started, seed, seconds}`.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Counts {
             jobs: self.jobs,
@@ -62,6 +63,7 @@ impl Report {
             operator_doubled: self.verdict.operator_doubled,
             faults: &self.faults,
             failover: self.verdict.failover,
+            started: &self.verdict.started,
             seed: self.seed,
             seconds: self.seconds,
         })
@@ -77,6 +79,7 @@ impl fmt::Display for Report {
         let all: u64 = self.faults.values().sum();
         writeln!(f, "{:<22} {all:>8}\n", "all")?;
         times(f, &self.verdict.failover)?;
+        starts(f, &self.verdict.started)?;
         writeln!(f, "seed {}: {} jobs in {} s; {}", self.seed, self.jobs, self.seconds, self.verdict)?;
         write!(f, "routers that ended by themselves and were started again: {}", self.routers_ended)?;
         if let Some(folder) = &self.evidence {
@@ -107,6 +110,29 @@ fn times(f: &mut fmt::Formatter<'_>, failover: &Failover) -> fmt::Result {
     writeln!(f, "{stranded} jobs were stranded on silent members in {holes} black holes\n")
 }
 
+/// What was started on each kind of member, and how starts of job runs became known. Nothing where there is one kind.
+fn starts(f: &mut fmt::Formatter<'_>, started: &Started) -> fmt::Result {
+    if started.virtual_clusters.is_empty() {
+        return Ok(());
+    }
+    let each = started.by_backend.iter().map(|(backend, count)| format!("{backend} {count}"));
+    writeln!(f, "started: {}", each.collect::<Vec<_>>().join(", "))?;
+    writeln!(
+        f,
+        "{:<22} {:>6} {:>6} {:>6} {:>15} {:>17} {:>13}",
+        "STARTS OF JOB RUNS", "ASKED", "RUNS", "LATE", "NEVER ANSWERED", "FOUND BY LISTING", "DEDUPLICATED"
+    )?;
+    for (name, starts) in &started.virtual_clusters {
+        let Starts { runs, asked, answered_late, never_answered, found_by_listing, deduplicated } = starts;
+        writeln!(
+            f,
+            "{name:<22} {asked:>6} {runs:>6} {answered_late:>6} {never_answered:>15} {found_by_listing:>17} \
+             {deduplicated:>13}"
+        )?;
+    }
+    writeln!(f)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -122,11 +148,17 @@ mod tests {
             placed_elsewhere: Measured { alone: Some(spread), amid_others: None },
             ..Failover::default()
         };
+        let counts =
+            Starts { runs: 20, asked: 23, never_answered: 4, found_by_listing: 3, ..Starts::default() };
+        let started = Started {
+            by_backend: [("kubeflow", 30), ("emrContainers", 20)].into(),
+            virtual_clusters: [("emr-1".to_owned(), counts)].into(),
+        };
         Report {
             seed: 7,
             jobs: 60,
             faults: [("hubCut", 3), ("memberLost", 4)].into(),
-            verdict: Verdict { finished: 58, failover, ..Verdict::default() },
+            verdict: Verdict { finished: 58, failover, started, ..Verdict::default() },
             routers_ended: 1,
             seconds: 130,
             evidence: None,
@@ -141,6 +173,12 @@ mod tests {
         let times = &value["failover"];
         assert_eq!((&times["blackHoles"], &times["stranded"]), (&json!(4), &json!(2)));
         let alone = json!({"count": 3, "p50Ms": 40, "p99Ms": 900, "maxMs": 900});
+        let starts = &value["started"];
+        assert_eq!(starts["byBackend"], json!({"kubeflow": 30, "emrContainers": 20}));
+        let counts = json!({
+            "runs": 20, "asked": 23, "answeredLate": 0, "neverAnswered": 4, "foundByListing": 3, "deduplicated": 0,
+        });
+        assert_eq!(starts["virtualClusters"], json!({ "emr-1": counts }));
         assert_eq!(times["placedElsewhere"], json!({"alone": alone, "amidOthers": null}));
     }
 
@@ -153,6 +191,9 @@ mod tests {
         let measured = words(row("job comes into a black hole"));
         assert_eq!(measured, ["ms", "900", "ms", "900", "ms", "40", "3"], "{text}");
         assert!(row("AllowDuplicate: member lost").ends_with(" 0"), "{text}");
+        assert!(text.contains("\nstarted: emrContainers 20, kubeflow 30\n"), "{text}");
+        let words: Vec<_> = row("emr-1").split_whitespace().map(str::to_owned).collect();
+        assert_eq!(words, ["emr-1", "23", "20", "0", "4", "3", "0"], "{text}");
         assert!(text.contains("\n2 jobs were stranded on silent members in 4 black holes\n"), "{text}");
     }
 }

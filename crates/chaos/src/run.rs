@@ -112,7 +112,7 @@ async fn play(
                     };
                     met.push(Injected {
                         kind: fault.kind,
-                        member: site.map(|site| site.cluster.name().to_owned()),
+                        member: site.map(|site| site.name.clone()),
                         alone: fault.alone,
                         from: span.from,
                         to: span.to,

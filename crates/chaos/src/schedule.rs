@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::aim;
 use crate::alone;
 use crate::dice::Dice;
 use crate::evidence::Meant;
@@ -20,6 +21,9 @@ const PAUSE: u64 = 400;
 
 /// How much of its time a lane may be broken, in percent.
 const MOST: u64 = 85;
+
+/// How the names of jobs begin that nobody but a fault ends or moves.
+pub(crate) const STEADY: &str = "steady-";
 
 /// The longest run in minutes: a day, which the most jobs need not.
 const LONGEST: u64 = 24 * 60;
@@ -64,8 +68,11 @@ impl Schedule {
         let mut jobs = jobs(&mut dice, sizes);
         let mut faults = alone::faults(&mut dice, sizes);
         alone::attract(&mut dice, &mut jobs, &faults);
-        jobs.sort_by_key(|job| job.at);
         faults.extend(amid_others(&mut dice, sizes)?);
+        if sizes.operators == Operators::Mixed {
+            aim::at_virtual_clusters(&mut dice, &mut jobs, &faults, sizes);
+        }
+        jobs.sort_by_key(|job| job.at);
         Ok(Self { seed, jobs, faults })
     }
 }
@@ -78,7 +85,9 @@ fn amid_others(dice: &mut Dice, sizes: Sizes) -> Result<Vec<Planned>, TooShort> 
             let length = kind.length(usize::try_from(nth).unwrap_or_default(), dice);
             // Not every kind begins with the same member.
             let nth = first.saturating_add(usize::try_from(nth).unwrap_or_default());
-            lanes.entry(kind.lane(nth, sizes.members)).or_default().push((kind, length));
+            let lane = kind.lane(nth, sizes);
+            let length = length + kind.stretch(lane, sizes.operators);
+            lanes.entry(lane).or_default().push((kind, length));
         }
     }
     let longest = lanes.values().map(|faults| busy(faults)).max().unwrap_or_default();
@@ -132,8 +141,8 @@ fn job(dice: &mut Dice, number: u32, length: u64, operators: Operators) -> JobPl
         0..72 => ("succeed", Meant::Succeed),
         72..80 => ("fail", Meant::Fail),
         80..84 => ("submission-failed", Meant::Fail),
-        // The real operator has these from nodes that are taken away.
-        84..91 if operators == Operators::Kubeflow => ("succeed", Meant::Succeed),
+        // The real operator has these from nodes that are taken away; not all kinds of members have them.
+        84..91 if operators != Operators::Scripted => ("succeed", Meant::Succeed),
         84..87 => ("driver-lost", Meant::Fail),
         87..89 => ("node-lost", Meant::Succeed),
         89..91 => ("unknown-state", Meant::Succeed),
@@ -163,6 +172,7 @@ fn job(dice: &mut Dice, number: u32, length: u64, operators: Operators) -> JobPl
         executors: dice.between(1, 4),
         priority: if dice.percent(15) { 10 } else { 0 },
         attempts: if dice.percent(40) { 3 } else { 1 },
+        member: None,
         on_member_lost: match dice.roll(10) {
             0..4 => OnMemberLost::Wait,
             4..7 => OnMemberLost::FenceThenMove,
@@ -211,6 +221,48 @@ mod tests {
                 assert!(*end <= Duration::from_mins(5), "{fault:?}");
             }
             assert_eq!(ends.len(), 6);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::unreadable_literal, reason = "they say nothing")]
+    fn plans_of_earlier_runs_stay_as_they_were() {
+        // By their seeds runs are spoken of.
+        let digest = |operators| {
+            let sizes = Sizes {
+                members: if operators == Operators::Scripted { 3 } else { 2 },
+                operators,
+                ..sizes(60, 4)
+            };
+            // They were made before a job could be meant for one member.
+            let text = format!("{:?}", Schedule::new(7, sizes).unwrap()).replace(" member: None,", "");
+            text.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
+        };
+        assert_eq!(
+            (digest(Operators::Scripted), digest(Operators::Kubeflow)),
+            (7263336708529555070, 2858597561974963881)
+        );
+    }
+
+    #[test]
+    fn a_mixed_run_breaks_each_of_its_members_and_has_jobs_that_are_let_alone() {
+        for (jobs, minutes) in [(60, 2), (150, 3), (300, 5), (1000, 15)] {
+            let sizes = Sizes { members: 4, operators: Operators::Mixed, ..sizes(jobs, minutes) };
+            for seed in 0..20 {
+                let schedule = Schedule::new(seed, sizes).unwrap();
+                let lanes: BTreeMap<_, usize> =
+                    schedule.faults.iter().fold(BTreeMap::new(), |mut all, fault| {
+                        *all.entry(fault.lane).or_default() += 1;
+                        all
+                    });
+                for place in 0..4 {
+                    assert!(lanes[&Lane::Member(place)] >= 4, "{lanes:?}");
+                }
+                let steady: Vec<_> =
+                    schedule.jobs.iter().filter(|job| job.name.starts_with(STEADY)).collect();
+                assert!(steady.len() * 10 > schedule.jobs.len(), "{}", steady.len());
+                assert!(steady.iter().all(|job| job.is_let_alone()));
+            }
         }
     }
 

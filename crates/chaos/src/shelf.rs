@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::evidence::{Evidence, Injected, Side, Submitted};
+use crate::evidence::{Backend, Evidence, Injected, Side, Submitted};
 
 /// `run.json`: all but objects and audit logs.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +31,8 @@ struct Run {
 #[serde(rename_all = "camelCase")]
 struct Plane {
     name: String,
+    #[serde(default)]
+    backend: Backend,
     operator_doubled: BTreeSet<String>,
 }
 
@@ -38,8 +40,11 @@ impl Evidence {
     /// Writes everything into a folder, audit logs included, and creates it where it is missing.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-        let plane =
-            |side: &Side| Plane { name: side.name.clone(), operator_doubled: side.operator_doubled.clone() };
+        let plane = |side: &Side| Plane {
+            name: side.name.clone(),
+            backend: side.backend,
+            operator_doubled: side.operator_doubled.clone(),
+        };
         let run = Run {
             jobs: self.jobs.clone(),
             hub: plane(&self.hub),
@@ -99,7 +104,8 @@ fn read_side(folder: &Path, plane: Plane) -> Result<Side, Error> {
     let objects: Vec<Value> = get(&folder.join("objects.json"))?;
     let audit = folder.join("audit.log");
     fs::metadata(&audit).map_err(Error::file("read", &audit))?;
-    Ok(Side { name: plane.name, audit, objects, operator_doubled: plane.operator_doubled })
+    let Plane { name, backend, operator_doubled } = plane;
+    Ok(Side { name, backend, audit, objects, operator_doubled })
 }
 
 fn put(path: &Path, content: &impl Serialize) -> Result<(), Error> {
@@ -124,6 +130,7 @@ mod tests {
     fn evidence(audit: &Path) -> Evidence {
         let side = |name: &str, doubled: &[&str]| Side {
             name: name.to_owned(),
+            backend: if doubled.is_empty() { Backend::EmrContainers } else { Backend::Kubeflow },
             audit: audit.to_owned(),
             objects: vec![json!({"kind": "Pod", "metadata": {"name": name}})],
             operator_doubled: doubled.iter().map(|uid| (*uid).to_owned()).collect(),
@@ -168,8 +175,10 @@ mod tests {
         assert_eq!((&after.faults, after.lost_after), (&before.faults, before.lost_after));
         let sides = |evidence: &Evidence| {
             let all = std::iter::once(&evidence.hub).chain(&evidence.members);
-            all.map(|side| (side.name.clone(), side.objects.clone(), side.operator_doubled.clone()))
-                .collect::<Vec<_>>()
+            all.map(|side| {
+                (side.name.clone(), side.backend, side.objects.clone(), side.operator_doubled.clone())
+            })
+            .collect::<Vec<_>>()
         };
         assert_eq!(sides(&after), sides(&before));
         for side in std::iter::once(&after.hub).chain(&after.members) {

@@ -1,26 +1,24 @@
-//! What a run breaks: a hub and members with their operators behind fault proxies, and two routers.
+//! What a run breaks: a hub, members ([`crate::site`]) and two routers, each with a way of its own to the hub.
 //!
-//! Owns routers, proxies and operators. A router that ends is started again, as a Deployment does. It must never take a
+//! Owns all of them. A router that ends is started again, as a Deployment does. It must never take a
 //! short cut around what an administrator does: manifests, Secrets and objects of the hub.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use parking_lot::Mutex;
 use serde_json::json;
 use spark_router_testkit::fault::FaultProxy;
-use spark_router_testkit::operator::{Options, ScriptedOperator};
 use spark_router_testkit::router::{ACCOUNT, Installation, NAMESPACE, Router, RouterOptions, objects};
-use spark_router_testkit::{Cluster, Fleet, KwokOptions, MemberOptions, OperatorKind, Part};
+use spark_router_testkit::{Cluster, Fleet, KwokOptions, MemberOptions, OperatorKind};
 
 use crate::error::Error;
+use crate::evidence::Backend;
 use crate::fault::Operators;
-use crate::oracle::doubled_in;
 use crate::plan::Sizes;
+use crate::site::{Place, Site};
 
 /// The namespaces of the jobs, on the hub and on members.
 pub(crate) const NAMESPACES: [&str; 2] = ["team-a", "team-b"];
@@ -41,73 +39,35 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(250);
 const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// The names of so many members.
-pub(crate) fn names(members: usize) -> Vec<String> {
-    (1..=members).map(|number| format!("m{number}")).collect()
+/// How many job runs a second the routers may start: far more than AWS would let them.
+const STARTS: &str = "--aws-starts-per-second=50";
+
+/// The names of the members.
+pub(crate) fn names(sizes: Sizes) -> Vec<String> {
+    let mixed = Operators::MIXED.iter().map(|(name, _)| (*name).to_owned());
+    match sizes.operators {
+        Operators::Mixed => mixed.take(sizes.members).collect(),
+        _ => (1..=sizes.members).map(|number| format!("m{number}")).collect(),
+    }
 }
 
 /// The control planes of a run.
 pub(crate) async fn fleet(sizes: Sizes) -> Result<Fleet, Error> {
-    let options = || match sizes.operators {
-        Operators::Scripted => MemberOptions { operator: OperatorKind::CrdsOnly, ..MemberOptions::default() },
+    let plain = |operator| MemberOptions { operator, ..MemberOptions::default() };
+    let options = |place| match (sizes.operators, sizes.operators.backend(place)) {
         // Two nodes: where one is taken away, the other one has not room for all.
-        Operators::Kubeflow => {
-            MemberOptions { kwok: Some(KwokOptions::sized(2, "32", "256Gi")), ..MemberOptions::spark() }
+        (Operators::Kubeflow, _) => {
+            Some(MemberOptions { kwok: Some(KwokOptions::sized(2, "32", "256Gi")), ..MemberOptions::spark() })
         }
+        (_, Backend::Kubeflow) => Some(plain(OperatorKind::CrdsOnly)),
+        (_, Backend::Apache) => Some(plain(OperatorKind::ApacheCrdOnly)),
+        (_, Backend::EmrContainers) => None,
     };
-    let builder = names(sizes.members)
-        .iter()
-        .fold(Fleet::builder().hub(), |builder, name| builder.member_with(name, options()));
+    let named = names(sizes).into_iter().enumerate();
+    let clusters = named.filter_map(|(place, name)| Some((name, options(place)?)));
+    let builder =
+        clusters.fold(Fleet::builder().hub(), |builder, (name, options)| builder.member_with(&name, options));
     Ok(builder.start().await?)
-}
-
-/// One member with what is around it.
-pub(crate) struct Site<'a> {
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) proxy: FaultProxy,
-    operators: Operators,
-    /// The scripted one, while it runs.
-    operator: tokio::sync::Mutex<Option<ScriptedOperator>>,
-    /// Applications whose drivers operators of earlier lives doubled.
-    doubled: Mutex<BTreeSet<String>>,
-}
-
-impl Site<'_> {
-    fn scripted(&self) -> ScriptedOperator {
-        let options = Options { driver_pods: true, drivers_end: true, ..Options::default() };
-        ScriptedOperator::start(self.cluster.client(), options)
-    }
-
-    /// Stops the operator in whatever it is doing, and starts it again after this time.
-    pub(crate) async fn crash_operator(&self, down: Duration) -> Result<(), Error> {
-        if self.operators == Operators::Kubeflow {
-            self.cluster.stop(Part::SparkOperator)?;
-            tokio::time::sleep(down).await;
-            return Ok(self.cluster.restart(Part::SparkOperator)?);
-        }
-        let mut operator = self.operator.lock().await;
-        if let Some(running) = operator.take() {
-            self.doubled.lock().extend(doubled_by(&running));
-            running.stop().await;
-        }
-        tokio::time::sleep(down).await;
-        *operator = Some(self.scripted());
-        Ok(())
-    }
-
-    /// The applications whose drivers the operator doubled.
-    pub(crate) async fn operator_doubled(&self) -> Result<BTreeSet<String>, Error> {
-        if self.operators == Operators::Kubeflow {
-            return doubled_in(self.cluster.audit().path());
-        }
-        let mut doubled = self.doubled.lock().clone();
-        doubled.extend(self.operator.lock().await.iter().flat_map(doubled_by));
-        Ok(doubled)
-    }
-}
-
-fn doubled_by(operator: &ScriptedOperator) -> BTreeSet<String> {
-    operator.seen().into_iter().filter(|(_, seen)| seen.submits > 1).map(|(uid, _)| uid).collect()
 }
 
 /// A router and its own way to the hub.
@@ -141,42 +101,37 @@ impl<'a> Stage<'a> {
     pub(crate) async fn set(fleet: &'a Fleet, sizes: Sizes, binary: &Path) -> Result<Self, Error> {
         let installation = Installation::new(fleet).await?;
         let mut sites = Vec::new();
-        let names = names(sizes.members);
-        for name in &names {
-            let cluster = fleet.find(name)?;
-            let proxy = FaultProxy::start(cluster.server(), cluster.authority().certificate()).await?;
+        let names = names(sizes);
+        for ((place, name), number) in names.iter().enumerate().zip(0_u8..) {
             // Back at once, or it would hardly take anything.
             let settings = json!({
                 "retention": "1s",
                 "health": {"lostAfterSeconds": LOST_AFTER.as_secs(), "readyAfterSeconds": 1},
                 "capacity": {"cpu": "60"},
             });
-            installation.member_through(name, &proxy, settings).await?;
-            let site = Site {
-                cluster,
-                proxy,
-                operators: sizes.operators,
-                operator: tokio::sync::Mutex::default(),
-                doubled: Mutex::default(),
-            };
-            if sizes.operators == Operators::Scripted {
-                *site.operator.lock().await = Some(site.scripted());
-            }
-            sites.push(site);
+            let backend = sizes.operators.backend(place);
+            sites.push(if backend == Backend::EmrContainers {
+                Site::virtual_cluster(&installation, fleet, (name, number), settings).await?
+            } else {
+                let kind = (sizes.operators, backend);
+                Site::cluster(&installation, (fleet.find(name)?, name), kind, settings).await?
+            });
         }
         for namespace in NAMESPACES {
             installation.namespace(namespace).await?;
         }
         for (queue, order) in QUEUES.iter().zip(["Fifo", "FairShare"]) {
+            let shares: &[u32] =
+                if sizes.operators == Operators::Mixed { &[30, 20, 25, 25] } else { &[50, 30, 20] };
             let weights: Vec<_> =
-                names.iter().map(String::as_str).zip([50, 30, 20].into_iter().cycle()).collect();
+                names.iter().map(String::as_str).zip(shares.iter().copied().cycle()).collect();
             let mut object = objects::queue(queue, &objects::weights(&weights));
             objects::merge(&mut object, json!({"spec": {"order": order}}));
             fleet.hub().apply_manifest(&object.to_string()).await?;
         }
         let mut seats = Vec::new();
         for host in HOSTS {
-            seats.push(seat(fleet, host, binary).await?);
+            seats.push(seat(fleet, host, binary, &sites).await?);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         installation.wait_members(&names, MEMBERS_READY).await?;
@@ -223,19 +178,25 @@ impl<'a> Stage<'a> {
     }
 }
 
-async fn seat(fleet: &Fleet, host: u8, binary: &Path) -> Result<Seat, Error> {
+async fn seat(fleet: &Fleet, host: u8, binary: &Path, sites: &[Site<'_>]) -> Result<Seat, Error> {
     let hub = fleet.hub();
     let way = FaultProxy::start(hub.server(), hub.authority().certificate()).await?;
     let token = hub.token_for(NAMESPACE, ACCOUNT).await?;
     let kubeconfig = way.kubeconfig(&hub.kubeconfig_with_token(hub.server(), &token))?;
     let path = hub.folder().join(format!("way-of-{host}.kubeconfig"));
     std::fs::write(&path, kubeconfig).map_err(Error::file("write", &path))?;
-    let options = RouterOptions {
-        arguments: vec!["--retention-floor=1s".to_owned()],
-        environment: vec![("KUBECONFIG".to_owned(), path.to_string_lossy().into_owned())],
-        host,
-        ..RouterOptions::default()
-    };
+    let mut environment = vec![("KUBECONFIG".to_owned(), path.to_string_lossy().into_owned())];
+    let mut arguments = vec!["--retention-floor=1s".to_owned()];
+    let moto = sites.iter().find_map(|site| match &site.place {
+        Place::Virtual(here) => Some(&here.moto),
+        Place::Cluster(_) => None,
+    });
+    if let Some(moto) = moto {
+        // Each member names its own endpoint; any other service of AWS must be on loopback, too.
+        environment.extend(moto.environment().map(|(key, value)| (key.to_owned(), value)));
+        arguments.push(STARTS.to_owned());
+    }
+    let options = RouterOptions { arguments, environment, host, ..RouterOptions::default() };
     let router = Router::start(fleet, binary, options).await?;
     router.wait_ready().await?;
     let router = tokio::sync::Mutex::new(Chair { router, held: false });

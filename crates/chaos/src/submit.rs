@@ -37,9 +37,13 @@ pub(crate) async fn own(stage: &Stage<'_>, plan: &JobPlan, started: Instant) -> 
     sleep_until(started + plan.at).await;
     let namespace = NAMESPACES.get(plan.namespace).copied().unwrap_or(NAMESPACES[0]);
     let api: Api<RoutedSparkJob> = Api::namespaced(stage.hub().client(), namespace);
-    let object: RoutedSparkJob = serde_json::from_value(object(namespace, plan)).map_err(|source| {
-        Error::Object { side: "the schedule".to_owned(), what: plan.name.clone(), source }
-    })?;
+    let member = plan.member.and_then(|place| stage.sites.get(place)).map(|site| site.name.as_str());
+    let object: RoutedSparkJob =
+        serde_json::from_value(object(namespace, plan, member)).map_err(|source| Error::Object {
+            side: "the schedule".to_owned(),
+            what: plan.name.clone(),
+            source,
+        })?;
     let created = async || match api.create(&PostParams::default(), &object).await {
         // An earlier try was taken and not answered.
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&plan.name).await,
@@ -105,7 +109,7 @@ async fn change(api: &Api<RoutedSparkJob>, name: &str, spec: Value) -> Result<bo
     insist(&format!("changing {name}"), changed).await
 }
 
-fn object(namespace: &str, plan: &JobPlan) -> Value {
+fn object(namespace: &str, plan: &JobPlan, member: Option<&str>) -> Value {
     let run = if plan.meant == Meant::RunOn { ENDLESS } else { plan.run };
     let queue = QUEUES.get(plan.queue).copied().unwrap_or(QUEUES[0]);
     let mut job = objects::job(namespace, &plan.name, queue, |template| {
@@ -131,8 +135,9 @@ fn object(namespace: &str, plan: &JobPlan) -> Value {
         "retry": {"maxAttempts": plan.attempts, "backoff": {"initial": "1s"}},
     });
     objects::merge(&mut job, json!({ "spec": course }));
-    if plan.meant == Meant::Wait {
-        objects::merge(&mut job, json!({"spec": {"placement": {"clusterNames": ["nowhere"]}}}));
+    let only = if plan.meant == Meant::Wait { Some("nowhere") } else { member };
+    if let Some(only) = only {
+        objects::merge(&mut job, json!({"spec": {"placement": {"clusterNames": [only]}}}));
     }
     job
 }

@@ -11,6 +11,7 @@
 //! | annotation | meaning | default |
 //! |---|---|---|
 //! | `spark-router.test/script` | one of [`Script::NAMES`] | `succeed` |
+//! | `spark-router.test/submit-ms` | time in Submitted, until the driver is asked for | [`Options::step`] |
 //! | `spark-router.test/run-ms` | time in RunningHealthy | [`Options::step`] |
 //! | `spark-router.test/exit-code` | other than 0: as `fail` | 0 |
 //! | `spark-router.test/fail-attempts` | how many first runs fail | as the script says |
@@ -76,10 +77,11 @@ pub struct Seen {
     pub deleted: bool,
 }
 
-/// A running scripted operator. It ends when this is dropped.
+/// A running scripted operator. It ends when this is dropped; [`Self::stop`] also waits for the end.
 pub struct ScriptedApacheOperator {
     shared: Arc<Shared>,
     end: CancellationToken,
+    tasks: TaskTracker,
 }
 
 struct Shared {
@@ -110,7 +112,14 @@ impl ScriptedApacheOperator {
         tasks.spawn(async move {
             ended.run_until_cancelled_owned(watching).await;
         });
-        Self { shared, end }
+        Self { shared, end, tasks }
+    }
+
+    /// Stops as a crash does: what was under way stays half done.
+    pub async fn stop(self) {
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// What was done so far, by the uid of the SparkApplication.

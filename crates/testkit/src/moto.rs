@@ -1,7 +1,8 @@
 //! moto: an implementation of AWS that shares nothing with ours.
 //!
 //! Purpose: serve EMR on EKS, STS and EKS on loopback. [`Lane::Plain`] is moto as it is; [`Lane::Controlled`] has a layer
-//! before it (`moto/lane.py`) by which runs advance, faults are injected and calls are read back. Owns the process. It
+//! before it (`moto/lane.py`) by which runs advance (by scripts, or by what their own driver annotations say, as with
+//! [`crate::operator`]), faults are injected and calls are read back. Owns the process. It
 //! must never be given credentials that work anywhere, nor an environment that leads to some.
 //!
 //! What no lane has, and unit tests of requests cover instead: job templates, tag calls, AWS's validation of requests.
@@ -12,7 +13,7 @@ mod install;
 mod types;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub const ACCOUNT: &str = "123456789012";
 pub const ACCESS_KEY: &str = "testing";
 /// See [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "testing";
+/// The access key of somebody else, who is no router.
+pub const OTHER_KEY: &str = "somebody";
 /// The region that tests use.
 pub const REGION: &str = "eu-west-1";
 /// A release that moto takes; it refuses some that AWS has.
@@ -54,6 +57,7 @@ pub struct Moto {
     lane: Lane,
     address: SocketAddr,
     process: Process,
+    record: PathBuf,
     /// Nobody else's.
     alone: Option<(Slot, Arc<Supervisor>)>,
 }
@@ -90,7 +94,8 @@ impl Moto {
             Lane::Controlled => "/-/ready",
         };
         supervise::wait("moto", &process, async || plain::get(address, path).await.map(drop)).await?;
-        Ok(Self { lane, address, process, alone: None })
+        let record = record(supervisor.folder(), name);
+        Ok(Self { lane, address, process, record, alone: None })
     }
 
     /// Whether it ends with this handle, and not with a fleet.
@@ -118,6 +123,12 @@ impl Moto {
         &self.process
     }
 
+    /// What happened to its runs, one JSON object a line, written as it happens: `started`, `deduplicated`, `state`,
+    /// `cancelled`, and `asked` for how each start and cancel was answered. Only of the controlled lane.
+    pub fn record(&self) -> &Path {
+        &self.record
+    }
+
     /// The environment of a process that is to use AWS here: dummy credentials, and no way to the machine's own.
     pub fn environment(&self) -> [(&'static str, String); 5] {
         [
@@ -138,7 +149,7 @@ impl Moto {
     ) -> Result<VirtualCluster, Error> {
         let provider = json!({"id": eks, "type": "EKS", "info": {"eksInfo": {"namespace": namespace}}});
         let body = json!({"name": name, "clientToken": name, "containerProvider": provider});
-        let answer = self.aws("emr-containers", "/virtualclusters", &body).await?;
+        let answer = self.aws(ACCESS_KEY, "emr-containers", ("POST", "/virtualclusters"), &body).await?;
         serde_json::from_value(answer).map_err(|error| Error::Moto(format!("a virtual cluster: {error}")))
     }
 
@@ -147,17 +158,52 @@ impl Moto {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/eks");
         let network = json!({"subnetIds": ["subnet-1"]});
         let body = json!({"name": name, "roleArn": role, "resourcesVpcConfig": network});
-        self.aws("eks", "/clusters", &body).await.map(drop)
+        self.aws(ACCESS_KEY, "eks", ("POST", "/clusters"), &body).await.map(drop)
+    }
+
+    /// Starts a run with this body, as somebody with curl would; returns its id.
+    pub async fn start_run(&self, virtual_cluster: &str, body: &Value) -> Result<String, Error> {
+        let path = format!("/virtualclusters/{virtual_cluster}/jobruns");
+        let answer = self.aws(OTHER_KEY, "emr-containers", ("POST", &path), body).await?;
+        text(&answer, "id")
+    }
+
+    /// The ids of all runs that a list shows.
+    pub async fn listed(&self, virtual_cluster: &str) -> Result<Vec<String>, Error> {
+        let path = format!("/virtualclusters/{virtual_cluster}/jobruns");
+        let answer = self.aws(OTHER_KEY, "emr-containers", ("GET", &path), &json!({})).await?;
+        answer["jobRuns"].as_array().into_iter().flatten().map(|run| text(run, "id")).collect()
+    }
+
+    /// Cancels a run as somebody else than the router does, with another access key ([`OTHER_KEY`]).
+    pub async fn cancel_run(&self, virtual_cluster: &str, run: &str) -> Result<(), Error> {
+        let path = format!("/virtualclusters/{virtual_cluster}/jobruns/{run}");
+        self.aws(OTHER_KEY, "emr-containers", ("DELETE", &path), &json!({})).await.map(drop)
     }
 
     /// A call as an AWS client makes it. moto reads service and region from the signature and checks nothing of it.
-    async fn aws(&self, service: &str, path: &str, body: &Value) -> Result<Value, Error> {
+    async fn aws(
+        &self,
+        key: &str,
+        service: &str,
+        (method, path): (&str, &str),
+        body: &Value,
+    ) -> Result<Value, Error> {
         let signed = format!(
-            "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, \
+            "AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, \
              Signature=0"
         );
-        ask::post(self.address, path, Some(&signed), body).await.map_err(Error::Moto)
+        ask::ask(self.address, method, path, Some(&signed), body).await.map_err(Error::Moto)
     }
+}
+
+fn text(answer: &Value, field: &str) -> Result<String, Error> {
+    let text = answer[field].as_str().map(str::to_owned);
+    text.ok_or_else(|| Error::Moto(format!("no {field} in {answer}")))
+}
+
+fn record(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}-record.jsonl"))
 }
 
 fn command(
@@ -188,7 +234,7 @@ fn command(
         Lane::Controlled => {
             let script = folder.join(format!("{name}-lane.py"));
             std::fs::write(&script, LANE).map_err(Error::file("write", &script))?;
-            command.arg(script).args([&ip, &port])
+            command.arg(script).args([&ip, &port]).arg(record(folder, name))
         }
     };
     command.current_dir(folder);

@@ -19,6 +19,9 @@ const MEMBERS: usize = 3;
 /// Each with an operator, a scheduler and nodes of its own.
 const REAL_MEMBERS: usize = 2;
 
+/// One with each kind of operator, and two virtual clusters.
+const MIXED_MEMBERS: usize = Operators::MIXED.len();
+
 /// Jobs and minutes where nothing is said.
 const USUAL: (u32, u64) = (300, 5);
 const REAL: (u32, u64) = (60, 4);
@@ -33,12 +36,18 @@ for three hundred jobs. Then all is mended, and an oracle that shares no code wi
 logs. The command fails if a job was lost, ran twice, or says what is not true; the evidence is then kept. How long it took
 to go on elsewhere is reported too.
 
+With --mixed the members are of all kinds: Kubeflow's and Apache's operator, both scripted, and two virtual clusters of
+EMR on EKS over moto, one that honours client tokens and one that ignores them. Starts on these are acted on and never
+answered, answered late, throttled, refused with 5xx and met by silence, and somebody cancels runs at AWS. It is judged by
+what the servers recorded of their runs, too; the report says how starts became known.
+
 With --real-operator the members run the Kubeflow operator, kube-scheduler and nodes played by KWOK, and nodes are taken
 away with all pods on them. It costs the machine more: keep such a run small.
 
 Examples:
   cargo xtask chaos --seed 1 --jobs 1000 --minutes 10
   cargo xtask chaos --seed 7 --jobs 60 --minutes 2 --format json
+  cargo xtask chaos --mixed --seed 1
   cargo xtask chaos --real-operator")]
 pub(crate) struct Arguments {
     /// The same seed gives the same jobs and faults at the same times
@@ -47,6 +56,9 @@ pub(crate) struct Arguments {
     /// Run the real Kubeflow operator over kube-scheduler and KWOK nodes, and take nodes away too
     #[arg(long)]
     real_operator: bool,
+    /// Run members of all kinds: Kubeflow's and Apache's operator, and EMR on EKS with and without tokens that are honoured
+    #[arg(long, conflicts_with = "real_operator")]
+    mixed: bool,
     /// Jobs [default: 300, with --real-operator 60]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     jobs: Option<u32>,
@@ -56,7 +68,7 @@ pub(crate) struct Arguments {
     /// What stdout gets at the end; progress goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Where evidence is kept if anything is found [default: target/chaos/seed-N, or target/chaos/real-N]
+    /// Where evidence is kept if anything is found [default: target/chaos/seed-N, real-N or mixed-N]
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
 }
@@ -95,6 +107,8 @@ pub(crate) enum Error {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let (operators, members, (jobs, minutes)) = if arguments.real_operator {
         (Operators::Kubeflow, REAL_MEMBERS, REAL)
+    } else if arguments.mixed {
+        (Operators::Mixed, MIXED_MEMBERS, USUAL)
     } else {
         (Operators::Scripted, MEMBERS, USUAL)
     };
@@ -142,7 +156,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn kept(arguments: &Arguments) -> PathBuf {
-    let kind = if arguments.real_operator { "real" } else { "seed" };
+    let kind = match (arguments.real_operator, arguments.mixed) {
+        (true, _) => "real",
+        (_, true) => "mixed",
+        _ => "seed",
+    };
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../target/chaos")
         .join(format!("{kind}-{}", arguments.seed))

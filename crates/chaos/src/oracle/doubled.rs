@@ -1,11 +1,12 @@
 //! Finds jobs that ran twice.
 //!
 //! Owns no state. Two objects alive at one instant are a finding even if the first never got to run: nothing but its
-//! operator's leisure kept it from it. What the operator itself doubled is not counted here. A job whose owner allows
+//! operator's leisure kept it from it. Two job runs of one attempt are one as well, also where the first had ended: one
+//! start made both. What the operator itself doubled is not counted here. A job whose owner allows
 //! duplicates may have two, if its record says that the first was left behind.
 
 use super::facts::JobFacts;
-use super::life::Life;
+use super::life::{Kind, Life};
 
 /// See the module.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(crate) fn of(job: &JobFacts) -> Twice {
     at_once(job, &mut twice);
     after_the_end(job, &mut twice);
     one_after_the_other(job, &mut twice);
+    one_start(job, &mut twice);
     twice
 }
 
@@ -117,6 +119,22 @@ fn one_after_the_other(job: &JobFacts, twice: &mut Twice) {
     for first in earlier {
         if let Some(what) = unjustified(job, first, last) {
             twice.findings.push(format!("{} ran, and so did {}: {what}", first.title(), last.title()));
+        }
+    }
+}
+
+/// Two job runs of one attempt that nothing else here tells of: they neither met nor both ran.
+fn one_start(job: &JobFacts, twice: &mut Twice) {
+    for (first, second) in pairs(&job.applications) {
+        let is_one = first.kind == Kind::Run && second.kind == Kind::Run && first.attempt == second.attempt;
+        if is_one && overlap(first, second).is_none() && !(first.ran() && second.ran()) {
+            twice.findings.push(format!(
+                "one attempt was started twice: {} at {}, {} at {}",
+                first.title(),
+                first.begin,
+                second.title(),
+                second.begin,
+            ));
         }
     }
 }

@@ -19,15 +19,17 @@ struct Claim {
 }
 
 /// Every reason with which a job fails.
-const CLAIMS: [Claim; 13] = [
+const CLAIMS: [Claim; 15] = [
     // The application itself.
     Claim { reason: "JobFailed", excuses: false, check: application_failed },
     Claim { reason: "SubmissionFailed", excuses: false, check: application_failed },
+    Claim { reason: "SchedulingFailure", excuses: false, check: application_failed },
     Claim { reason: "QuotaExceeded", excuses: true, check: application_failed },
     Claim { reason: "DriverLost", excuses: true, check: application_failed },
     // The member.
     Claim { reason: "RemoteVanished", excuses: true, check: is_gone },
     Claim { reason: "NameTaken", excuses: true, check: name_is_taken },
+    Claim { reason: "ExternallyCancelled", excuses: true, check: others_cancelled },
     Claim { reason: "RejectedByMember", excuses: true, check: was_refused },
     Claim { reason: "Abandoned", excuses: true, check: member_is_forgotten },
     // Limits.
@@ -98,7 +100,7 @@ fn ended_well(job: &JobFacts, application: &Life) -> bool {
 fn succeeded(job: &JobFacts, at_end: &Job) -> Option<String> {
     if !job.applications.iter().any(|life| ended_well(job, life)) {
         let states: Vec<_> =
-            job.applications.iter().map(|life| format!("{}: {}", life.title(), life.state())).collect();
+            job.applications.iter().map(|life| format!("{}: {}", life.title(), life.native())).collect();
         return Some(format!(
             "Succeeded, and none of its applications ever completed: [{}]",
             states.join("; ")
@@ -109,7 +111,7 @@ fn succeeded(job: &JobFacts, at_end: &Job) -> Option<String> {
         Some(recorded) => Some(format!(
             "Succeeded, and the one on record did not complete: {}, {}",
             recorded.title(),
-            recorded.state()
+            recorded.native()
         )),
         None => Some(format!("Succeeded, and nothing on record completed: {}", recorded_as(at_end))),
     }
@@ -143,7 +145,17 @@ fn application_failed(job: &JobFacts, at_end: &Job, _: &Facts) -> Option<String>
     if life.completed() {
         return Some(format!("{} completed", life.title()));
     }
-    (!life.failed()).then(|| format!("{} did not fail: {:?}", life.title(), life.state()))
+    (!life.failed()).then(|| format!("{} did not fail: {:?}", life.title(), life.native()))
+}
+
+fn others_cancelled(job: &JobFacts, at_end: &Job, _: &Facts) -> Option<String> {
+    let Some(life) = job.recorded() else {
+        return Some(format!("nothing on record was ever there: {}", recorded_as(at_end)));
+    };
+    if !life.reached("CANCELLED") {
+        return Some(format!("{} is no job run that was cancelled: {:?}", life.title(), life.native()));
+    }
+    (!life.cancelled_by_others).then(|| format!("nobody but a router cancelled {}", life.title()))
 }
 
 fn is_gone(job: &JobFacts, at_end: &Job, _: &Facts) -> Option<String> {
@@ -215,7 +227,10 @@ fn on_record(job: &JobFacts, at_end: &Job) -> Option<String> {
 fn too_early(job: &JobFacts, at_end: &Job) -> Option<String> {
     let (written, _) = job.course.finished.as_ref()?;
     let is_own_end = at_end.status.phase() == "Succeeded"
-        || matches!(at_end.status.reason(), "JobFailed" | "SubmissionFailed" | "QuotaExceeded");
+        || matches!(
+            at_end.status.reason(),
+            "JobFailed" | "SubmissionFailed" | "SchedulingFailure" | "QuotaExceeded" | "ExternallyCancelled"
+        );
     let life = job.recorded().filter(|_| is_own_end)?;
     let drivers = job.drivers_of(life).filter_map(Life::ended);
     let ended = life.ended().into_iter().chain(drivers).min()?;

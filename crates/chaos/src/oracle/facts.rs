@@ -13,9 +13,10 @@ use super::Seen;
 use super::hub::{self, Course, Write};
 use super::life::{Kind, Life};
 use super::lives;
+use super::runs::{self, Asked};
 use super::view::{Job, Member, Queue};
 use crate::error::Error;
-use crate::evidence::{Evidence, Injected, Submitted};
+use crate::evidence::{Backend, Evidence, Injected, Submitted};
 use crate::fault::Kind as Fault;
 
 /// One job.
@@ -56,6 +57,12 @@ impl JobFacts {
         })
     }
 
+    /// The uids of all that was ever on record as its application.
+    pub(crate) fn recorded_uids(&self) -> impl Iterator<Item = &str> {
+        let last = self.at_end.as_ref().and_then(|at_end| at_end.status.placement.as_ref());
+        self.course.placements.values().chain(last).filter_map(|placement| placement.remote_uid.as_deref())
+    }
+
     /// The driver pods of an application.
     pub(crate) fn drivers_of<'a>(&'a self, application: &'a Life) -> impl Iterator<Item = &'a Life> {
         self.drivers.iter().filter(|pod| {
@@ -80,6 +87,8 @@ pub(crate) struct Facts {
     pub(crate) queues: BTreeMap<String, Queue>,
     /// What routers wrote on the hub.
     pub(crate) writes: Vec<Write>,
+    /// Every start of a job run that came in.
+    pub(crate) asked: Vec<Asked>,
     pub(crate) seen: Seen,
     pub(crate) sweep_within: Duration,
     /// When members' API servers or operators were down.
@@ -100,8 +109,15 @@ impl Facts {
         };
         count(courses.tally);
         let (mut all, mut refused, mut end) = (Vec::new(), BTreeMap::<String, usize>::new(), courses.last);
+        let mut asked = Vec::new();
         for side in &evidence.members {
-            let lives = lives::of(side)?;
+            let lives = if side.backend == Backend::EmrContainers {
+                let runs = runs::of(side)?;
+                asked.extend(runs.asked);
+                runs.lives
+            } else {
+                lives::of(side)?
+            };
             count(lives.tally);
             end = end.max(lives.last);
             all.extend(lives.all);
@@ -130,6 +146,7 @@ impl Facts {
             match life.kind {
                 Kind::Application => seen.applications += 1,
                 Kind::Driver => seen.driver_pods += 1,
+                Kind::Run => seen.job_runs += 1,
             }
             seen.inferred += usize::from(life.is_inferred);
             let name = (life.member.clone(), life.namespace.clone(), life.name.clone());
@@ -144,7 +161,7 @@ impl Facts {
                 continue;
             };
             match (place.get(uid.as_str()).and_then(|index| jobs.get_mut(*index)), life.kind) {
-                (Some(job), Kind::Application) => job.applications.push(life),
+                (Some(job), Kind::Application | Kind::Run) => job.applications.push(life),
                 (Some(job), Kind::Driver) => job.drivers.push(life),
                 (None, _) => strangers.push(life),
             }
@@ -166,6 +183,7 @@ impl Facts {
             members: at_end.members,
             queues: at_end.queues,
             writes: courses.writes,
+            asked,
             seen,
             sweep_within: evidence.sweep_within,
             down: evidence.faults.iter().filter(|it| breaks_submission(it.kind)).cloned().collect(),

@@ -30,7 +30,7 @@ fn left(job: &JobFacts, life: &Life, facts: &Facts) -> Option<String> {
     if !life.is_left || is_let_go(job, life, facts) {
         return None;
     }
-    let state = if life.state().is_empty() { "not submitted" } else { life.state() };
+    let state = if life.state().is_empty() { "not submitted" } else { life.native() };
     let Some(at_end) = &job.at_end else {
         if life.is_alive() {
             return Some(format!("the job is gone, and {} is alive: {state}", life.title()));
@@ -54,7 +54,7 @@ fn left(job: &JobFacts, life: &Life, facts: &Facts) -> Option<String> {
     }
     let recorded = job.recorded();
     let is_recorded = recorded.is_some_and(|recorded| match life.kind {
-        Kind::Application => std::ptr::eq(recorded, life),
+        Kind::Application | Kind::Run => std::ptr::eq(recorded, life),
         Kind::Driver => life.owner.is_none() || life.owner == recorded.uid,
     });
     (!is_recorded).then(|| {

@@ -5,6 +5,9 @@
 
 use jiff::Timestamp;
 
+use super::words;
+use crate::evidence::Backend;
+
 /// What an operator says that found a driver which it had itself started: the driver may run.
 pub(crate) const DRIVER_EXISTS: &str = "driver pod already exist";
 
@@ -15,6 +18,8 @@ pub(crate) enum Kind {
     Application,
     /// The pod of a driver.
     Driver,
+    /// A job run of EMR on EKS.
+    Run,
 }
 
 impl Kind {
@@ -23,6 +28,7 @@ impl Kind {
         match self {
             Self::Application => "application",
             Self::Driver => "driver pod",
+            Self::Run => "job run",
         }
     }
 
@@ -30,6 +36,7 @@ impl Kind {
         match self {
             Self::Application => matches!(state, "COMPLETED" | "FAILED"),
             Self::Driver => matches!(state, "Succeeded" | "Failed"),
+            Self::Run => matches!(state, "COMPLETED" | "FAILED" | "CANCELLED"),
         }
     }
 }
@@ -38,7 +45,10 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stated {
     pub(crate) at: Timestamp,
+    /// In the common vocabulary ([`words`]).
     pub(crate) state: String,
+    /// As it was written.
+    pub(crate) native: String,
     pub(crate) error: String,
 }
 
@@ -46,6 +56,8 @@ pub(crate) struct Stated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) kind: Kind,
+    /// Whose states these are.
+    pub(crate) backend: Backend,
     pub(crate) member: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -72,6 +84,8 @@ pub(crate) struct Life {
     pub(crate) is_left: bool,
     /// Our finalizer is on it at the end.
     pub(crate) is_held: bool,
+    /// Somebody else than a router asked for its end, by a cancel that was acted on.
+    pub(crate) cancelled_by_others: bool,
 }
 
 /// A time in which an object was alive; without an end it still is.
@@ -123,6 +137,11 @@ impl Life {
         self.states.last().map_or("", |stated| &stated.state)
     }
 
+    /// The same in its member's own word, for people.
+    pub(crate) fn native(&self) -> &str {
+        self.states.last().map_or("", |stated| &stated.native)
+    }
+
     /// The error with the last state.
     pub(crate) fn error(&self) -> &str {
         self.states.last().map_or("", |stated| &stated.error)
@@ -131,7 +150,7 @@ impl Life {
     /// The state that it was in at that time, in words.
     pub(crate) fn state_at(&self, at: Timestamp) -> &str {
         let until = self.states.iter().take_while(|stated| stated.at <= at);
-        until.last().map_or("not yet submitted", |stated| &stated.state)
+        until.last().map_or("not yet submitted", |stated| &stated.native)
     }
 
     /// When it came to its last end: a terminal state, or its absence.
@@ -147,7 +166,7 @@ impl Life {
     /// Whether it ever ended well.
     pub(crate) fn completed(&self) -> bool {
         self.reached(match self.kind {
-            Kind::Application => "COMPLETED",
+            Kind::Application | Kind::Run => "COMPLETED",
             Kind::Driver => "Succeeded",
         })
     }
@@ -155,12 +174,13 @@ impl Life {
     /// Whether it ever ended badly.
     pub(crate) fn failed(&self) -> bool {
         self.reached(match self.kind {
-            Kind::Application => "FAILED",
+            Kind::Application | Kind::Run => "FAILED",
             Kind::Driver => "Failed",
         })
     }
 
-    fn reached(&self, state: &str) -> bool {
+    /// Whether it ever came to this state.
+    pub(crate) fn reached(&self, state: &str) -> bool {
         self.states.iter().any(|stated| stated.state == state)
     }
 
@@ -168,9 +188,19 @@ impl Life {
     pub(crate) fn state_was(&mut self, at: Timestamp, state: &str, error: &str) {
         let place = self.states.partition_point(|stated| stated.at <= at);
         let before = place.checked_sub(1).and_then(|last| self.states.get(last));
-        if before.is_none_or(|before| before.state != state) {
-            let stated = Stated { at, state: state.to_owned(), error: error.to_owned() };
-            self.states.insert(place, stated);
+        if before.is_some_and(|before| before.native == state) {
+            return;
+        }
+        let native = state.to_owned();
+        self.states.insert(place, Stated { at, state: String::new(), native, error: error.to_owned() });
+        // What a state means may depend on the one before.
+        let mut before = String::new();
+        for stated in &mut self.states {
+            stated.state = match self.kind {
+                Kind::Driver => stated.native.clone(),
+                Kind::Application | Kind::Run => words::common(self.backend, &before, &stated.native),
+            };
+            before.clone_from(&stated.state);
         }
     }
 
@@ -193,6 +223,7 @@ pub(crate) mod tests {
     pub(crate) fn life(kind: Kind, states: &[(i64, &str)], gone: Option<i64>) -> Life {
         let mut life = Life {
             kind,
+            backend: Backend::Kubeflow,
             member: "m1".to_owned(),
             namespace: "team".to_owned(),
             name: "pi-1".to_owned(),
@@ -209,6 +240,7 @@ pub(crate) mod tests {
             went_unseen: false,
             is_left: gone.is_none(),
             is_held: false,
+            cancelled_by_others: false,
         };
         for (second, state) in states {
             life.state_was(at(*second), state, "");

@@ -14,7 +14,7 @@ use super::life::{Kind, Life};
 use super::look::{is_being_deleted, is_last_look, is_of, state_in};
 use super::names;
 use crate::error::Error;
-use crate::evidence::Side;
+use crate::evidence::{Backend, Side};
 
 /// What a member's evidence tells.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ const WORDS: [&str; 2] = ["\"resource\":\"sparkapplications\"", "\"resource\":\"
 /// Reads a member's log and objects.
 pub(crate) fn of(side: &Side) -> Result<Lives, Error> {
     let mut reader = super::audit::Reader::open(&side.audit, &WORDS)?;
-    let mut watch = Watch::new(&side.name);
+    let mut watch = Watch::new(&side.name, side.backend);
     while let Some(line) = reader.next_line()? {
         watch.line(&line);
     }
@@ -63,6 +63,7 @@ enum Going {
 
 struct Watch<'a> {
     member: &'a str,
+    backend: Backend,
     lives: Vec<Life>,
     /// When the create of each was answered: what was asked before that tells nothing of it.
     answered: Vec<Timestamp>,
@@ -76,9 +77,10 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(member: &'a str) -> Self {
+    fn new(member: &'a str, backend: Backend) -> Self {
         Self {
             member,
+            backend,
             lives: Vec::new(),
             answered: Vec::new(),
             going: Vec::new(),
@@ -93,7 +95,7 @@ impl<'a> Watch<'a> {
     fn line(&mut self, line: &Line) {
         self.last = self.last.max(Some(line.done));
         let kind = match (line.group.as_str(), line.resource.as_str()) {
-            ("sparkoperator.k8s.io", "sparkapplications") => Kind::Application,
+            ("sparkoperator.k8s.io" | "spark.apache.org", "sparkapplications") => Kind::Application,
             ("", "pods") => Kind::Driver,
             _ => return,
         };
@@ -222,7 +224,7 @@ impl<'a> Watch<'a> {
             }
         }
         let is_known_kind = match kind {
-            Kind::Application => true,
+            Kind::Application | Kind::Run => true,
             Kind::Driver => self.maybe.contains_key(&key) || object.is_some_and(|pod| is_of(kind, pod)),
         };
         is_known_kind.then(|| {
@@ -240,6 +242,7 @@ impl<'a> Watch<'a> {
         let index = self.lives.len();
         self.lives.push(Life {
             kind,
+            backend: self.backend,
             member: self.member.to_owned(),
             namespace,
             name,
@@ -256,6 +259,7 @@ impl<'a> Watch<'a> {
             went_unseen: false,
             is_left: false,
             is_held: false,
+            cancelled_by_others: false,
         });
         self.answered.push(answered);
         self.going.push(Going::Not);
@@ -348,7 +352,7 @@ impl<'a> Watch<'a> {
 /// An object that is seen in a state that no line tells of: its own word counts for when it ended.
 fn shows_state(life: &mut Life, object: &Value, seen: Timestamp) {
     let Some((state, error)) = state_in(life.kind, object) else { return };
-    if state == life.state() || life.states.last().is_some_and(|last| last.at > seen) {
+    if state == life.native() || life.states.last().is_some_and(|last| last.at > seen) {
         return;
     }
     let at = names::ended(object).map_or(seen, |ended| ended.min(seen));

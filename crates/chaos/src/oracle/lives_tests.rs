@@ -206,3 +206,40 @@ fn refusals_are_counted_and_dry_runs_are_nothing() {
     let found = of(&story.close().members[0]).unwrap();
     assert_eq!((found.all.len(), found.refused["uid-pi"]), (0, 1));
 }
+
+#[test]
+fn an_application_of_apaches_ends_with_its_resources_and_as_the_state_before_says() {
+    for (last, succeeded) in [("Succeeded", true), ("Failed", false)] {
+        let mut story = Story::new();
+        story.on_apache("m1");
+        story.submit(0, "pi", json!({}));
+        story.creates(2, "m1", "pi", 1);
+        for (second, state) in [(3, "Submitted"), (4, "DriverRequested"), (5, "RunningHealthy"), (8, last)] {
+            story.apache_state(second, "m1", "pi-1", state);
+        }
+        let lives = of(&story.close().members[0]).unwrap().all;
+        assert_eq!((lives[0].ran(), lives[0].is_alive(), lives[0].native()), (true, true, last));
+        story.apache_state(9, "m1", "pi-1", "ResourceReleased");
+        let lives = of(&story.close().members[0]).unwrap().all;
+        let life = &lives[0];
+        assert_eq!((life.completed(), life.failed(), life.ended()), (succeeded, !succeeded, Some(at(9))));
+    }
+}
+
+#[test]
+fn a_driver_of_apaches_belongs_to_its_application_although_that_is_no_controller_of_it() {
+    let mut story = Story::new();
+    story.on_apache("m1");
+    story.submit(0, "pi", json!({}));
+    story.creates(2, "m1", "pi", 1);
+    let pod = json!({"metadata": {
+        "name": "pi-1-0-driver", "namespace": "team", "uid": "pod",
+        "labels": {
+            "spark-role": "driver", "sparkrouter.dev/job-uid": "uid-pi", "sparkrouter.dev/attempt": "1",
+        },
+        "ownerReferences": [{"kind": "SparkApplication", "uid": "m1-pi-1"}],
+    }});
+    story.log("m1", 3, ("create", "pods", "pi-1-0-driver"), 201, json!({"responseObject": pod}));
+    let lives = of(&story.close().members[0]).unwrap().all;
+    assert_eq!((lives[1].owner.as_ref(), lives[1].job.as_deref()), (lives[0].uid.as_ref(), Some("uid-pi")));
+}

@@ -15,10 +15,13 @@ pub(crate) fn is_of(kind: Kind, object: &Value) -> bool {
 /// State and error that an object or a write of its status shows.
 pub(crate) fn state_in(kind: Kind, object: &Value) -> Option<(&str, &str)> {
     match kind {
-        Kind::Application => {
-            let state = object.pointer("/status/applicationState/state")?.as_str()?;
-            let error = object.pointer("/status/applicationState/errorMessage").and_then(Value::as_str);
-            Some((state, error.unwrap_or_default()))
+        Kind::Application | Kind::Run => {
+            let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+            if let Some(state) = text("/status/currentState/currentStateSummary") {
+                return Some((state, text("/status/currentState/message").unwrap_or_default()));
+            }
+            let state = text("/status/applicationState/state")?;
+            Some((state, text("/status/applicationState/errorMessage").unwrap_or_default()))
         }
         Kind::Driver => {
             let phase = object.pointer("/status/phase")?.as_str()?;
@@ -64,6 +67,8 @@ mod tests {
     fn a_change_that_says_nothing_of_the_state_is_told_apart() {
         let state = json!({"status": {"applicationState": {"state": "FAILED", "errorMessage": "why"}}});
         assert_eq!(state_in(Kind::Application, &state), Some(("FAILED", "why")));
+        let apache = json!({"status": {"currentState": {"currentStateSummary": "Failed", "message": "why"}}});
+        assert_eq!(state_in(Kind::Application, &apache), Some(("Failed", "why")));
         assert_eq!(state_in(Kind::Driver, &json!({"status": {"phase": "Running"}})), Some(("Running", "")));
         assert_eq!(state_in(Kind::Driver, &json!({"status": {"conditions": []}})), None);
         assert_eq!(state_in(Kind::Application, &json!([{"op": "test"}])), None);

@@ -28,9 +28,10 @@ pub(crate) enum Standing {
 const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
 
 /// How an attempt ends that is followed by another: a job says so until it asks for a place again.
-const FAILED: [&str; 7] = [
+const FAILED: [&str; 8] = [
     "JobFailed",
     "SubmissionFailed",
+    "SchedulingFailure",
     "QuotaExceeded",
     "DriverLost",
     "Unschedulable",
@@ -142,7 +143,7 @@ fn has_a_place(job: &JobFacts, at_end: &Job) -> Standing {
             if job.submitted.meant == Meant::RunOn && life.is_alive() || by_operator {
                 return Standing::Runs;
             }
-            let state = if life.state().is_empty() { "not submitted" } else { life.state() };
+            let state = if life.state().is_empty() { "not submitted" } else { life.native() };
             Standing::Lost(format!(
                 "it has not ended: {} on {place}, {state} since {}",
                 status.phase(),

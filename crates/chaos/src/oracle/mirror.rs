@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::facts::{Facts, JobFacts};
 use super::life::{DRIVER_EXISTS, Life};
 use super::view::{Job, Placement};
+use super::words;
 
 /// A state that is older than this is on the hub.
 const MIRRORED: SignedDuration = SignedDuration::from_secs(10);
@@ -119,14 +120,15 @@ fn against(job: &JobFacts, at_end: &Job, placement: &Placement, life: &Life, fac
     }
     let phase = status.phase();
     if !phases_of(life).contains(&phase) {
-        odd.push(format!("phase {phase}, and {} is {:?} since {changed}", life.title(), life.state()));
+        odd.push(format!("phase {phase}, and {} is {:?} since {changed}", life.title(), life.native()));
     }
     let mirrored = status.application.as_ref().map_or("", |application| &application.state);
-    if says_something(life.state()) && mirrored != life.state() {
+    // Of states that mean the same, one is enough.
+    if says_something(life.state()) && words::common(life.backend, "", mirrored) != life.state() {
         odd.push(format!(
             "its status says {mirrored:?}, and {} is {:?} since {changed}",
             life.title(),
-            life.state()
+            life.native()
         ));
     }
     odd
@@ -140,12 +142,12 @@ fn says_something(state: &str) -> bool {
 /// The phases of a job that has not ended while its application is in this state.
 fn phases_of(life: &Life) -> &'static [&'static str] {
     match life.state() {
-        "" | "RESUMING" => &["Dispatched"],
+        "" | "RESUMING" | words::ACCEPTED => &["Dispatched"],
         "SUBMITTED" => &["Submitted"],
         "RUNNING" => &["Running"],
         "PENDING_RERUN" | "INVALIDATING" => &["Retrying"],
         "SUSPENDING" | "SUSPENDED" => &["Suspended"],
-        "COMPLETED" => &[],
+        "COMPLETED" | "CANCELLED" => &[],
         // Its driver may be running: an operator says so of a driver that it started itself.
         "FAILED" if !life.error().contains(DRIVER_EXISTS) => &[],
         _ => &["Dispatched", "Submitted", "Running", "Retrying"],

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The router's user, on the hub and on members.
 pub(crate) const ROUTER: &str = "system:serviceaccount:spark-router:spark-router";
-/// Label: the uid of the job.
+/// Label, and tag of job runs: the uid of the job.
 pub(crate) const JOB_UID: &str = "sparkrouter.dev/job-uid";
 /// Label: the attempt.
 pub(crate) const ATTEMPT: &str = "sparkrouter.dev/attempt";
@@ -43,10 +43,12 @@ pub(crate) fn uid(object: &Value) -> Option<String> {
     Some(object.pointer("/metadata/uid")?.as_str()?.to_owned())
 }
 
-/// The uid of the controller that owns it.
+/// The uid of the controller that owns it, or of the application: Apache's operator is no controller of its drivers.
 pub(crate) fn owner(object: &Value) -> Option<String> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
+    let controls = |owner: &&Value| owner.get("controller").and_then(Value::as_bool) == Some(true);
+    let is_application = |owner: &&Value| owner.get("kind").is_some_and(|kind| kind == "SparkApplication");
+    let owner = owners.iter().find(controls).or_else(|| owners.iter().find(is_application))?;
     Some(owner.get("uid")?.as_str()?.to_owned())
 }
 
@@ -57,7 +59,8 @@ pub(crate) fn created(object: &Value) -> Option<Timestamp> {
 
 /// When an application says that it ended, to the second.
 pub(crate) fn ended(object: &Value) -> Option<Timestamp> {
-    time(object.pointer("/status/terminationTime"))
+    let apaches = "/status/currentState/lastTransitionTime";
+    time(object.pointer("/status/terminationTime")).or_else(|| time(object.pointer(apaches)))
 }
 
 fn time(value: Option<&Value>) -> Option<Timestamp> {

@@ -3,6 +3,7 @@
 //! Owns the folder with the logs. Times are seconds after [`super::life::tests::at`]`(0)`; the job `pi` has the uid
 //! `uid-pi`, its first attempt on m1 the name `pi-1` and the uid `m1-pi-1`.
 
+mod emr;
 mod end;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::life::tests::at;
-use crate::evidence::{Evidence, Meant, Submitted};
+use crate::evidence::{Backend, Evidence, Meant, Submitted};
 
+pub(crate) use emr::{merged, started};
 pub(crate) use end::one;
 
 pub(crate) use super::names::ROUTER;
@@ -26,6 +28,8 @@ pub(crate) struct Story {
     objects: BTreeMap<String, Objects>,
     /// How often each name was used on each member.
     used: BTreeMap<(String, String), u32>,
+    /// Where that is not Kubeflow's operator.
+    backends: BTreeMap<String, Backend>,
     pub(crate) evidence: Evidence,
 }
 
@@ -69,6 +73,7 @@ impl Story {
             lines: BTreeMap::new(),
             objects: BTreeMap::new(),
             used: BTreeMap::new(),
+            backends: BTreeMap::new(),
             evidence: Evidence::default(),
         };
         story.set("hub", json!({"kind": "SparkQueue", "metadata": {"name": "etl"}, "spec": {}}));

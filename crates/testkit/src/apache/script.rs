@@ -36,7 +36,7 @@ pub enum Script {
 impl Script {
     /// The values of the annotation `spark-router.test/script`. Those of [`crate::operator`] that mean the same have the
     /// same names.
-    pub const NAMES: [(&str, Self); 9] = [
+    pub const NAMES: [(&str, Self); 10] = [
         ("succeed", Self::Succeed),
         ("fail", Self::Fail),
         ("retry", Self::Retry),
@@ -45,6 +45,8 @@ impl Script {
         ("hang-running", Self::HangRunning),
         ("start-timed-out", Self::StartTimedOut),
         ("scheduling-failure", Self::SchedulingFailure),
+        // The nearest that this operator has: its driver cannot be asked for.
+        ("submission-failed", Self::SchedulingFailure),
         ("evicted", Self::Evicted),
     ];
 }
@@ -54,6 +56,7 @@ impl Script {
 pub(super) struct Plan {
     pub(super) script: Script,
     step: Duration,
+    submit: Duration,
     run: Duration,
     fail_attempts: u64,
     /// Runs after the first one.
@@ -70,6 +73,8 @@ impl Plan {
             own.or_else(|| spec["sparkConf"][format!("{DRIVER_ANNOTATION}{key}")].as_str())
         };
         let name = text("script").unwrap_or("succeed");
+        let time =
+            |key: &str| text(key).and_then(|text| text.parse().ok()).map_or(step, Duration::from_millis);
         let script = Script::NAMES.iter().find(|(known, _)| *known == name);
         let script = script.map_or(Script::SchedulingFailure, |(_, script)| *script);
         let fails_always = script == Script::Fail || text("exit-code").is_some_and(|code| code != "0");
@@ -78,7 +83,8 @@ impl Plan {
         Self {
             script,
             step,
-            run: text("run-ms").and_then(|text| text.parse().ok()).map_or(step, Duration::from_millis),
+            submit: time("submit-ms"),
+            run: time("run-ms"),
             fail_attempts: text("fail-attempts").and_then(|text| text.parse().ok()).unwrap_or(fails),
             restarts: if restarts { restart["maxRestartAttempts"].as_u64().unwrap_or(3) } else { 0 },
         }
@@ -92,8 +98,10 @@ impl Plan {
             | ("DriverRequested", Script::HangRequested)
             | ("RunningHealthy", Script::HangRunning) => return None,
             ("", _) => "Submitted",
-            ("Submitted" | "ScheduledToRestart", Script::SchedulingFailure) => "SchedulingFailure",
-            ("Submitted" | "ScheduledToRestart", _) => "DriverRequested",
+            ("Submitted", Script::SchedulingFailure) => return Some((self.submit, "SchedulingFailure")),
+            ("ScheduledToRestart", Script::SchedulingFailure) => "SchedulingFailure",
+            ("Submitted", _) => return Some((self.submit, "DriverRequested")),
+            ("ScheduledToRestart", _) => "DriverRequested",
             ("DriverRequested", Script::StartTimedOut) => "DriverStartTimedOut",
             ("DriverRequested", _) => "DriverStarted",
             ("DriverStarted", _) => "DriverReady",

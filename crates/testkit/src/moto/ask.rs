@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 const ANSWER: Duration = Duration::from_mins(1);
 
 /// The JSON of a 2xx; anything else is an error that quotes it.
-pub(super) async fn post(
+pub(super) async fn ask(
     address: SocketAddr,
+    method: &str,
     path: &str,
     authorization: Option<&str>,
     body: &Value,
@@ -22,7 +23,7 @@ pub(super) async fn post(
     let body = body.to_string();
     let signed = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
     let request = format!(
-        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n{signed}Content-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n{signed}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let asking = async {

@@ -18,7 +18,8 @@ impl Moto {
     }
 
     /// Runs that start from now on and have no script go by annotations of their driver, as drivers on KWOK's nodes do:
-    /// `spark-router.test/run-ms`, `exit-code` and `fail-attempts`. `pace` is the time in each passing state.
+    /// `spark-router.test/run-ms`, `submit-ms`, `exit-code`, `fail-attempts` and `script` (`succeed`, `fail`,
+    /// `submission-failed`, `hang-submitted`, `hang-running`). `pace` is the time in each passing state.
     pub async fn go_by_annotations(&self, pace: Duration) -> Result<(), Error> {
         self.control("annotated", &json!({"pace": pace.as_secs_f64()})).await.map(drop)
     }
@@ -59,6 +60,18 @@ impl Moto {
     pub async fn end_faults(&self) -> Result<u64, Error> {
         let answer = self.control("faults-clear", &json!({})).await?;
         Ok(answer["hit"].as_u64().unwrap_or_default())
+    }
+
+    /// How often the faults that are there have struck so far.
+    pub async fn faults_struck(&self) -> Result<u64, Error> {
+        let answer = self.control("faults", &json!({})).await?;
+        Ok(answer["hit"].as_u64().unwrap_or_default())
+    }
+
+    /// How many runs lists do not show ([`super::What::Unlisted`]).
+    pub async fn unlisted(&self) -> Result<u64, Error> {
+        let answer = self.control("unlisted", &json!({})).await?;
+        Ok(answer["count"].as_u64().unwrap_or_default())
     }
 
     /// Puts a virtual cluster into a state: RUNNING, TERMINATING, TERMINATED, ARRESTED.
@@ -130,6 +143,6 @@ impl Moto {
         if self.lane == Lane::Plain {
             return Err(Error::Moto(format!("{what}: plain moto has no controls")));
         }
-        ask::post(self.address, &format!("/-/{what}"), None, given).await.map_err(Error::Moto)
+        ask::ask(self.address, "POST", &format!("/-/{what}"), None, given).await.map_err(Error::Moto)
     }
 }

@@ -6,14 +6,21 @@ record, all under one lock. Nothing of moto is changed on disk; where a method o
 calls the original. Control routes are below /-/, which AWS does not have. It must never answer for moto on any other path
 but with an injected fault.
 
-Usage: lane.py HOST PORT
+Usage: lane.py HOST PORT [RECORD]
+
+RECORD is a file that gets what happened, one JSON object a line, for whoever judges it later: what a run was started with,
+each state that it came to, each cancel that was acted on, and how each start and cancel was answered. No line is ever
+taken back.
 """
 
 import base64
 import heapq
 import io
 import json
+import os
+import random
 import re
+import select
 import socket
 import sys
 import threading
@@ -66,6 +73,23 @@ def operation(method, path, body):
     return found.group(1).decode() if found else f"{method} {path}"
 
 
+class Record:
+    """The file; see above."""
+
+    def __init__(self, path):
+        self.file = open(path, "a", buffering=1)
+
+    def write(self, event, at=None, **more):
+        at = time.time() if at is None else at
+        moment = datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="microseconds")
+        self.file.write(json.dumps({"at": moment, "event": event, **more}) + "\n")
+
+
+RECORD = Record(os.devnull)
+# What the request in this thread turns out to be about.
+ASKED = threading.local()
+
+
 def utc(seconds):
     """As moto keeps times: without a zone, in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None)
@@ -89,6 +113,7 @@ class Lane:
         self.tokens = {}
         self.cancel = {"after": 0.0, "state": "CANCELLED"}
         self.cancels = {}
+        self.unlisted = {}
         self.counts = {}
         self.calls = []
         self.starts = []
@@ -120,6 +145,7 @@ class Lane:
             run.retry_policy_configuration = {"maxAttempts": max(step["tries"], 2)}
             run.retry_policy_execution = {"currentAttemptCount": step["tries"]}
         run.finished_at = utc(time.time()) if run.state in ENDED else None
+        RECORD.write("state", run=run.id, state=run.state, details=run.state_details, reason=run.failure_reason)
 
     def plan(self, run, steps, now):
         at = now
@@ -150,17 +176,27 @@ class Lane:
         return []
 
     def annotated(self, run, most):
-        """The way of a run whose driver ends as its annotations say, with so many attempts at most."""
+        """The way of a run that goes as the annotations of its driver say, with so many attempts at most."""
         said = {}
         for entry in (run.configuration_overrides or {}).get("applicationConfiguration") or []:
             for key, value in (entry.get("properties") or {}).items():
                 if key.startswith(ANNOTATION):
                     said[key[len(ANNOTATION):]] = value
+        script = said.get("script", "succeed")
         ran = float(said.get("run-ms", 1000)) / 1000
-        fails = int(said.get("fail-attempts", most if said.get("exit-code", "0") != "0" else 0))
-        steps, pause = [{"state": "SUBMITTED", "after": self.pace}], self.pace
+        fails_always = script == "fail" or said.get("exit-code", "0") != "0"
+        fails = int(said.get("fail-attempts", most if fails_always else 0))
+        pause = float(said["submit-ms"]) / 1000 if "submit-ms" in said else self.pace
+        if script == "submission-failed":
+            details = "JobRun submission failed due to an internal error."
+            return [{"state": "FAILED", "after": pause, "reason": "INTERNAL_ERROR", "details": details}]
+        steps = [{"state": "SUBMITTED", "after": self.pace}]
+        if script == "hang-submitted":
+            return steps
         for number in range(1, most + 1):
             steps.append({"state": "RUNNING", "after": pause, "tries": number if most > 1 else None})
+            if script == "hang-running":
+                return steps
             if number > fails:
                 return [*steps, {"state": "COMPLETED", "after": ran}]
             pause = ran + self.pace
@@ -170,6 +206,14 @@ class Lane:
     def begin(self, run):
         run.state = "PENDING"
         run.created_at = utc(time.time())
+        RECORD.write(
+            "started",
+            run=run.id,
+            cluster=run.virtual_cluster_id,
+            name=run.name,
+            token=run.client_token,
+            tags=run.tags or {},
+        )
         steps = self.script_of(run)
         if not steps and self.pace is not None:
             # moto drops the retry policy of a start.
@@ -179,14 +223,18 @@ class Lane:
 
     # Faults.
 
-    def fault_for(self, method, path, name):
+    def fault_for(self, method, path, name, given):
         for fault in self.faults:
             if fault["left"] == 0 or fault.get("operation") not in (None, name):
                 continue
             if fault.get("method") not in (None, method) or not re.search(fault.get("path") or "", path):
                 continue
+            if not (given.get("name") or "").startswith(fault.get("named") or ""):
+                continue
             if fault.get("skip", 0) > 0:
                 fault["skip"] -= 1
+                continue
+            if fault["dice"].random() >= fault.get("chance", 1.0):
                 continue
             if fault["left"] > 0:
                 fault["left"] -= 1
@@ -202,6 +250,7 @@ LANE = Lane()
 
 original_start = EMRContainersBackend.start_job_run
 original_cancel = EMRContainersBackend.cancel_job_run
+original_list = EMRContainersBackend.list_job_runs
 original_describe_cluster = EMRContainersBackend.describe_virtual_cluster
 
 
@@ -217,6 +266,9 @@ def start_job_run(self, *args, **kwargs):
     key = (kwargs["virtual_cluster_id"], kwargs["client_token"])
     known = LANE.tokens.get(key)
     if LANE.dedupe and known is not None:
+        ASKED.run, ASKED.known = known, True
+        LANE.unlisted.pop(known.id, None)
+        RECORD.write("deduplicated", run=known.id, token=known.client_token)
         return known
     cluster = self.virtual_clusters.get(kwargs["virtual_cluster_id"])
     if cluster is not None and cluster.state != "RUNNING":
@@ -230,13 +282,23 @@ def start_job_run(self, *args, **kwargs):
     run = original_start(self, *args, **kwargs)
     LANE.begin(run)
     LANE.tokens[key] = run
+    ASKED.run = run
     return run
+
+
+def list_job_runs(self, *args, **kwargs):
+    """Lists may lag behind starts: how far they do at AWS is not known."""
+    runs, now = original_list(self, *args, **kwargs), time.monotonic()
+    return [run for run in runs if LANE.unlisted.get(run.id, now) <= now]
 
 
 def cancel_job_run(self, job_run_id, virtual_cluster_id):
     run = original_cancel(self, job_run_id, virtual_cluster_id)
     LANE.cancels[run.id] = LANE.cancels.get(run.id, 0) + 1
     run.state, run.state_details, run.finished_at = "CANCEL_PENDING", None, None
+    ASKED.run = run
+    RECORD.write("cancelled", run=run.id, by=ASKED.by)
+    RECORD.write("state", run=run.id, state=run.state, details=None, reason=run.failure_reason)
     end = {"state": LANE.cancel["state"], "cancels": True}
     if end["state"] == "CANCELLED":
         end["details"] = f"JobRun {run.id} CANCELLED successfully."
@@ -258,6 +320,7 @@ def describe_virtual_cluster(self, cluster_id):
 
 EMRContainersBackend.start_job_run = start_job_run
 EMRContainersBackend.cancel_job_run = cancel_job_run
+EMRContainersBackend.list_job_runs = list_job_runs
 EMRContainersBackend.describe_virtual_cluster = describe_virtual_cluster
 
 
@@ -298,7 +361,17 @@ def control_remove(given):
 
 
 def control_fault(given):
-    LANE.faults.append({**given, "left": given.get("times", 1), "hit": 0})
+    dice = random.Random(given.get("seed", 0))
+    LANE.faults.append({**given, "left": given.get("times", 1), "hit": 0, "dice": dice})
+
+
+def control_faults(_):
+    return {"hit": sum(fault["hit"] for fault in LANE.faults)}
+
+
+def control_unlisted(_):
+    now = time.monotonic()
+    return {"count": sum(until > now for until in LANE.unlisted.values())}
 
 
 def control_faults_clear(_):
@@ -424,6 +497,21 @@ def check_presigned(env, host, query):
     return f"AWS4-HMAC-SHA256 {header}", None
 
 
+def caller(env):
+    """The access key that a request was signed with."""
+    found = re.search(r"Credential=([^/]+)/", env.get("HTTP_AUTHORIZATION") or "")
+    return found.group(1) if found else ""
+
+
+def has_gone(connection):
+    """Whether who asked has hung up: an answer would not be heard."""
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True
+
+
 class Layer:
     """Sees every request before moto does."""
 
@@ -431,6 +519,7 @@ class Layer:
         self.application = application
 
     def __call__(self, env, start_response):
+        received = time.time()
         length = int(env.get("CONTENT_LENGTH") or 0)
         body = env["wsgi.input"].read(length) if length else b""
         env["wsgi.input"] = io.BytesIO(body)
@@ -439,12 +528,28 @@ class Layer:
             return self.control(path[3:], body, start_response)
         query = env.get("QUERY_STRING") or ""
         name = operation(method, f"{path}?{query}" if "Action=" in query else path, body)
+        ASKED.run, ASKED.known, ASKED.by = None, False, caller(env)
         with LANE.lock:
             LANE.advance()
-            self.note(env, name, method, path, query, body)
-            fault = LANE.fault_for(method, path, name)
+            given = self.note(env, name, method, path, query, body)
+            fault = LANE.fault_for(method, path, name, given)
         if fault is None and "X-Amz-Signature=" in query:
             return self.presigned(env, query, start_response)
+        # Status, and the code of an error.
+        answered = [(0, None)]
+
+        def begin(status, headers, *more):
+            codes = [value for key, value in headers if key.lower() == "x-amzn-errortype"]
+            answered.append((int(status.split(" ")[0]), codes[0] if codes else None))
+            return start_response(status, headers, *more)
+
+        answer = self.answer(env, begin, fault)
+        if name in ("StartJobRun", "CancelJobRun"):
+            is_cut = fault is not None and fault["kind"] in ("lost-request", "lost-response")
+            self.tell(env, name, received, given, (0, None) if is_cut else answered[-1])
+        return answer
+
+    def answer(self, env, start_response, fault):
         if fault is None:
             return self.pass_on(env, start_response)
         if fault.get("delay"):
@@ -455,8 +560,11 @@ class Layer:
         if kind == "lost-request":
             return self.cut(env, start_response)
         if kind == "lost-response":
-            # The whole answer is made before the line is cut: it is committed.
-            b"".join(self.pass_on(env, lambda *_: None))
+            with LANE.lock:
+                # The whole answer is made before the line is cut: it is committed.
+                b"".join(self.pass_on(env, lambda *_: None))
+                if fault.get("unlisted") and ASKED.run is not None and not ASKED.known:
+                    LANE.unlisted[ASKED.run.id] = time.monotonic() + fault["unlisted"]
             return self.cut(env, start_response)
         if kind == "html":
             start_response("502 Bad Gateway", [("Content-Type", "text/html")])
@@ -466,15 +574,34 @@ class Layer:
         start_response(f"{fault['status']} Injected", headers)
         return [text]
 
+    def tell(self, env, name, received, given, answer):
+        """Notes how a call was answered; 0: not at all, as also where its caller has gone meanwhile."""
+        status, code = (0, None) if has_gone(env["werkzeug.socket"]) else answer
+        RECORD.write(
+            "asked",
+            at=received,
+            done=time.time() - received,
+            operation=name,
+            name=given.get("name"),
+            token=given.get("clientToken"),
+            job=(given.get("tags") or {}).get("sparkrouter.dev/job-uid"),
+            run=ASKED.run.id if ASKED.run is not None else None,
+            known=ASKED.known,
+            status=status,
+            code=code,
+        )
+
     def note(self, env, name, method, path, query, body):
         LANE.counts[name] = LANE.counts.get(name, 0) + 1
         if len(LANE.calls) < MOST_CALLS:
             LANE.calls.append([name, path, query])
-        if name == "StartJobRun" and len(LANE.starts) < MOST_CALLS:
+        given = {}
+        if name == "StartJobRun":
             try:
                 given = json.loads(body)
             except ValueError:
-                given = {}
+                pass
+        if name == "StartJobRun" and len(LANE.starts) < MOST_CALLS:
             # The body whole: whether a repeat is equal byte by byte is what a test asks.
             LANE.starts.append(
                 {
@@ -484,6 +611,7 @@ class Layer:
                     "sdk": env.get("HTTP_AMZ_SDK_REQUEST"),
                 }
             )
+        return given
 
     def presigned(self, env, query, start_response):
         with LANE.lock:
@@ -527,7 +655,10 @@ class Layer:
 
 
 def main():
+    global RECORD
     host, port = sys.argv[1], int(sys.argv[2])
+    if len(sys.argv) > 3:
+        RECORD = Record(sys.argv[3])
     application = Layer(DomainDispatcherApplication(create_backend_app))
     server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
     server.serve_forever()

@@ -67,7 +67,7 @@ impl Step {
 }
 
 /// How the runs that it matches go from their start. The script that was given last is asked first; a run that none
-/// matches stays PENDING.
+/// matches stays PENDING, or goes by its driver's annotations ([`super::Moto::go_by_annotations`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Script {
     /// A part of the run's name; empty matches all.
@@ -128,10 +128,14 @@ pub enum What {
     Invalid(String),
     /// 403 AccessDeniedException.
     Denied,
+    /// 403 ExpiredTokenException.
+    Expired,
     /// 502 with a page instead of JSON.
     Page,
     /// The call takes effect; its answer never comes.
     ResponseLost,
+    /// A start takes effect; its answer never comes, and no list shows its run until its token comes again, or for so long.
+    Unlisted(Duration),
     /// The call takes no effect, and there is no answer.
     RequestLost,
     /// It takes effect after this long.
@@ -141,17 +145,41 @@ pub enum What {
 /// A fault and when it strikes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    operation: &'static str,
+    operation: Option<&'static str>,
     what: What,
     times: i64,
     skip: u32,
+    /// Of starts only those whose name begins so.
+    named: &'static str,
+    /// In hundredths.
+    chance: u8,
+    seed: u64,
 }
 
 impl Fault {
     /// Strikes the next call of an operation: `StartJobRun`, `ListJobRuns`, `DescribeJobRun`, `CancelJobRun`,
     /// `DescribeVirtualCluster`, `DescribeCluster`, `AssumeRole`.
     pub fn on(operation: &'static str, what: What) -> Self {
-        Self { operation, what, times: 1, skip: 0 }
+        Self { operation: Some(operation), ..Self::on_any(what) }
+    }
+
+    /// Strikes the next call of any operation.
+    pub fn on_any(what: What) -> Self {
+        Self { operation: None, what, times: 1, skip: 0, named: "", chance: 100, seed: 0 }
+    }
+
+    /// Strikes only starts of runs whose name begins so.
+    #[must_use]
+    pub fn named(mut self, start: &'static str) -> Self {
+        self.named = start;
+        self
+    }
+
+    /// Strikes only so many calls of a hundred, which ones is the seed's. The others are left to the faults behind it.
+    #[must_use]
+    pub fn chance(mut self, percent: u8, seed: u64) -> Self {
+        (self.chance, self.seed) = (percent, seed);
+        self
     }
 
     /// So many calls in a row.
@@ -183,14 +211,21 @@ impl Fault {
             What::Internal => refusal(500, "InternalServerException", "Internal server error"),
             What::Invalid(text) => refusal(400, "ValidationException", text),
             What::Denied => refusal(403, "AccessDeniedException", "not authorized to perform this"),
+            What::Expired => {
+                refusal(403, "ExpiredTokenException", "The security token included in the request is expired")
+            }
             What::Page => json!({"kind": "html"}),
             What::ResponseLost => json!({"kind": "lost-response"}),
+            What::Unlisted(by) => json!({"kind": "lost-response", "unlisted": by.as_secs_f64()}),
             What::RequestLost => json!({"kind": "lost-request"}),
             What::Late(by) => json!({"kind": "delay", "delay": by.as_secs_f64()}),
         };
         fault["operation"] = json!(self.operation);
         fault["times"] = json!(self.times);
         fault["skip"] = json!(self.skip);
+        fault["named"] = json!(self.named);
+        fault["chance"] = json!(f64::from(self.chance) / 100.0);
+        fault["seed"] = json!(self.seed);
         fault
     }
 }

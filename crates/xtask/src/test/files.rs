@@ -16,10 +16,11 @@ use super::THREADS;
 use crate::cargo;
 
 /// Files with the machine to themselves, by package and name, and why.
-const ALONE: [(&str, &str, &str); 20] = [
+const ALONE: [(&str, &str, &str); 21] = [
     ("spark-router", "black_hole", "measures how late jobs are"),
     ("spark-router", "calls", "counts calls, which a slow machine changes"),
     ("spark-router", "chaos", "breaks things in time"),
+    ("spark-router", "chaos_mixed", "breaks things in time"),
     ("spark-router", "crash", "cuts at stated moments"),
     ("spark-router", "leader", "measures how soon another router takes over"),
     ("spark-router", "mixed", "compares shares, and measures jobs a second"),

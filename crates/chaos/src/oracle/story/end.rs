@@ -14,10 +14,13 @@ impl Story {
         let side = |name: &str| {
             let audit = self.folder.path().join(format!("{name}.log"));
             let mut text = self.lines.get(name).map(|lines| lines.join("\n")).unwrap_or_default();
-            text.push('\n');
+            if !text.is_empty() {
+                text.push('\n');
+            }
             std::fs::write(&audit, text).unwrap();
             let objects = self.objects.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect();
-            Side { name: name.to_owned(), audit, objects, ..Side::default() }
+            let backend = self.backends.get(name).copied().unwrap_or_default();
+            Side { name: name.to_owned(), backend, audit, objects, ..Side::default() }
         };
         let (hub, mut members) = (side("hub"), vec![side("m1"), side("m2")]);
         for (new, old) in members.iter_mut().zip(&self.evidence.members) {
