@@ -73,11 +73,6 @@ impl Providers {
         &self.ways
     }
 
-    /// Those of the Spark operators that run in clusters.
-    pub fn of_operators() -> [Arc<dyn Provider>; 2] {
-        [crate::kubeflow::provider(), crate::apache::provider()]
-    }
-
     /// The provider of the kind that the object names.
     ///
     /// # Errors
@@ -142,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_object_has_one_kind_and_a_kind_that_nobody_knows_can_run_nothing() {
-        let providers = Providers::new(Providers::of_operators());
+        let providers = Providers::new([crate::kubeflow::provider(), crate::apache::provider()]);
         for (backend, name) in [
             (json!({}), "sparkoperator.k8s.io/v1beta2"),
             (json!({"sparkOperator": {}}), "sparkoperator.k8s.io/v1beta2"),

@@ -8,14 +8,14 @@ use spark_router_aws::{
     Clients, Credentials,
     bucket::{Api, Limit},
 };
-use spark_router_member::{Providers, calls::Calls};
+use spark_router_member::{Providers, apache, calls::Calls, kubeflow};
 
 /// All of them. `instance_metadata`: whether credentials for AWS may come from the machine at last.
 pub(crate) fn providers(clients: Clients, instance_metadata: bool, calls: Calls) -> Providers {
     let credentials = Credentials::Chain { instance_metadata };
     let emr = spark_router_aws::member::provider(clients.clone(), credentials.clone());
     let eks = spark_router_aws::eks::connector(clients, credentials, calls);
-    Providers::new(Providers::of_operators().into_iter().chain([emr])).with_ways([eks])
+    Providers::new([kubeflow::provider(), apache::provider(), emr]).with_ways([eks])
 }
 
 /// Clients of AWS that start so many job runs a second in one account and region.

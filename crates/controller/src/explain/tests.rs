@@ -1,6 +1,7 @@
 //! What a person is told, from objects as they are on a hub.
 
 use serde_json::{Value, json};
+use spark_router_member::{Providers, apache, kubeflow};
 
 use super::*;
 
@@ -60,7 +61,7 @@ fn picture(jobs: Vec<RoutedSparkJob>) -> Picture {
             member("elsewhere", &json!({}), &ready),
         ],
         namespaces: vec![serde_json::from_value(namespace).unwrap()],
-        providers: spark_router_member::Providers::new(spark_router_member::Providers::of_operators()),
+        providers: Providers::new([kubeflow::provider(), apache::provider()]),
     }
 }
 
