@@ -63,6 +63,8 @@ enum Scripted {
 pub(crate) struct Virtual {
     pub(crate) moto: Moto,
     pub(crate) id: String,
+    /// A token that was used before gives back its run.
+    pub(crate) honours_tokens: bool,
 }
 
 impl<'a> Site<'a> {
@@ -116,7 +118,7 @@ impl<'a> Site<'a> {
         // Takes that of a cluster out.
         spec["connection"] = Value::Null;
         installation.register(name, spec).await?;
-        let place = Place::Virtual(Virtual { moto, id: made.id });
+        let place = Place::Virtual(Virtual { moto, id: made.id, honours_tokens: name == TOKENS });
         Ok(Self { name: name.to_owned(), backend: Backend::EmrContainers, place })
     }
 }
