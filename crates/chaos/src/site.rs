@@ -63,8 +63,6 @@ enum Scripted {
 pub(crate) struct Virtual {
     pub(crate) moto: Moto,
     pub(crate) id: String,
-    /// A token that was used before gives back its run.
-    pub(crate) honours_tokens: bool,
 }
 
 impl<'a> Site<'a> {
@@ -118,7 +116,7 @@ impl<'a> Site<'a> {
         // Takes that of a cluster out.
         spec["connection"] = Value::Null;
         installation.register(name, spec).await?;
-        let place = Place::Virtual(Virtual { moto, id: made.id, honours_tokens: name == TOKENS });
+        let place = Place::Virtual(Virtual { moto, id: made.id });
         Ok(Self { name: name.to_owned(), backend: Backend::EmrContainers, place })
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn disturb(here: &Virtual, fault: &Planned, seed: u64) -> Resul
         here.moto.process().resume()?;
         return Ok(Some(Span { from, to }));
     }
-    for fault in faults(fault.kind, here.honours_tokens, seed) {
+    for fault in faults(fault.kind, seed) {
         here.moto.inject(&fault).await?;
     }
     let started = Instant::now();
@@ -51,22 +51,15 @@ pub(crate) async fn disturb(here: &Virtual, fault: &Planned, seed: u64) -> Resul
     Ok(met.then(|| since(from)))
 }
 
-fn faults(kind: Kind, honours_tokens: bool, seed: u64) -> Vec<Fault> {
+fn faults(kind: Kind, seed: u64) -> Vec<Fault> {
     let start = |what| Fault::on("StartJobRun", what).always();
     let any = |what| Fault::on_any(what).always();
     match kind {
-        Kind::MemberAnswersLost => {
-            // Where tokens count, what was started is not even listed, for jobs that nobody stops or moves: it is the token
-            // alone that keeps them from a second run.
-            let unseen = honours_tokens
-                .then(|| Fault::on("StartJobRun", What::Unlisted(UNLISTED)).named(STEADY).always());
+        Kind::MemberAnswersLost => vec![
             // Each: what is sent again is looked for first.
-            let lost = [
-                start(What::ResponseLost),
-                Fault::on("CancelJobRun", What::ResponseLost).always().chance(67, seed),
-            ];
-            unseen.into_iter().chain(lost).collect()
-        }
+            start(What::ResponseLost),
+            Fault::on("CancelJobRun", What::ResponseLost).always().chance(67, seed),
+        ],
         Kind::StartUnseen => vec![Fault::on("StartJobRun", What::Unlisted(UNLISTED)).named(STEADY)],
         Kind::MemberLate => {
             vec![start(What::Late(TOO_LATE)).chance(50, seed), any(What::Late(LATE)).chance(50, seed)]
