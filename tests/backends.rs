@@ -185,7 +185,7 @@ async fn one_manifest_fares_alike_on_all_kinds_of_members() {
         json!({"backend": {"emrContainers": {"defaults": {"monitoring": {"s3": {"logUri": "s3://logs"}}}}}});
     virtual_clusters::register(hub, EMR, virtual_clusters::settings(&moto, &clusters[EMR], logs)).await;
     queue(&installation, hub, &ALL).await;
-    let environment = virtual_clusters::environment(&moto);
+    let environment = virtual_clusters::web_identity(&moto, &fleet);
     let _router = Watched::start_with(&installation, &fleet, &[], environment, &ALL).await;
 
     // It ends well. What is listed once a second must run for longer to be seen running.
@@ -212,6 +212,7 @@ async fn one_manifest_fares_alike_on_all_kinds_of_members() {
     assert_eq!(logs, format!("https://logs.example.org/{TEAM}/{driver}"));
 
     what_is_run_otherwise_is_explained(hub);
+    assert!(sure(moto.calls().await).of("AssumeRoleWithWebIdentity") > 0, "its keys are those of a role");
 
     // It fails, is tried again, and fails for good.
     let retry =

@@ -3,6 +3,7 @@
 //! Purpose: say once what such a member's object looks like here, and what the router needs to reach it. Owns no state.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::panic, reason = "a test ends at what it did not expect")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,4 +62,20 @@ pub(crate) fn environment(moto: &Moto) -> Vec<(String, String)> {
     let given = moto.environment().map(|(key, value)| (key.to_owned(), value));
     let files = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
     given.into_iter().chain(files.map(|key| (key.to_owned(), "/dev/null".to_owned()))).collect()
+}
+
+/// The same where no keys are given: a token of the router's service account, for which STS gives keys of a role, as IRSA
+/// sets it up on EKS.
+pub(crate) fn web_identity(moto: &Moto, fleet: &Fleet) -> Vec<(String, String)> {
+    let file = fleet.supervisor().folder().join("web-identity-token");
+    std::fs::write(&file, "e30.e30.e30").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let rest = environment(moto).into_iter().filter(|(name, _)| !keys.contains(&name.as_str()));
+    let role = format!("arn:aws:iam::{}:role/spark-router", moto::ACCOUNT);
+    let own = [
+        ("AWS_ROLE_ARN", role),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_string_lossy().into_owned()),
+        ("AWS_ROLE_SESSION_NAME", "spark-router".to_owned()),
+    ];
+    rest.chain(own.map(|(name, value)| (name.to_owned(), value))).collect()
 }
