@@ -91,7 +91,7 @@ async fn weights_hold_over_all_kinds_of_members_and_a_run_on_emr_costs_few_calls
         sure(hub.apply_manifest(&objects::queue(queue, &objects::weights(shares)).to_string()).await);
     }
     let names = SHARES.map(|(name, _)| name);
-    let environment = virtual_clusters::environment(&moto);
+    let environment = virtual_clusters::pod_identity(&moto, &fleet).await;
     let mut router = Watched::start_with(&installation, &fleet, &[STARTS], environment, &names).await;
 
     let submitting = submit(&installation, MIXED, 0..JOBS);
