@@ -213,6 +213,11 @@ async fn refusals_say_whose_they_are() {
     assert_eq!(refused(invalid.clone(), "a").await, (RefusalClass::Job, "RejectedByMember"));
     // The same words mean something else while the queue is full.
     scene.bench.moto.set_limits(&scene.bench.made.id, Limits { running: 10, waiting: 1 }).await.unwrap();
+    assert_eq!(
+        refused(invalid.clone(), "room").await,
+        (RefusalClass::Job, "RejectedByMember"),
+        "there is room"
+    );
     scene.accepted(order("b")).await;
     assert_eq!(refused(invalid, "c").await, (RefusalClass::Capacity, "QuotaExceeded"));
     let full = scene.submit(order("d")).await.1;

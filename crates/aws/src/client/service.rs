@@ -91,7 +91,8 @@ impl Emr {
         &self.virtual_cluster
     }
 
-    /// Starts a run. The caller has a token of [`Self::pace`] for it. Sent once: whether it is sent again is for the caller to say, who has the token on record.
+    /// Starts a run. The caller has a token of [`Self::pace`] for it. Sent once: whether it is sent again is for the caller
+    /// to say, who has the token on record.
     pub async fn start(&self, start: Start<'_>) -> Result<RunId, Failure> {
         let guard = Guard::new(&self.guarding, START);
         let body = start.body.to_vec();

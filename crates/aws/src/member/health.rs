@@ -124,15 +124,14 @@ impl EmrLink {
         })
     }
 
-    /// Whether the queue of the virtual cluster was full when it was seen last, or so nearly that the starts on their way may
-    /// have filled it.
+    /// Whether the queue of the virtual cluster was full when it was seen last, or is by the starts that are on their way
+    /// beside the caller's own. No more than those: else a request that AWS cannot take would wait for room for ever.
     pub(super) fn is_queue_full(&self) -> bool {
+        let places = self.settings.tempo.window.saturating_sub(self.window.available_permits());
+        let others = u64::try_from(places.saturating_sub(1)).unwrap_or(u64::MAX);
         let seen = self.seen.read();
         seen.as_ref().is_some_and(|(cluster, _)| match (cluster.limits.1, cluster.used.1) {
-            (Some(most), Some(used)) => {
-                u64::from(used) + u64::try_from(self.settings.tempo.window).unwrap_or(u64::MAX)
-                    >= u64::from(most)
-            }
+            (Some(most), Some(used)) => u64::from(used).saturating_add(others) >= u64::from(most),
             _ => false,
         })
     }
