@@ -56,6 +56,10 @@ pub mod reason {
     pub const NEVER_FITS: &str = "NeverFits";
     /// A member is chosen.
     pub const PLACED: &str = "Placed";
+    /// Placed, and nothing could be sent to the member for some time; the message says what it waits for.
+    pub const NOT_SENT: &str = "NotSent";
+    /// Placed and sent, and the member has not answered for some time whether it took the job.
+    pub const UNANSWERED: &str = "Unanswered";
     /// Withdrawn from a member without having run; waits again.
     pub const WITHDRAWN: &str = "Withdrawn";
     /// Waits for a placement.

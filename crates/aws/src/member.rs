@@ -9,6 +9,8 @@ mod calls;
 mod fold;
 mod health;
 mod provided;
+mod recall;
+mod roles;
 mod settings;
 mod stop;
 mod submit;
@@ -36,7 +38,7 @@ use spark_router_member::{
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use self::below::Below;
+use self::{below::Below, roles::Roles};
 pub use self::{
     provided::provider,
     settings::{Beneath, Made, Maker, Settings, Tempo, blueprint},
@@ -68,6 +70,8 @@ pub struct EmrLink {
     unlisted: Mutex<Option<Fault>>,
     /// Names whose start was not answered, and until when it may still take effect.
     unsettled: Mutex<HashMap<RemoteName, Timestamp>>,
+    /// What execution roles were refused and taken lately.
+    roles: Mutex<Roles>,
     /// When the end of a run was asked for last.
     cancels: Mutex<HashMap<RunId, Instant>>,
     /// Starts under way.
@@ -105,6 +109,7 @@ impl EmrLink {
             wanted: Mutex::default(),
             unlisted: Mutex::default(),
             unsettled: Mutex::default(),
+            roles: Mutex::default(),
             cancels: Mutex::default(),
             window: Semaphore::new(settings.tempo.window),
             waiting: Mutex::default(),
@@ -281,4 +286,10 @@ impl Link for EmrLink {
 fn later(at: Timestamp, by: std::time::Duration) -> Timestamp {
     let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// What is earlier by some time.
+fn earlier(at: Timestamp, by: std::time::Duration) -> Timestamp {
+    let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);
+    at.saturating_sub(by).unwrap_or(Timestamp::MIN)
 }

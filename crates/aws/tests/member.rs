@@ -22,7 +22,9 @@ use spark_router_core::{
     refusal::RefusalClass,
     restored::{Account, Accounts},
 };
-use spark_router_member::{Confirmation, Created, Fence, MaySend, Order, Registry, Suspended, WantedSignals};
+use spark_router_member::{
+    Confirmation, Created, Fence, MaySend, Order, Registry, StopOrder, Suspended, WantedSignals,
+};
 use spark_router_testkit::moto::{CancelEnd, Fault, Lane, Limits, Script, Step, What};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -243,6 +245,107 @@ async fn refusals_say_whose_they_are() {
     let why = cannot_run(&scene, &odd);
     assert!(why.iter().any(|why| why.field.contains("driver.securityContext")), "{why:?}");
     assert_eq!(cannot_run(&scene, &template()), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_refused_does_not_close_the_virtual_cluster() {
+    let scene = Scene::new().await;
+    let refused = async |name: &str| {
+        let emr = json!({"executionRoleArn": role(OTHER_ROLE)});
+        let order = Order { emr: Some(Arc::new(serde_json::from_value(emr).unwrap())), ..order(name) };
+        scene.bench.moto.inject(&Fault::on("StartJobRun", What::Denied)).await.unwrap();
+        match scene.submit(order).await.1 {
+            Created::Refused(refusal) => (refusal.class, refusal.reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    let blocked = || scene.member().health().blocked.len();
+    // The router may have lost its rights a moment ago.
+    assert_eq!((refused("first").await, blocked()), ((RefusalClass::Member, "Forbidden"), 1));
+    scene.bench.moto.end_faults().await.unwrap();
+    until("the end of that block", async || {
+        matches!(scene.submit(order("good")).await.1, Created::Accepted(_))
+    })
+    .await;
+    assert_eq!((refused("second").await, blocked()), ((RefusalClass::Job, "RoleRefused"), 0));
+    scene.accepted(order("better")).await;
+}
+
+/// How late lists of AWS may be is not published: here they do not show a run for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_no_list_shows_is_known_by_its_token_and_ended_before_it_is_given_up() {
+    let scene = Scene::new().await;
+    let moto = &scene.bench.moto;
+    moto.script(&Script::run_on()).await.unwrap();
+    moto.cancelled_runs_end(CancelEnd::Cancelled(Duration::from_millis(500))).await.unwrap();
+    let order = order("unlisted");
+    let unlisted = What::Unlisted(Duration::from_hours(1));
+    moto.inject(&Fault::on("StartJobRun", unlisted)).await.unwrap();
+    let (rendered, created) = scene.submit(order.clone()).await;
+    assert!(matches!(created, Created::Unclear(_)), "{created:?}");
+    let wanted = StopOrder { rendered: Some(rendered), ..stop(&order, None, false) };
+    let fenced = async |wanted: &StopOrder| match scene.member().stop(wanted).await {
+        Fence::Proven => true,
+        Fence::Pending { .. } => false,
+        other => panic!("{other:?}"),
+    };
+    until("the fence", async || fenced(&wanted).await).await;
+    let runs = moto.runs(Some(order.name.as_str())).await.unwrap();
+    let told: Vec<_> = runs.iter().map(|run| (run.state.as_str(), run.cancels)).collect();
+    assert_eq!(
+        (told, scene.starts().await),
+        (vec![("CANCELLED", 1)], 2),
+        "one run, of two starts with one token"
+    );
+    let starts = moto.calls().await.unwrap().starts;
+    assert_eq!(starts[0].body, starts[1].body, "the very same request");
+    // Again, by a router that knows nothing of it.
+    let scene = scene.again(tempo()).await;
+    assert!(matches!(
+        scene.member().confirm(&order.namespace, &order.name, None).await,
+        Confirmation::Present(_)
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_made_nothing_is_proven_to_be_nothing() {
+    let scene = Scene::new().await;
+    let moto = &scene.bench.moto;
+    moto.script(&Script::run_on()).await.unwrap();
+    let fenced = async |wanted: &StopOrder| match scene.member().stop(wanted).await {
+        Fence::Proven => true,
+        Fence::Pending { .. } => false,
+        other => panic!("{other:?}"),
+    };
+    for honoured in [true, false] {
+        moto.honour_tokens(honoured).await.unwrap();
+        // What the start made is a run of its own, which is ended.
+        let order = order(&format!("gone-{honoured}"));
+        moto.inject(&Fault::on("StartJobRun", What::RequestLost)).await.unwrap();
+        let (rendered, created) = scene.submit(order.clone()).await;
+        assert!(matches!(created, Created::Unclear(_)), "{created:?}");
+        let wanted = StopOrder { rendered: Some(rendered), ..stop(&order, None, false) };
+        until("the fence", async || fenced(&wanted).await).await;
+        let runs = moto.runs(Some(order.name.as_str())).await.unwrap();
+        let told: Vec<_> = runs.iter().map(|run| (run.state.as_str(), run.cancels)).collect();
+        assert_eq!(told, [("CANCELLED", 1)]);
+    }
+    // Nor is it started where AWS refuses it, where its answer gets lost again, or where all was answered.
+    let refused = order("refused");
+    moto.inject(&Fault::on("StartJobRun", What::RequestLost)).await.unwrap();
+    let rendered = scene.submit(refused.clone()).await.0;
+    let wanted = StopOrder { rendered: Some(rendered), ..stop(&refused, None, false) };
+    moto.inject(&Fault::on("StartJobRun", What::RequestLost)).await.unwrap();
+    moto.inject(&Fault::on("StartJobRun", What::Throttled)).await.unwrap();
+    moto.inject(&Fault::on("StartJobRun", What::Denied).always()).await.unwrap();
+    let before = scene.starts().await;
+    until("the fence", async || fenced(&wanted).await).await;
+    assert_eq!(scene.starts().await - before, 3, "lost, put off, refused");
+    assert_eq!(moto.runs(Some(refused.name.as_str())).await.unwrap().len(), 0);
+    assert_eq!(scene.member().health().blocked.len(), 0, "nothing is concluded for other jobs");
+    let answered = StopOrder { settled_at: Timestamp::MIN, ..wanted };
+    until("the fence", async || fenced(&answered).await).await;
+    assert_eq!(scene.starts().await - before, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,6 @@ use crate::dice::Dice;
 use crate::evidence::{Backend, Meant};
 use crate::fault::{Kind, Lane};
 use crate::plan::{JobPlan, OnMemberLost, Planned, Sizes};
-use crate::schedule::STEADY;
 
 /// So long after the begin of a fault, in milliseconds.
 const INTO: (u64, u64) = (100, 700);
@@ -31,7 +30,7 @@ fn share(kind: Kind) -> usize {
     }
 }
 
-/// Sends some ordinary jobs where and when a virtual cluster is broken, and calls all that are let alone so.
+/// Sends some ordinary jobs where and when a virtual cluster is broken.
 pub(crate) fn at_virtual_clusters(dice: &mut Dice, jobs: &mut [JobPlan], faults: &[Planned], sizes: Sizes) {
     // Which of them go where and when must not depend on how many there are of each.
     let mut ordinary: Vec<&mut JobPlan> =
@@ -49,9 +48,6 @@ pub(crate) fn at_virtual_clusters(dice: &mut Dice, jobs: &mut [JobPlan], faults:
             job.at = fault.at + Duration::from_millis(dice.between(INTO.0, INTO.1));
             (job.member, job.on_member_lost) = (Some(place), OnMemberLost::Wait);
         }
-    }
-    for job in jobs.iter_mut().filter(|job| job.is_let_alone()) {
-        job.name = job.name.replace("job-", STEADY);
     }
 }
 
@@ -78,7 +74,8 @@ mod tests {
             }
             let all = schedule.faults.iter().filter(|fault| matches!(fault.lane, Lane::Member(2..))).count();
             assert!(met * 10 >= all * 9, "{met} of {all}");
-            assert!(schedule.jobs.iter().all(|job| job.member.is_none() || job.is_let_alone()));
+            let is_ordinary = |job: &JobPlan| job.meant == Meant::Succeed && job.deed.is_none();
+            assert!(schedule.jobs.iter().all(|job| job.member.is_none() || is_ordinary(job)));
         }
     }
 }

@@ -99,13 +99,6 @@ pub struct JobPlan {
     pub deed: Option<(Duration, Deed)>,
 }
 
-impl JobPlan {
-    /// Neither its owner nor a lost member ends or moves it before it is over.
-    pub(crate) fn is_let_alone(&self) -> bool {
-        self.meant == Meant::Succeed && self.deed.is_none() && self.on_member_lost == OnMemberLost::Wait
-    }
-}
-
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {

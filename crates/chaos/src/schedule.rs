@@ -22,9 +22,6 @@ const PAUSE: u64 = 400;
 /// How much of its time a lane may be broken, in percent.
 const MOST: u64 = 85;
 
-/// How the names of jobs begin that nobody but a fault ends or moves.
-pub(crate) const STEADY: &str = "steady-";
-
 /// The longest run in minutes: a day, which the most jobs need not.
 const LONGEST: u64 = 24 * 60;
 
@@ -245,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mixed_run_breaks_each_of_its_members_and_has_jobs_that_are_let_alone() {
+    fn a_mixed_run_breaks_each_of_its_members() {
         for (jobs, minutes) in [(60, 2), (150, 3), (300, 5), (1000, 15)] {
             let sizes = Sizes { members: 4, operators: Operators::Mixed, ..sizes(jobs, minutes) };
             for seed in 0..20 {
@@ -258,10 +255,6 @@ mod tests {
                 for place in 0..4 {
                     assert!(lanes[&Lane::Member(place)] >= 4, "{lanes:?}");
                 }
-                let steady: Vec<_> =
-                    schedule.jobs.iter().filter(|job| job.name.starts_with(STEADY)).collect();
-                assert!(steady.len() * 10 > schedule.jobs.len(), "{}", steady.len());
-                assert!(steady.iter().all(|job| job.is_let_alone()));
             }
         }
     }

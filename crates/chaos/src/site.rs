@@ -63,6 +63,8 @@ enum Scripted {
 pub(crate) struct Virtual {
     pub(crate) moto: Moto,
     pub(crate) id: String,
+    /// A token that was used before gives back its run.
+    pub(crate) honours_tokens: bool,
 }
 
 impl<'a> Site<'a> {
@@ -101,7 +103,8 @@ impl<'a> Site<'a> {
     ) -> Result<Self, Error> {
         let address = fleet.address(SERVERS.saturating_add(number));
         let moto = Moto::start_at(fleet.supervisor(), name, address, Lane::Controlled).await?;
-        moto.honour_tokens(name == TOKENS).await?;
+        let honours_tokens = name == TOKENS;
+        moto.honour_tokens(honours_tokens).await?;
         moto.go_by_annotations(PACE).await?;
         moto.cancelled_runs_end(CancelEnd::Cancelled(CANCELLING)).await?;
         let made = moto.create_virtual_cluster(name, "eks-1", "spark").await?;
@@ -116,7 +119,7 @@ impl<'a> Site<'a> {
         // Takes that of a cluster out.
         spec["connection"] = Value::Null;
         installation.register(name, spec).await?;
-        let place = Place::Virtual(Virtual { moto, id: made.id });
+        let place = Place::Virtual(Virtual { moto, id: made.id, honours_tokens });
         Ok(Self { name: name.to_owned(), backend: Backend::EmrContainers, place })
     }
 }

@@ -13,7 +13,6 @@ use crate::evidence::Span;
 use crate::fault::Kind;
 use crate::inject::{LATE, LOOK, MORE, since};
 use crate::plan::Planned;
-use crate::schedule::STEADY;
 use crate::site::Virtual;
 
 /// Of starts so late is half: a client waits ten seconds for an answer, and the start takes effect all the same.
@@ -34,7 +33,7 @@ pub(crate) async fn disturb(here: &Virtual, fault: &Planned, seed: u64) -> Resul
         here.moto.process().resume()?;
         return Ok(Some(Span { from, to }));
     }
-    for fault in faults(fault.kind, seed) {
+    for fault in faults(fault.kind, here.honours_tokens, seed) {
         here.moto.inject(&fault).await?;
     }
     let started = Instant::now();
@@ -51,16 +50,17 @@ pub(crate) async fn disturb(here: &Virtual, fault: &Planned, seed: u64) -> Resul
     Ok(met.then(|| since(from)))
 }
 
-fn faults(kind: Kind, seed: u64) -> Vec<Fault> {
+fn faults(kind: Kind, honours_tokens: bool, seed: u64) -> Vec<Fault> {
     let start = |what| Fault::on("StartJobRun", what).always();
     let any = |what| Fault::on_any(what).always();
     match kind {
         Kind::MemberAnswersLost => vec![
-            // Each: what is sent again is looked for first.
-            start(What::ResponseLost),
+            // Each: what is sent again is looked for first. Where tokens count, what was started is not even listed: it is
+            // the token alone that keeps its job from a second run, wherever that is to go meanwhile.
+            start(if honours_tokens { What::Unlisted(UNLISTED) } else { What::ResponseLost }),
             Fault::on("CancelJobRun", What::ResponseLost).always().chance(67, seed),
         ],
-        Kind::StartUnseen => vec![Fault::on("StartJobRun", What::Unlisted(UNLISTED)).named(STEADY)],
+        Kind::StartUnseen => vec![Fault::on("StartJobRun", What::Unlisted(UNLISTED))],
         Kind::MemberLate => {
             vec![start(What::Late(TOO_LATE)).chance(50, seed), any(What::Late(LATE)).chance(50, seed)]
         }

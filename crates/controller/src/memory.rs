@@ -54,6 +54,19 @@ pub struct Entry {
     reading: Option<Arc<Reading>>,
     /// What this placement is created as.
     pub rendered: Option<Arc<Rendered>>,
+    /// Its create gets no further.
+    pub delay: Option<Delay>,
+    /// Since when its driver is looked at in vain.
+    pub unseen_since: Option<Timestamp>,
+}
+
+/// A create that was put off, or not answered, each time it was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// Since when.
+    pub since: Timestamp,
+    /// When the status last said so.
+    pub told: Option<Timestamp>,
 }
 
 /// What this process took away on a member, or proved to be away, against what the member's view shows of it.
@@ -121,6 +134,8 @@ impl Entry {
             self.create_failures = 0;
             self.told = Progress::Placed;
             self.rendered = None;
+            self.delay = None;
+            self.unseen_since = None;
             self.stopping_past = None;
         }
     }

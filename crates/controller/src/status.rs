@@ -51,6 +51,13 @@ pub enum Change<'a> {
     Rendered(&'a str),
     /// The placement stands, and this process is about to send for it.
     Claimed,
+    /// The placement stands, and its create gets no further.
+    Delayed {
+        /// One word.
+        reason: &'static str,
+        /// What it waits for.
+        why: &'a str,
+    },
     /// The placement is taken back.
     Withdrawn(&'a Cause),
     /// The application was observed.
@@ -98,6 +105,7 @@ pub fn after(object: &RoutedSparkJob, change: &Change<'_>, now: Timestamp) -> Op
         }
         Change::Rendered(hash) => next.rendered(hash),
         Change::Claimed => next.claimed(),
+        Change::Delayed { reason, why } => next.delayed(reason, why),
         Change::Withdrawn(cause) => next.withdrawn(cause),
         Change::Mirrored(mirror, links) => next.mirrored(mirror, links),
         Change::Unreachable(trouble) => next.unreachable(*trouble),
@@ -212,6 +220,19 @@ impl Next<'_> {
         if let Some(placement) = &mut self.status.placement {
             placement.claims = Some(placement.claims.unwrap_or(0).saturating_add(1));
         }
+    }
+
+    fn delayed(&mut self, reason: &str, why: &str) {
+        let cluster = self.status.cluster.clone().unwrap_or_default();
+        let message = match reason {
+            reason::UNANSWERED => {
+                format!("{cluster} has not answered whether it took the job, and is asked again: {why}")
+            }
+            _ => format!("not sent to {cluster} yet: {why}"),
+        };
+        self.going_on(reason, &message);
+        self.status.reason = Some(reason.to_owned());
+        self.status.message = Some(message);
     }
 
     fn record(&mut self, application: &Application, links: &ApplicationLinks) {

@@ -93,6 +93,29 @@ fn each_claim_is_another_version_and_says_nothing_else() {
 }
 
 #[test]
+fn a_placed_job_that_gets_no_further_says_why() {
+    let object = next(&job(), &placed());
+    let waits =
+        next(&object, &Change::Delayed { reason: reason::NOT_SENT, why: "enough starts are on their way" });
+    let status = waits.status.as_ref().unwrap();
+    assert_eq!(
+        (status.phase.as_deref(), status.reason.as_deref(), status.message.as_deref()),
+        (Some("Dispatched"), Some("NotSent"), Some("not sent to eu-1 yet: enough starts are on their way"))
+    );
+    assert_eq!(status.placement, object.status.as_ref().unwrap().placement, "the placement stands");
+    assert!(shown(&waits).contains(&"Reconciling=True(NotSent)".to_owned()));
+    let lost = next(&waits, &Change::Delayed { reason: reason::UNANSWERED, why: "connection reset" });
+    let message = lost.status.as_ref().unwrap().message.clone().unwrap();
+    assert_eq!(
+        message,
+        "eu-1 has not answered whether it took the job, and is asked again: connection reset"
+    );
+    let runs = next(&lost, &Change::Mirrored(&mirror(Phase::Running), ApplicationLinks::default()));
+    assert_eq!(runs.status.as_ref().unwrap().reason.as_deref(), Some("Running"));
+    assert!(shown(&runs).contains(&"Reconciling=True(Running)".to_owned()));
+}
+
+#[test]
 fn a_bad_template_is_stalled_and_not_finished() {
     let rejection = Rejection { reason: "InvalidTemplate", message: "spec.x: no".into() };
     let object = next(&job(), &Change::Rejected(&rejection));

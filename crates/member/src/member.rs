@@ -261,4 +261,7 @@ pub struct StopOrder {
     pub settled_at: Timestamp,
     /// The recorded application is not deleted once it has come to an end of its own: that end is still to be recorded.
     pub spare_ended: bool,
+    /// What was sent for it, for an attempt that was never confirmed, where the very same can still be made: it has the
+    /// hash on record. For members that give back what they made of the same request before.
+    pub rendered: Option<Arc<Rendered>>,
 }

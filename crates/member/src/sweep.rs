@@ -193,6 +193,7 @@ async fn stop(link: &dyn Link, one: &Owned, job: &JobUid, attempt: Attempt) {
         uid: Some(one.observation.uid.clone()),
         settled_at: Timestamp::MIN,
         spare_ended: false,
+        rendered: None,
     };
     match link.stop(&order).await {
         Fence::Proven | Fence::Pending { .. } | Fence::Ended(_) => info!(

@@ -33,7 +33,7 @@ impl Pace {
     }
 
     /// Waits for a token, but not for longer than this.
-    pub(super) async fn turn(&self, api: Api, patience: Duration) -> Result<(), Failure> {
+    pub(crate) async fn turn(&self, api: Api, patience: Duration) -> Result<(), Failure> {
         let started = tokio::time::Instant::now();
         while let Err(at) = self.take(api) {
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The token that a cluster on EKS takes: a question to STS who one is, signed and not asked.
 //!
 //! Owns no state. The cluster's authenticator asks it and so learns who signed
-//! (https://github.com/kubernetes-sigs/aws-iam-authenticator, "API Authorization from Outside a Cluster"). The name of the
+//! (<https://github.com/kubernetes-sigs/aws-iam-authenticator>, "API Authorization from Outside a Cluster"). The name of the
 //! cluster is signed with it, so a token for one cluster is of no use at another.
 
 use std::time::{Duration, SystemTime};

@@ -53,10 +53,9 @@ impl EmrLink {
             Ok(poller) => poller,
             Err(why) => return Confirmation::Unclear(why),
         };
-        let known = poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.id.clone()));
         let recorded = recorded.map(|uid| RunId(uid.as_str().to_owned()));
         // A list may be late; a run itself is not.
-        if let Some(id) = recorded.or(known) {
+        if let Some(id) = recorded.or_else(|| self.known(name)) {
             match poller.emr().describe(&id).await {
                 Ok(run) => {
                     poller.told(run.clone());
@@ -77,6 +76,12 @@ impl EmrLink {
             },
             Err(failure) => Confirmation::Unclear(failure.to_string()),
         }
+    }
+
+    /// The run of that name that was seen before.
+    pub(super) fn known(&self, name: &RemoteName) -> Option<RunId> {
+        let poller = self.poller.get()?;
+        poller.read(|rows| first(rows.named(name.as_str())).map(|row| row.run.id.clone()))
     }
 
     /// A run as it is shown, with what is known of it beside.
@@ -167,7 +172,7 @@ impl EmrLink {
 
     /// How long nothing of a run must be there to be believed to stay away. A driver that EMR retries comes back after up
     /// to six minutes (Kubernetes' own schedule for pods of a Job):
-    /// https://docs.aws.amazon.com/emr/latest/EMR-on-EKS-DevelopmentGuide/jobruns-using-retry-policies.html
+    /// <https://docs.aws.amazon.com/emr/latest/EMR-on-EKS-DevelopmentGuide/jobruns-using-retry-policies.html>
     pub(super) fn settle_of(&self, run: &JobRun) -> Duration {
         const RETRY: Duration = Duration::from_mins(7);
         let settle = self.settings.tempo.settle;

@@ -1,7 +1,7 @@
 //! Drives an attempt towards the proof that it runs nowhere and never will.
 //!
 //! The proof on EMR: a run that is COMPLETED or CANCELLED, or FAILED for a reason that leaves no driver; or no run at all
-//! once no start of it can take effect any more. Silence, a run that is not known, and a run that EMR lost sight of prove
+//! once no start of it can take effect any more, by a list and by its token. Silence, a run that is not known, and a run that EMR lost sight of prove
 //! nothing. A run is cancelled only after its own tags have said whose it is, and no more often than once a minute.
 
 use std::time::Instant;
@@ -24,7 +24,7 @@ impl EmrLink {
         };
         match self.attempt(emr, order).await {
             Ok(Some(run)) => self.end(emr, order, &run).await,
-            Ok(None) => self.prove_absent(order).await,
+            Ok(None) => self.prove_absent(emr, order).await,
             Err(failure) => Fence::Impossible(failure.to_string()),
         }
     }
@@ -32,7 +32,8 @@ impl EmrLink {
     /// The run of the attempt, as it is now.
     async fn attempt(&self, emr: &Emr, order: &StopOrder) -> Result<Option<JobRun>, Failure> {
         let uid = order.uid.as_ref().map(|uid| RunId(uid.as_str().to_owned()));
-        if let Some(id) = uid {
+        // A list may be late; a run itself is not.
+        if let Some(id) = uid.or_else(|| self.known(&order.name)) {
             match emr.describe(&id).await {
                 Ok(run) => {
                     self.remember(&run);
@@ -67,14 +68,14 @@ impl EmrLink {
         })
     }
 
-    fn remember(&self, run: &JobRun) {
+    pub(super) fn remember(&self, run: &JobRun) {
         if let Some(poller) = self.poller.get() {
             poller.told(run.clone());
         }
         self.show(run);
     }
 
-    async fn end(&self, emr: &Emr, order: &StopOrder, run: &JobRun) -> Fence {
+    pub(super) async fn end(&self, emr: &Emr, order: &StopOrder, run: &JobRun) -> Fence {
         let seen = self.fold(run).observation;
         match &seen.run {
             RunState::Failed(sign) if !sign.proves_end() => return self.end_below(order, run).await,
@@ -154,7 +155,7 @@ impl EmrLink {
     }
 
     /// No run is shown under its name.
-    async fn prove_absent(&self, order: &StopOrder) -> Fence {
+    async fn prove_absent(&self, emr: &Emr, order: &StopOrder) -> Fence {
         let unsettled = self.unsettled_until(&order.name);
         // A list may lag behind a start that took effect at the last moment.
         let settled_at = later(order.settled_at, self.settings.tempo.settle);
@@ -169,13 +170,15 @@ impl EmrLink {
                 "job run {uid} is not known to EMR on EKS any more, and its end was not seen; look for its pods"
             )),
             None => match self.still_the_same().await {
-                Ok(()) => Fence::Proven,
                 Err(why) => Fence::Impossible(why),
+                // Every start of it was answered.
+                Ok(()) if order.settled_at == Timestamp::MIN => Fence::Proven,
+                Ok(()) => self.recall(emr, order).await,
             },
         }
     }
 
-    fn look_again(&self) -> Timestamp {
+    pub(super) fn look_again(&self) -> Timestamp {
         later(Timestamp::now(), self.settings.tempo.stop_look)
     }
 }

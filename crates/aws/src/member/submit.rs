@@ -8,8 +8,9 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use spark_router_api::condition::reason::FORBIDDEN;
 use spark_router_core::{
-    id::RemoteUid,
+    id::{RemoteName, RemoteUid},
     refusal::{Refusal, RefusalClass},
 };
 use spark_router_member::{Created, Denied, Order, Rendered};
@@ -25,11 +26,20 @@ use crate::{
 /// What is read of a rendered request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
-    name: String,
-    client_token: String,
+pub(super) struct Asked {
+    pub(super) name: String,
+    pub(super) client_token: String,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    execution_role_arn: Option<String>,
+    job_template_id: Option<String>,
+}
+
+impl Asked {
+    /// Whose rights its pods would have: those of a role, or of the one that a job template gives.
+    fn role(&self) -> &str {
+        self.execution_role_arn.as_deref().or(self.job_template_id.as_deref()).unwrap_or_default()
+    }
 }
 
 impl EmrLink {
@@ -85,6 +95,7 @@ impl EmrLink {
     }
 
     fn started(&self, order: &Order, asked: Asked, id: RunId) -> Created {
+        self.roles.lock().taken(asked.role(), Timestamp::now());
         let uid = RemoteUid::new(&id.0);
         let run = JobRun {
             id,
@@ -114,16 +125,20 @@ impl EmrLink {
         if failure.class == Class::Invalid {
             self.look_at_queue().await;
         }
-        let said = match (failure.class, failure.status) {
-            // Without credentials nothing leaves.
-            (Class::Access, None) => answer::Failure::NoCredentials(&failure.message),
-            (_, Some(status)) => {
-                answer::Failure::Answered { status, code: failure.code.as_deref(), message: &failure.message }
-            }
-            (_, None) => answer::Failure::Lost,
-        };
-        match verdict(said, was_full || self.is_queue_full()) {
+        match self.meaning(&failure, was_full || self.is_queue_full()) {
             Verdict::Refused(refusal) => {
+                let is_right = failure.status.is_some() && refusal.reason == FORBIDDEN;
+                if is_right && self.roles.lock().refused(asked.role(), Timestamp::now()) {
+                    return Created::Refused(Refusal {
+                        class: RefusalClass::Job,
+                        reason: "RoleRefused",
+                        message: format!(
+                            "AWS takes other execution roles here, and not {}: {}",
+                            asked.role(),
+                            refusal.message
+                        ),
+                    });
+                }
                 if refusal.class == RefusalClass::Member {
                     self.standing.block(&order.namespace, refusal.clone());
                     self.probe_now.notify_one();
@@ -133,7 +148,7 @@ impl EmrLink {
             Verdict::BackOff => Created::NotSent(format!("AWS asks for fewer calls: {failure}")),
             Verdict::Ambiguous => {
                 self.probe_now.notify_one();
-                self.is_unsettled(order);
+                self.is_unsettled(&order.name);
                 // What was committed and not answered is there by now, as a rule.
                 match self.find(order, asked).await {
                     Some(found @ (Created::Accepted(_) | Created::NameTaken(_))) => found,
@@ -143,12 +158,30 @@ impl EmrLink {
         }
     }
 
+    /// What a start that made no run means.
+    pub(super) fn meaning(&self, failure: &Failure, queue_full: bool) -> Verdict {
+        let said = match (failure.class, failure.status) {
+            // Without credentials nothing leaves.
+            (Class::Access, None) => answer::Failure::NoCredentials(&failure.message),
+            (_, Some(status)) => {
+                answer::Failure::Answered { status, code: failure.code.as_deref(), message: &failure.message }
+            }
+            (_, None) => answer::Failure::Lost,
+        };
+        verdict(said, queue_full)
+    }
+
     /// From now on for a while, a start of that name may take effect unseen.
-    fn is_unsettled(&self, order: &Order) {
+    pub(super) fn is_unsettled(&self, name: &RemoteName) {
         let now = Timestamp::now();
         let mut unsettled = self.unsettled.lock();
         unsettled.retain(|_, until| *until > now);
-        unsettled.insert(order.name.clone(), later(now, self.settings.tempo.settle));
+        unsettled.insert(name.clone(), later(now, self.settings.tempo.settle));
+    }
+
+    /// Every start of that name was answered.
+    pub(super) fn is_settled(&self, name: &RemoteName) {
+        self.unsettled.lock().remove(name);
     }
 
     /// The run of an earlier start of the same request, or somebody else's of that name. `None`: there is none.

@@ -26,6 +26,13 @@ use super::Bench;
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The role of jobs that ask for it.
+pub(crate) const OTHER_ROLE: &str = "another-role";
+
+pub(crate) fn role(name: &str) -> String {
+    format!("arn:aws:iam::{}:role/{name}", moto::ACCOUNT)
+}
+
 /// A registry with one virtual cluster.
 pub(crate) struct Scene {
     pub(crate) bench: Bench,
@@ -58,7 +65,7 @@ pub(crate) fn settings(bench: &Bench, tempo: Tempo) -> Settings {
         "virtualClusterId": bench.made.id,
         "region": moto::REGION,
         "releases": [{"sparkVersion": "3.5", "releaseLabel": moto::RELEASE}],
-        "executionRoles": [{"arn": format!("arn:aws:iam::{}:role/spark-job-role", moto::ACCOUNT)}],
+        "executionRoles": [{"arn": role("spark-job-role")}, {"arn": role(OTHER_ROLE)}],
     });
     let backend = EmrSettings::new(&serde_json::from_value(backend).unwrap()).unwrap();
     let thresholds =
@@ -205,6 +212,7 @@ pub(crate) fn stop(order: &Order, uid: Option<RemoteUid>, spare_ended: bool) -> 
         uid,
         settled_at: Timestamp::now(),
         spare_ended,
+        rendered: None,
     }
 }
 

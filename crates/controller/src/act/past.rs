@@ -69,6 +69,8 @@ async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timesta
         settled_at,
         // The present attempt counts, whatever this one comes to.
         spare_ended: false,
+        // The record keeps no longer what it was made of.
+        rendered: None,
     };
     match member.stop(&order).await {
         Fence::Proven => {

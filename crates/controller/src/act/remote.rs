@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use spark_router_api::{RoutedSparkJob, condition::reason};
 use spark_router_core::{
     id::RemoteUid,
     job::Placement,
     refusal::Refusal,
     step::{Confirmed, DeletionWaits, DriverSeen, Step, after_refusal, name_taken, settled_at},
 };
-use spark_router_member::{Confirmation, Created, Driver, Fence, Member, StopOrder};
+use spark_router_member::{Confirmation, Created, Driver, Fence, Member, Rendered, StopOrder};
 use tracing::{debug, warn};
 
 use super::{
@@ -23,13 +24,15 @@ use crate::{
     convert,
     error::Error,
     gather::Gathered,
-    memory::{Entry, Gone},
+    memory::{Delay, Entry, Gone},
     metrics::MemberLabels,
     status::Change,
 };
 
 /// A member that takes no create now calls when it does; this is for a call that got lost.
 const BUSY_SECONDS: i64 = 10;
+/// Why a create gets no further is written at most this often.
+const TOLD_SECONDS: i64 = 60;
 /// Failed passes after which a finished application is left to the sweep.
 const RETIRE_TRIES: u32 = 4;
 
@@ -86,6 +89,7 @@ pub(super) async fn submit(
                 entry.sends.accepted = Some((uid, at.now));
                 entry.create_failures = 0;
                 entry.rendered = None;
+                entry.delay = None;
             });
             context.dispatcher.dispatched(job.uid.clone()).await;
             let labels = MemberLabels { member_cluster: placement.cluster.as_str().to_owned() };
@@ -100,12 +104,14 @@ pub(super) async fn submit(
         Created::Busy(why) => {
             context.memory.change(&job.uid, |entry| entry.sends = before);
             debug!(why, cluster.name = %placement.cluster, "not sent");
+            delayed(at, context, reason::NOT_SENT, &why).await?;
             // The member calls when that changes.
             Ok(Next::Rest(Some(in_seconds(BUSY_SECONDS))))
         }
         Created::Settling { until, waits_for } => {
             context.memory.change(&job.uid, |entry| entry.sends = before);
             debug!(waits_for, %until, cluster.name = %placement.cluster, "not sent");
+            delayed(at, context, reason::NOT_SENT, &waits_for).await?;
             Ok(Next::Rest(Some(until)))
         }
         Created::NotSent(why) => {
@@ -114,6 +120,7 @@ pub(super) async fn submit(
                 back_off(entry)
             });
             debug!(why, cluster.name = %placement.cluster, "not sent; tried again");
+            delayed(at, context, reason::NOT_SENT, &why).await?;
             Ok(Next::Rest(Some(wait)))
         }
         Created::Unclear(why) => {
@@ -126,7 +133,8 @@ pub(super) async fn submit(
             warn!(why, failures, cluster.name = %placement.cluster, "a create was not answered; it is sent again");
             let labels = trouble(placement, "Unanswered");
             context.metrics.unclear.get_or_create(&labels).inc();
-            Ok(Next::Again)
+            let written = delayed(at, context, reason::UNANSWERED, &why).await?;
+            Ok(written.map_or(Next::Again, |object| Next::Written(Box::new(object))))
         }
     }
 }
@@ -137,6 +145,25 @@ fn back_off(entry: &mut Entry) -> Timestamp {
     entry.create_failures = entry.create_failures.saturating_add(1);
     entry.sends.not_before = Some(wait);
     wait
+}
+
+/// Says of a placed job why it is not sent, where that takes long. A pass that is cut off after this has sent nothing more.
+/// Seldom, because what it waits for may read differently each time.
+async fn delayed(
+    at: &Gathered,
+    context: &Context,
+    reason: &'static str,
+    why: &str,
+) -> Result<Option<RoutedSparkJob>, Error> {
+    let (uid, now) = (&at.parsed.job.uid, Timestamp::now());
+    let delay =
+        context.memory.change(uid, |entry| *entry.delay.get_or_insert(Delay { since: now, told: None }));
+    let seconds = |since: Timestamp| now.duration_since(since).as_secs();
+    if seconds(delay.since) < SILENT_SECONDS || delay.told.is_some_and(|told| seconds(told) < TOLD_SECONDS) {
+        return Ok(None);
+    }
+    context.memory.change(uid, |entry| entry.delay = Some(Delay { told: Some(now), ..delay }));
+    write(at, context, &Change::Delayed { reason, why }).await
 }
 
 async fn refused(
@@ -153,7 +180,7 @@ async fn refused(
             Next::Confirmed(confirmed) => at.confirmed = confirmed,
             other => return Ok(other),
         }
-        next = after_refusal(at.snapshot(context), placement, refusal);
+        next = after_refusal(at.snapshot(context), placement, refusal.clone());
     }
     match next {
         Some(Step::Withdraw(cause)) => place::withdraw(&at, context, &cause).await,
@@ -163,6 +190,8 @@ async fn refused(
         None => {
             // An earlier create may still take effect: ask again when it cannot any more.
             let until = settled_at(at.snapshot(context), placement);
+            let why = format!("refused now ({refusal}), and an earlier create may still take effect");
+            delayed(&at, context, reason::UNANSWERED, &why).await?;
             context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
             Ok(Next::Rest(Some(until)))
         }
@@ -193,7 +222,13 @@ pub(super) async fn examine(
 ) -> Next {
     // Also where it is looked at in vain: nothing else is to wait for it.
     context.memory.change(&at.parsed.job.uid, |entry| entry.sends.looked = Some(at.now));
-    match member.driver(&placement.namespace, &placement.name, at.driver_pod().as_deref()).await {
+    let driver = member.driver(&placement.namespace, &placement.name, at.driver_pod().as_deref()).await;
+    let since = context.memory.change(&at.parsed.job.uid, |entry| {
+        let is_unseen = matches!(driver, Driver::Unclear(_));
+        entry.unseen_since = is_unseen.then(|| entry.unseen_since.unwrap_or(at.now));
+        entry.unseen_since
+    });
+    match driver {
         Driver::Alive => Next::Driver(DriverSeen::Alive),
         Driver::Succeeded => Next::Driver(DriverSeen::Succeeded),
         Driver::Waiting { reason, message } => Next::Driver(DriverSeen::Waiting(reason, message)),
@@ -201,6 +236,9 @@ pub(super) async fn examine(
         Driver::Gone => Next::Driver(DriverSeen::Gone),
         Driver::Unclear(why) => {
             warn!(why, cluster.name = %placement.cluster, "a driver was looked up in vain");
+            if since.is_some_and(|since| at.now.duration_since(since).as_secs() >= SILENT_SECONDS) {
+                return Next::Driver(DriverSeen::Unseen(why));
+            }
             Next::Rest(Some(in_seconds(UNCLEAR_SECONDS)))
         }
     }
@@ -252,15 +290,18 @@ pub(super) async fn stop(
     settled_at: Timestamp,
 ) -> Result<Next, Error> {
     let job = &at.parsed.job;
+    let uid = placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid));
+    let rendered = if uid.is_none() { as_on_record(at, placement, member) } else { None };
     let order = StopOrder {
         job: job.uid.clone(),
         attempt: placement.attempt,
         namespace: placement.namespace.clone(),
         name: placement.name.clone(),
-        uid: placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid)),
+        uid,
         settled_at,
         // A job that is deleted or over has no use for another end.
         spare_ended: job.deleting.is_none() && job.record.finished.is_none(),
+        rendered,
     };
     let (until, why) = match member.stop(&order).await {
         Fence::Proven => {
@@ -278,6 +319,15 @@ pub(super) async fn stop(
         explain(at, context, &DeletionWaits::Member(why)).await?;
     }
     Ok(Next::Rest(Some(until)))
+}
+
+/// What a placement was created as, where the very same can still be made: neither the job nor its queue nor its member says
+/// something else by now.
+fn as_on_record(at: &Gathered, placement: &Placement, member: &Arc<dyn Member>) -> Option<Arc<Rendered>> {
+    let recorded = at.object.status.as_ref()?.placement.as_ref()?.render_hash.as_deref()?;
+    at.parsed.parts.as_ref()?;
+    let rendered = member.render(at.order(placement).ok()?, at.entry.rendered.clone());
+    (rendered.hash() == recorded).then_some(rendered)
 }
 
 fn of(placement: &Placement) -> impl FnOnce(spark_router_member::Error) -> Error {

@@ -7,6 +7,7 @@ use super::{
     tests::{REST, World, at, outcome},
 };
 use crate::{
+    application::Application,
     breaker::Start,
     health::LinkState,
     observe::{FailureSign, RunState},
@@ -81,6 +82,45 @@ fn what_it_waits_for_is_on_record_until_it_runs() {
 }
 
 #[test]
+fn a_driver_that_nobody_can_look_at_is_said_to_be_so_until_somebody_can() {
+    let unseen = || DriverSeen::Unseen("its member has no connection".into());
+    let found = submitted(30).with(|w| {
+        w.sends.looked = Some(at(30));
+        w.driver = unseen();
+    });
+    let text = error(found.step());
+    assert_eq!(
+        text.as_deref(),
+        Some("DriverUnseen: its driver cannot be looked at: its member has no connection")
+    );
+
+    let failed = || {
+        World::running(RunState::Failed(FailureSign::MonitoringLost)).with(|w| {
+            w.seen().native_state = "FAILED".into();
+            w.seen().error = Some("trouble".into());
+            w.now = at(100);
+        })
+    };
+    let Step::Mirror(first) = failed().step() else { panic!() };
+    assert_eq!(first.application.error.as_deref(), Some("trouble"));
+    let told = |text: &str| {
+        failed().with(|w| {
+            w.job.record.phase = Some(first.phase);
+            let application = Application { error: Some(text.into()), ..first.application.clone() };
+            w.job.record.application = Some(application);
+        })
+    };
+    assert_eq!(told("trouble").step(), Step::Examine, "it was told");
+    let text = error(told("trouble").with(|w| w.driver = unseen()).step()).unwrap();
+    assert_eq!(text, "trouble; its driver cannot be looked at: its member has no connection");
+    assert_eq!(told(&text).step(), Step::Examine, "not looked at in this pass, and not forgotten");
+    let again = told(&text).with(|w| w.driver = unseen());
+    assert_eq!(again.step(), Step::Rest { until: Some(at(115)) }, "once is enough");
+    let alive = told(&text).with(|w| w.driver = DriverSeen::Alive);
+    assert_eq!(error(alive.step()).as_deref(), Some("trouble"));
+}
+
+#[test]
 fn the_start_deadline_names_what_the_driver_waited_for() {
     let late = submitted(60).with(|w| {
         w.job.policy.deadlines.start = Some(Duration::from_secs(50));
@@ -107,6 +147,8 @@ fn a_pod_that_failed_is_asked_how() {
     let unasked = failed().with(|w| w.link(LinkState::Lost { since: at(60) }));
     assert_eq!(outcome(unasked.step()), (Phase::Failed, "JobFailed"), "an end is an end");
     assert_eq!(outcome(failed().with(|w| w.driver = DriverSeen::Gone).step()), (Phase::Failed, "DriverLost"));
+    let unseen = failed().with(|w| w.driver = DriverSeen::Unseen("no rights".into()));
+    assert_eq!(outcome(unseen.step()), (Phase::Failed, "JobFailed"), "what nobody can look at adds nothing");
     for (sign, reason, start) in [
         (FailureSign::QueueRefused, "ApplicationRejected", Start::Failed),
         (FailureSign::NoReservation, "ResourceReservationTimeout", Start::Failed),

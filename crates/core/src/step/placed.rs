@@ -185,11 +185,31 @@ fn look_at_driver(s: Snapshot<'_>, placement: &Placement, seen: &Observation) ->
 fn what_it_waits_for(s: Snapshot<'_>, said: Option<String>) -> Option<String> {
     match s.driver {
         DriverSeen::Waiting(reason, message) => Some(format!("{reason}: {message}")),
+        DriverSeen::Unseen(why) => Some(format!("DriverUnseen: {CANNOT_LOOK}: {why}")),
         DriverSeen::Nothing => said.or_else(|| {
             let before = s.job.record.application.as_ref()?;
             before.error.clone().filter(|_| s.job.record.phase == Some(Phase::Submitted))
         }),
         DriverSeen::Alive | DriverSeen::Succeeded | DriverSeen::Failed(..) | DriverSeen::Gone => said,
+    }
+}
+
+const CANNOT_LOOK: &str = "its driver cannot be looked at";
+
+/// What is said of an end that leaves open whether the driver runs: what the operator said, and why nobody can look, as was
+/// just found or as is on record.
+fn what_is_open(s: Snapshot<'_>, said: Option<String>) -> Option<String> {
+    match s.driver {
+        DriverSeen::Unseen(why) => {
+            let said = said.map(|said| format!("{said}; ")).unwrap_or_default();
+            Some(format!("{said}{CANNOT_LOOK}: {why}"))
+        }
+        DriverSeen::Nothing => {
+            let before = s.job.record.application.as_ref().and_then(|before| before.error.clone());
+            let goes_on = |text: &String| text.starts_with(said.as_deref().unwrap_or(CANNOT_LOOK));
+            before.filter(goes_on).or(said)
+        }
+        _ => said,
     }
 }
 
@@ -271,7 +291,7 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 FailureSign::DriverLost,
                 format!("no driver is left on {member}; its operator says: {said}"),
             ),
-            DriverSeen::Alive | DriverSeen::Waiting(..) => {
+            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Unseen(_) => {
                 let look = later(s.now, s.timing.examine_every);
                 told_while_open(s, placement, seen, application).unwrap_or(Step::Rest { until: Some(look) })
             }
@@ -297,7 +317,7 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 FailureSign::DriverLost,
                 format!("no driver is left on {member}; its operator says: {said}"),
             ),
-            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Succeeded => {
+            DriverSeen::Alive | DriverSeen::Waiting(..) | DriverSeen::Unseen(_) | DriverSeen::Succeeded => {
                 failure(FailureSign::PodFailed, format!("failed on {member}: {said}"))
             }
         },
@@ -316,8 +336,9 @@ fn told_while_open(
     s: Snapshot<'_>,
     placement: &Placement,
     seen: &Observation,
-    application: Application,
+    mut application: Application,
 ) -> Option<Step> {
+    application.error = what_is_open(s, application.error);
     let phase = Phase::of(&seen.run, s.job.record.phase);
     let mirror = Mirror { phase, uid: seen.uid.clone(), application };
     let due = mirror_due(s, placement, seen, &mirror)?;

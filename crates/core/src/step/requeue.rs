@@ -143,7 +143,8 @@ fn returned(s: Snapshot<'_>, placement: &Placement) -> Option<Step> {
             RunState::Submitted => match s.driver {
                 DriverSeen::Nothing => return Some(Step::Examine),
                 DriverSeen::Gone => true,
-                DriverSeen::Alive
+                DriverSeen::Unseen(_)
+                | DriverSeen::Alive
                 | DriverSeen::Waiting(..)
                 | DriverSeen::Succeeded
                 | DriverSeen::Failed(..) => false,

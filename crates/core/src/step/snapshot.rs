@@ -91,6 +91,8 @@ pub enum Confirmed {
 pub enum DriverSeen {
     /// Not looked at, or the read failed.
     Nothing,
+    /// Looked at in vain for some time: why nobody can tell.
+    Unseen(String),
     /// Pending or running.
     Alive,
     /// Pending, for a reason that may not pass by itself: one word and the rest.

@@ -258,6 +258,7 @@ impl Bench {
             uid,
             settled_at: Timestamp::MIN,
             spare_ended: false,
+            rendered: None,
         }
     }
 }

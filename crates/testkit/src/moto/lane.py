@@ -229,8 +229,6 @@ class Lane:
                 continue
             if fault.get("method") not in (None, method) or not re.search(fault.get("path") or "", path):
                 continue
-            if not (given.get("name") or "").startswith(fault.get("named") or ""):
-                continue
             if fault.get("skip", 0) > 0:
                 fault["skip"] -= 1
                 continue

@@ -149,8 +149,6 @@ pub struct Fault {
     what: What,
     times: i64,
     skip: u32,
-    /// Of starts only those whose name begins so.
-    named: &'static str,
     /// In hundredths.
     chance: u8,
     seed: u64,
@@ -165,14 +163,7 @@ impl Fault {
 
     /// Strikes the next call of any operation.
     pub fn on_any(what: What) -> Self {
-        Self { operation: None, what, times: 1, skip: 0, named: "", chance: 100, seed: 0 }
-    }
-
-    /// Strikes only starts of runs whose name begins so.
-    #[must_use]
-    pub fn named(mut self, start: &'static str) -> Self {
-        self.named = start;
-        self
+        Self { operation: None, what, times: 1, skip: 0, chance: 100, seed: 0 }
     }
 
     /// Strikes only so many calls of a hundred, which ones is the seed's. The others are left to the faults behind it.
@@ -223,7 +214,6 @@ impl Fault {
         fault["operation"] = json!(self.operation);
         fault["times"] = json!(self.times);
         fault["skip"] = json!(self.skip);
-        fault["named"] = json!(self.named);
         fault["chance"] = json!(f64::from(self.chance) / 100.0);
         fault["seed"] = json!(self.seed);
         fault
