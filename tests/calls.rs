@@ -8,6 +8,7 @@
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -226,16 +227,26 @@ async fn a_job_costs_ten_calls_and_a_live_one_none() {
         sure(submitted);
         eprintln!("{:.1?}: {JOBS} jobs are submitted", started.elapsed());
     };
+    let is_settled = |name: &str, job: &RoutedSparkJob| {
+        let is_staffed = || jobs::phase(job) == "Running" && executors(job) == EXECUTORS;
+        if is_short(name) { jobs::is_finished(job) } else { is_staffed() }
+    };
+    let waits = Mutex::new(Vec::new());
     let settled = |jobs: &BTreeMap<String, RoutedSparkJob>| {
-        let (short, live): (Vec<_>, Vec<_>) = jobs.iter().partition(|(name, _)| is_short(name));
-        short.len() == JOBS - LIVE
-            && short.iter().all(|(_, job)| jobs::is_finished(job))
-            && live.iter().all(|(_, job)| jobs::phase(job) == "Running" && executors(job) == EXECUTORS)
+        let unsettled = jobs.iter().filter(|(name, job)| !is_settled(name, job));
+        let unsettled: Vec<_> = unsettled
+            .map(|(_, job)| format!("{}; {} executors", jobs::describe(job), executors(job)))
+            .collect();
+        let all = jobs.len() == JOBS && unsettled.is_empty();
+        *waits.lock().unwrap() = unsettled;
+        all
     };
     let course = async {
         submitting.await;
         let what = "the short ones' end, the others' executors";
-        sure(jobs::wait_for_all(hub, TEAM, what, PATIENCE, settled).await);
+        if jobs::wait_for_all(hub, TEAM, what, PATIENCE, settled).await.is_err() {
+            panic!("{what}, after {PATIENCE:?} without: {:#?}", waits.lock().unwrap());
+        }
     };
     let shrunk = AtomicUsize::new(0);
     tokio::select! {

@@ -15,6 +15,7 @@ mod settings;
 mod stop;
 mod submit;
 mod translator;
+mod unanswered;
 
 use std::{
     any::Any,
@@ -68,8 +69,10 @@ pub struct EmrLink {
     wanted: Mutex<WantedSignals>,
     /// Why its runs may not be listed.
     unlisted: Mutex<Option<Fault>>,
-    /// Names whose start was not answered, and until when it may still take effect.
-    unsettled: Mutex<HashMap<RemoteName, Timestamp>>,
+    /// Names whose start was not answered, and when.
+    unanswered: Mutex<HashMap<RemoteName, Timestamp>>,
+    /// Names whose start was refused when it was asked for by its token, and when.
+    not_recalled: Mutex<HashMap<RemoteName, Timestamp>>,
     /// What execution roles were refused and taken lately.
     roles: Mutex<Roles>,
     /// When the end of a run was asked for last.
@@ -108,7 +111,8 @@ impl EmrLink {
             seen: RwLock::default(),
             wanted: Mutex::default(),
             unlisted: Mutex::default(),
-            unsettled: Mutex::default(),
+            unanswered: Mutex::default(),
+            not_recalled: Mutex::default(),
             roles: Mutex::default(),
             cancels: Mutex::default(),
             window: Semaphore::new(settings.tempo.window),

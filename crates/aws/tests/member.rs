@@ -340,12 +340,50 @@ async fn a_start_that_made_nothing_is_proven_to_be_nothing() {
     moto.inject(&Fault::on("StartJobRun", What::Denied).always()).await.unwrap();
     let before = scene.starts().await;
     until("the fence", async || fenced(&wanted).await).await;
-    assert_eq!(scene.starts().await - before, 3, "lost, put off, refused");
+    let sent = scene.starts().await - before;
+    // Lost, put off, and refused: once a settle time, until lists are believed.
+    assert!((4..=6).contains(&sent), "{sent}");
     assert_eq!(moto.runs(Some(refused.name.as_str())).await.unwrap().len(), 0);
     assert_eq!(scene.member().health().blocked.len(), 0, "nothing is concluded for other jobs");
     let answered = StopOrder { settled_at: Timestamp::MIN, ..wanted };
     until("the fence", async || fenced(&answered).await).await;
-    assert_eq!(scene.starts().await - before, 3);
+    assert_eq!(scene.starts().await - before, sent);
+    moto.end_faults().await.unwrap();
+}
+
+/// A refusal is no word about the start before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_refused_after_one_that_was_not_answered_is_asked_for_again() {
+    let scene = Scene::new().await;
+    let moto = &scene.bench.moto;
+    let order = order("refused-later");
+    moto.inject(&Fault::on("StartJobRun", What::Unlisted(Duration::from_hours(1)))).await.unwrap();
+    let (rendered, created) = scene.submit(order.clone()).await;
+    assert!(matches!(created, Created::Unclear(_)), "{created:?}");
+    until("the settle time", async || scene.seen(&order) == Remote::Absent).await;
+    let member = scene.member();
+    for what in [What::Expired, What::Invalid("no".to_owned())] {
+        moto.inject(&Fault::on("StartJobRun", what)).await.unwrap();
+        let created = member.submit(&rendered, Timestamp::MIN).await;
+        assert!(
+            matches!(&created, Created::Settling { waits_for, .. } if waits_for.contains("refused")),
+            "{created:?}"
+        );
+    }
+    // Also where it is refused without a call.
+    assert_eq!(member.health().blocked.len(), 1);
+    until("its run", async || matches!(member.submit(&rendered, Timestamp::MIN).await, Created::Accepted(_)))
+        .await;
+    assert_eq!(moto.runs(Some(order.name.as_str())).await.unwrap().len(), 1);
+
+    let never = self::order("never");
+    moto.inject(&Fault::on("StartJobRun", What::RequestLost)).await.unwrap();
+    let rendered = scene.submit(never.clone()).await.0;
+    moto.inject(&Fault::on("StartJobRun", What::Invalid("no".to_owned())).always()).await.unwrap();
+    until("the refusal", async || {
+        matches!(member.submit(&rendered, Timestamp::MIN).await, Created::Refused(_))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use spark_router_core::{
     id::{HubId, JobKey, Namespace, RemoteName, RemoteUid},
     observe::RunState,
@@ -105,7 +104,7 @@ impl EmrLink {
         let run = first.as_ref().unwrap_or(run);
         let seen = self.fold(run);
         let namespace = self.place_of(&seen)?;
-        self.unsettled.lock().remove(&seen.observation.name);
+        self.is_settled(&seen.observation.name);
         self.cache.put(namespace, seen, Instant::now())
     }
 
@@ -123,12 +122,6 @@ impl EmrLink {
         }
         self.cancels.lock().remove(&id);
         self.cache.remove(namespace, name);
-    }
-
-    /// Until when a start of that name may still take effect unseen.
-    pub(super) fn unsettled_until(&self, name: &RemoteName) -> Option<Timestamp> {
-        let until = self.unsettled.lock().get(name).copied()?;
-        (until > Timestamp::now()).then_some(until)
     }
 
     /// What is known of a driver: what its run's state says, and its pods where they can be looked at.

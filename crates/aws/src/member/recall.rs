@@ -5,10 +5,12 @@
 //! by its id from then on, and can be ended before the job goes elsewhere. Must never be the first start of an attempt,
 //! nor one that differs by a byte from what may have been sent.
 
+use jiff::Timestamp;
+use spark_router_core::id::RemoteName;
 use spark_router_member::{Fence, StopOrder};
 use tracing::info;
 
-use super::EmrLink;
+use super::{EmrLink, later, submit::Asked};
 use crate::{
     answer::Verdict,
     bucket::Api,
@@ -18,20 +20,31 @@ use crate::{
 impl EmrLink {
     /// Of an attempt whose start may have been sent, and which no list shows although that can take no effect any more.
     pub(super) async fn recall(&self, emr: &Emr, order: &StopOrder) -> Fence {
-        // Without the request there is nothing better than the list.
-        let Some(request) = order.rendered.as_ref().filter(|rendered| rendered.is_by(&self.renderer)) else {
-            return Fence::Proven;
+        let request = order.rendered.as_ref().filter(|rendered| rendered.is_by(&self.renderer));
+        let asked = request.and_then(|request| {
+            let body = request.body().ok()?;
+            serde_json::from_slice::<Asked>(body).ok().map(|asked| (body, asked))
+        });
+        let Some((body, asked)) = asked else {
+            return self.believe_lists(order, "the request that was sent cannot be made again as it was");
         };
-        let Ok(body) = request.body() else { return Fence::Proven };
-        let Ok(asked) = serde_json::from_slice::<super::submit::Asked>(body) else { return Fence::Proven };
+        if let Some(until) = self.asked_again_at(&order.name) {
+            return Fence::Pending {
+                until,
+                waits_for: "AWS to take the start that it refuses now".to_owned(),
+            };
+        }
         if emr.pace().turn(Api::Start, self.settings.tempo.turn).await.is_err() {
             return self.recall_later("a turn to ask for its job run by the token of its start");
         }
         // Before the call: if this pass is cut off, the start counts as sent and unanswered.
-        self.is_unsettled(&order.name);
+        self.is_unanswered(&order.name);
         let start = Start { name: &asked.name, token: &asked.client_token, body };
         match emr.start(start).await {
-            Ok(id) => self.end_recalled(emr, order, &id).await,
+            Ok(id) => {
+                self.remember(&asked.started_as(&id));
+                self.end_recalled(emr, order, &id).await
+            }
             Err(failure) => self.not_recalled(order, &failure),
         }
     }
@@ -46,7 +59,6 @@ impl EmrLink {
                 self.remember(&run);
                 self.end(emr, order, &run).await
             }
-            // It is found again as it was now: by its token.
             Err(failure) => Fence::Impossible(format!("job run {} cannot be looked at: {failure}", id.0)),
         }
     }
@@ -57,13 +69,37 @@ impl EmrLink {
                 self.is_settled(&order.name);
                 self.recall_later("AWS to take a call that asks for its job run by the token of its start")
             }
-            // This start made nothing, and AWS says so of the first one too, as far as it says anything.
-            (_, Verdict::Refused(_)) => {
+            (_, Verdict::Refused(refusal)) => {
                 self.is_settled(&order.name);
-                Fence::Proven
+                self.is_refused(&order.name);
+                self.believe_lists(order, &format!("AWS refuses it now ({refusal})"))
             }
             (_, Verdict::Ambiguous) => self.recall_later("an answer of AWS to the start of its job run"),
         }
+    }
+
+    /// A list that shows no run is all there is: in the end it is believed.
+    fn believe_lists(&self, order: &StopOrder, why: &str) -> Fence {
+        let Some(until) = self.unheard_until(&order.name, order.settled_at) else { return Fence::Proven };
+        Fence::Pending {
+            until: until.min(later(Timestamp::now(), self.settings.tempo.settle)),
+            waits_for: format!(
+                "lists of AWS to be believed that show no job run of a start that was not answered; {why}"
+            ),
+        }
+    }
+
+    /// When a start that was refused is worth another call: no sooner, whoever calls the job meanwhile.
+    fn asked_again_at(&self, name: &RemoteName) -> Option<Timestamp> {
+        let at = self.not_recalled.lock().get(name).copied()?;
+        Some(later(at, self.settings.tempo.settle)).filter(|until| *until > Timestamp::now())
+    }
+
+    fn is_refused(&self, name: &RemoteName) {
+        let now = Timestamp::now();
+        let mut refused = self.not_recalled.lock();
+        refused.retain(|_, at| later(*at, self.settings.tempo.settle) > now);
+        refused.insert(name.clone(), now);
     }
 
     fn recall_later(&self, waits_for: &str) -> Fence {

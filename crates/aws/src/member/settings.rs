@@ -89,6 +89,9 @@ pub struct Tempo {
     pub stale_after: Duration,
     /// A start that was not answered may still take effect for this long.
     pub settle: Duration,
+    /// For so long after that a list that does not show its run is believed only with an answer of AWS to the same start.
+    /// How late lists may be is not published; most are fresh within seconds.
+    pub unheard: Duration,
     /// Between two cancels of one run. A router that cancelled without a limit throttled its whole account
     /// (aws-controllers-k8s/community#2592).
     pub cancel_again: Duration,
@@ -109,6 +112,7 @@ impl Default for Tempo {
             probe_again: Duration::from_secs(2),
             stale_after: Duration::from_mins(2),
             settle: Duration::from_secs(30),
+            unheard: Duration::from_mins(5),
             cancel_again: Duration::from_mins(1),
             stop_look: Duration::from_secs(5),
             window: 16,

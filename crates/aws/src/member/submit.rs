@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use spark_router_api::condition::reason::FORBIDDEN;
 use spark_router_core::{
-    id::{RemoteName, RemoteUid},
+    id::RemoteUid,
     refusal::{Refusal, RefusalClass},
 };
 use spark_router_member::{Created, Denied, Order, Rendered};
@@ -36,6 +36,22 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Its run, as far as the answer to a start shows it.
+    pub(super) fn started_as(&self, id: &RunId) -> JobRun {
+        JobRun {
+            id: id.clone(),
+            name: self.name.clone(),
+            token: self.client_token.clone(),
+            state: "PENDING".to_owned(),
+            details: None,
+            failure: None,
+            created_at: Some(Timestamp::now()),
+            finished_at: None,
+            tries: None,
+            tags: self.tags.clone(),
+        }
+    }
+
     /// Whose rights its pods would have: those of a role, or of the one that a job template gives.
     fn role(&self) -> &str {
         self.execution_role_arn.as_deref().or(self.job_template_id.as_deref()).unwrap_or_default()
@@ -44,6 +60,27 @@ impl Asked {
 
 impl EmrLink {
     pub(super) async fn start(&self, rendered: &Rendered, settled_at: Timestamp) -> Created {
+        match self.try_to_start(rendered, settled_at).await {
+            Created::Refused(refusal) => self.refused(rendered.order(), settled_at, refusal),
+            created => created,
+        }
+    }
+
+    /// A refusal speaks of the start that it answers. As long as an earlier one may have made a run that lists do not show
+    /// yet, it is asked for again: its token gives the run back.
+    fn refused(&self, order: &Order, settled_at: Timestamp, refusal: Refusal) -> Created {
+        match self.unheard_until(&order.name, settled_at) {
+            Some(until) => Created::Settling {
+                until: until.min(later(Timestamp::now(), self.settings.tempo.settle)),
+                waits_for: format!(
+                    "an earlier start of it that was never answered; this one is refused ({refusal})"
+                ),
+            },
+            None => Created::Refused(refusal),
+        }
+    }
+
+    async fn try_to_start(&self, rendered: &Rendered, settled_at: Timestamp) -> Created {
         if !rendered.is_by(&self.renderer) {
             return Created::NotSent("it was rendered for another link".to_owned());
         }
@@ -89,32 +126,16 @@ impl EmrLink {
             Err(why) => return Created::NotSent(why),
         };
         match answer {
-            Ok(id) => self.started(order, asked, id),
+            Ok(id) => self.started(order, &asked, id),
             Err(failure) => self.judge(order, &asked, failure).await,
         }
     }
 
-    fn started(&self, order: &Order, asked: Asked, id: RunId) -> Created {
+    fn started(&self, order: &Order, asked: &Asked, id: RunId) -> Created {
         self.roles.lock().taken(asked.role(), Timestamp::now());
-        let uid = RemoteUid::new(&id.0);
-        let run = JobRun {
-            id,
-            name: asked.name,
-            token: asked.client_token,
-            state: "PENDING".to_owned(),
-            details: None,
-            failure: None,
-            created_at: Some(Timestamp::now()),
-            finished_at: None,
-            tries: None,
-            tags: asked.tags,
-        };
         self.standing.unblock(&order.namespace);
-        if let Some(poller) = self.poller.get() {
-            poller.told(run.clone());
-        }
-        self.show(&run);
-        Created::Accepted(uid)
+        self.remember(&asked.started_as(&id));
+        Created::Accepted(RemoteUid::new(id.0))
     }
 
     async fn judge(&self, order: &Order, asked: &Asked, failure: Failure) -> Created {
@@ -148,7 +169,7 @@ impl EmrLink {
             Verdict::BackOff => Created::NotSent(format!("AWS asks for fewer calls: {failure}")),
             Verdict::Ambiguous => {
                 self.probe_now.notify_one();
-                self.is_unsettled(&order.name);
+                self.is_unanswered(&order.name);
                 // What was committed and not answered is there by now, as a rule.
                 match self.find(order, asked).await {
                     Some(found @ (Created::Accepted(_) | Created::NameTaken(_))) => found,
@@ -171,19 +192,6 @@ impl EmrLink {
         verdict(said, queue_full)
     }
 
-    /// From now on for a while, a start of that name may take effect unseen.
-    pub(super) fn is_unsettled(&self, name: &RemoteName) {
-        let now = Timestamp::now();
-        let mut unsettled = self.unsettled.lock();
-        unsettled.retain(|_, until| *until > now);
-        unsettled.insert(name.clone(), later(now, self.settings.tempo.settle));
-    }
-
-    /// Every start of that name was answered.
-    pub(super) fn is_settled(&self, name: &RemoteName) {
-        self.unsettled.lock().remove(name);
-    }
-
     /// The run of an earlier start of the same request, or somebody else's of that name. `None`: there is none.
     async fn find(&self, order: &Order, asked: &Asked) -> Option<Created> {
         let runs = match self.listed(&order.name).await {
@@ -195,7 +203,7 @@ impl EmrLink {
             }
         };
         if let Some(run) = runs.iter().find(|run| run.token == asked.client_token) {
-            self.unsettled.lock().remove(&order.name);
+            self.is_settled(&order.name);
             self.standing.unblock(&order.namespace);
             return Some(Created::Accepted(RemoteUid::new(&run.id.0)));
         }

@@ -54,6 +54,7 @@ pub(crate) fn tempo() -> Tempo {
         probe_deadline: Duration::from_secs(1),
         probe_again: Duration::from_millis(100),
         settle: Duration::from_secs(1),
+        unheard: Duration::from_secs(3),
         stale_after: Duration::from_secs(4),
         stop_look: Duration::from_millis(100),
         ..Tempo::default()
