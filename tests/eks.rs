@@ -76,7 +76,7 @@ async fn a_run_that_emr_lost_sight_of_waits_until_its_pods_can_be_looked_at() {
         .details("Trouble monitoring your JobRun. Cluster etl_1 is not reachable.");
     sure(moto.advance(&run.id, &trouble).await);
     // The cluster does not know the role: the job is neither over nor moved, and says what it lacks.
-    let lacks = |job: &_| jobs::message(job).contains("its driver cannot be looked at: ");
+    let lacks = |job: &_| jobs::message(job).contains("what became of its driver is not known: ");
     let job = sure(jobs::wait_for(hub, TEAM, "pi", "what it lacks", PATIENCE, lacks).await);
     let said = jobs::message(&job);
     assert!(said.contains("Trouble monitoring") && !jobs::is_finished(&job), "{said}");

@@ -2,7 +2,8 @@
 //!
 //! Owns one link: the poller of its runs, a view made of that, and what was sent and not answered. A run has no finalizer
 //! and is never deleted: its end stays readable for as long as AWS keeps it, and what is forgotten here is asked for by
-//! name. Must never start a run under a token that may already have one: every start looks first.
+//! name. Must never start a run under a token that may already have one, but to have that one given back: every
+//! start looks first.
 
 mod below;
 mod calls;
@@ -231,6 +232,10 @@ impl Member for EmrLink {
         // There is nothing to delete: AWS forgets it in its own time.
         self.forget(namespace, name, uid);
         Ok(())
+    }
+
+    fn recalls(&self) -> bool {
+        true
     }
 
     async fn stop(&self, order: &StopOrder) -> Fence {

@@ -267,6 +267,8 @@ async fn a_role_that_is_refused_does_not_close_the_virtual_cluster() {
         matches!(scene.submit(order("good")).await.1, Created::Accepted(_))
     })
     .await;
+    // What was granted just now may not be everywhere yet.
+    tokio::time::sleep(tempo().settle + Duration::from_millis(100)).await;
     assert_eq!((refused("second").await, blocked()), ((RefusalClass::Job, "RoleRefused"), 0));
     scene.accepted(order("better")).await;
 }
@@ -314,7 +316,7 @@ async fn a_start_that_made_nothing_is_proven_to_be_nothing() {
     moto.script(&Script::run_on()).await.unwrap();
     let fenced = async |wanted: &StopOrder| match scene.member().stop(wanted).await {
         Fence::Proven => true,
-        Fence::Pending { .. } => false,
+        Fence::Pending { .. } | Fence::Unanswered { .. } => false,
         other => panic!("{other:?}"),
     };
     for honoured in [true, false] {
@@ -349,6 +351,42 @@ async fn a_start_that_made_nothing_is_proven_to_be_nothing() {
     until("the fence", async || fenced(&answered).await).await;
     assert_eq!(scene.starts().await - before, sent);
     moto.end_faults().await.unwrap();
+}
+
+/// What is asked for once more is a start of its own, which may take effect unseen as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_one_start_settles_no_other() {
+    let scene = Scene::new().await;
+    let moto = &scene.bench.moto;
+    moto.cancelled_runs_end(CancelEnd::Cancelled(Duration::ZERO)).await.unwrap();
+    let order = order("twice");
+    let rendered = scene.member().render(order.clone(), None);
+    // Another router may have sent it long ago.
+    let settled_at = Timestamp::now() - Duration::from_hours(1);
+    let mut wanted = StopOrder { rendered: Some(rendered), settled_at, ..stop(&order, None, false) };
+    moto.inject(&Fault::on("StartJobRun", What::Unlisted(Duration::from_hours(1)))).await.unwrap();
+    let fence = scene.member().stop(&wanted).await;
+    assert!(matches!(fence, Fence::Unanswered { .. }), "{fence:?}");
+    for answer in [What::Throttled, What::Denied] {
+        moto.inject(&Fault::on("StartJobRun", answer)).await.unwrap();
+    }
+    let mut refused = false;
+    until("its refusal", async || {
+        match scene.member().stop(&wanted).await {
+            Fence::Pending { waits_for, .. } => refused |= waits_for.contains("refuses"),
+            other => panic!("given up with a run that nobody ended: {other:?}"),
+        }
+        refused
+    })
+    .await;
+    // Also by a link that knows nothing of it: what was not answered is on the core's account too.
+    wanted.settled_at = Timestamp::now();
+    let scene = scene.again(tempo()).await;
+    let wanted = StopOrder { rendered: Some(scene.member().render(order.clone(), None)), ..wanted };
+    until("the fence", async || scene.member().stop(&wanted).await == Fence::Proven).await;
+    let runs = scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap();
+    let told: Vec<_> = runs.iter().map(|run| (run.state.as_str(), run.cancels)).collect();
+    assert_eq!(told, [("CANCELLED", 1)]);
 }
 
 /// A refusal is no word about the start before it.

@@ -72,6 +72,14 @@ pub enum Fence {
         /// What it waits for, for people.
         waits_for: String,
     },
+    /// Its create was sent once more to know what became of it ([`StopOrder::rendered`]), and that was not answered either:
+    /// from now on it counts as sent and unanswered again.
+    Unanswered {
+        /// When a further call is worth something.
+        until: Timestamp,
+        /// What it waits for, for people.
+        waits_for: String,
+    },
     /// It came to an end of its own before, by a quorum read; nothing was done. Only for an order that asks for it.
     Ended(Box<Observation>),
     /// The member cannot tell now (unreachable, or rights are missing).
@@ -222,6 +230,12 @@ pub trait Member: Send + Sync + 'static {
         uid: &RemoteUid,
     ) -> Result<(), crate::Error>;
 
+    /// Whether a stop of an attempt that was never confirmed may send its create once more: only of members that give back
+    /// what they made of the same one before.
+    fn recalls(&self) -> bool {
+        false
+    }
+
     /// Drives an attempt towards its fence by one step and says how far it is. `uid` is the recorded one, `None` for an
     /// attempt whose create was never confirmed; `settled_at` is when a late create can no longer take effect.
     async fn stop(&self, order: &StopOrder) -> Fence;
@@ -262,6 +276,6 @@ pub struct StopOrder {
     /// The recorded application is not deleted once it has come to an end of its own: that end is still to be recorded.
     pub spare_ended: bool,
     /// What was sent for it, for an attempt that was never confirmed, where the very same can still be made: it has the
-    /// hash on record. For members that give back what they made of the same request before.
+    /// hash on record. For members that ask for it ([`Member::recalls`]).
     pub rendered: Option<Arc<Rendered>>,
 }

@@ -196,7 +196,7 @@ async fn stop(link: &dyn Link, one: &Owned, job: &JobUid, attempt: Attempt) {
         rendered: None,
     };
     match link.stop(&order).await {
-        Fence::Proven | Fence::Pending { .. } | Fence::Ended(_) => info!(
+        Fence::Proven | Fence::Pending { .. } | Fence::Unanswered { .. } | Fence::Ended(_) => info!(
             cluster.name = %link.name(),
             application.namespace = %one.namespace,
             application.name = %one.observation.name,

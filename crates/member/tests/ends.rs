@@ -44,7 +44,7 @@ async fn fenced(member: &Arc<dyn Member>, order: &StopOrder) -> BTreeSet<String>
     loop {
         match member.stop(order).await {
             Fence::Proven => return waited,
-            Fence::Pending { until, waits_for } => {
+            Fence::Pending { until, waits_for } | Fence::Unanswered { until, waits_for } => {
                 assert!(started.elapsed() < PATIENCE, "no fence: {waits_for}");
                 waited.insert(waits_for);
                 let pause = until

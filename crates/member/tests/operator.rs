@@ -112,7 +112,7 @@ async fn the_real_operator_is_read_right_and_its_drivers_are_stopped() {
     loop {
         match member.stop(&stop).await {
             Fence::Proven => break,
-            Fence::Pending { until, waits_for } => {
+            Fence::Pending { until, waits_for } | Fence::Unanswered { until, waits_for } => {
                 assert!(started.elapsed() < common::PATIENCE, "no fence: {waits_for}");
                 let pause = until.duration_since(Timestamp::now()).max(SignedDuration::from_millis(10));
                 tokio::time::sleep(pause.unsigned_abs()).await;

@@ -2,15 +2,15 @@
 //!
 //! Owns no state. That a list does not show a run proves little: how late lists may be is not published. The very same
 //! start, sent once more, gives back its run where one was made, and makes one where none was: either way the run is known
-//! by its id from then on, and can be ended before the job goes elsewhere. Must never be the first start of an attempt,
-//! nor one that differs by a byte from what may have been sent.
+//! by its id from then on, and can be ended before the job goes elsewhere. Must never be sent
+//! for an attempt of which every start was answered, nor differ from what is on record.
 
 use jiff::Timestamp;
 use spark_router_core::id::RemoteName;
 use spark_router_member::{Fence, StopOrder};
 use tracing::info;
 
-use super::{EmrLink, later, submit::Asked};
+use super::{EmrLink, later, submit::Asked, unanswered::UNSETTLED};
 use crate::{
     answer::Verdict,
     bucket::Api,
@@ -38,14 +38,14 @@ impl EmrLink {
             return self.recall_later("a turn to ask for its job run by the token of its start");
         }
         // Before the call: if this pass is cut off, the start counts as sent and unanswered.
-        self.is_unanswered(&order.name);
+        let before = self.is_unanswered(&order.name);
         let start = Start { name: &asked.name, token: &asked.client_token, body };
         match emr.start(start).await {
             Ok(id) => {
                 self.remember(&asked.started_as(&id));
                 self.end_recalled(emr, order, &id).await
             }
-            Err(failure) => self.not_recalled(order, &failure),
+            Err(failure) => self.not_recalled(order, before, &failure),
         }
     }
 
@@ -63,18 +63,21 @@ impl EmrLink {
         }
     }
 
-    fn not_recalled(&self, order: &StopOrder, failure: &Failure) -> Fence {
+    /// `before`: when an earlier start was not answered, as far as this link sent it.
+    fn not_recalled(&self, order: &StopOrder, before: Option<Timestamp>, failure: &Failure) -> Fence {
         match (failure.class, self.meaning(failure, false)) {
             (Class::NotSent, _) | (_, Verdict::BackOff) => {
-                self.is_settled(&order.name);
+                self.is_answered(&order.name, before);
                 self.recall_later("AWS to take a call that asks for its job run by the token of its start")
             }
             (_, Verdict::Refused(refusal)) => {
-                self.is_settled(&order.name);
+                self.is_answered(&order.name, before);
                 self.is_refused(&order.name);
-                self.believe_lists(order, &format!("AWS refuses it now ({refusal})"))
+                self.believe_lists(order, &format!("AWS refuses it now ({})", refusal.reason))
             }
-            (_, Verdict::Ambiguous) => self.recall_later("an answer of AWS to the start of its job run"),
+            (_, Verdict::Ambiguous) => {
+                Fence::Unanswered { until: self.look_again(), waits_for: UNSETTLED.to_owned() }
+            }
         }
     }
 

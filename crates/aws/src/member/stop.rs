@@ -2,7 +2,7 @@
 //!
 //! The proof on EMR: a run that is COMPLETED or CANCELLED, or FAILED for a reason that leaves no driver; or no run at all
 //! once no start of it can take effect any more, by a list and by its token. Silence, a run that is not known, and a run that EMR lost sight of prove
-//! nothing. A run is cancelled only after its own tags have said whose it is, and no more often than once a minute.
+//! nothing. A run is cancelled only after its own tags, or its token, have said whose it is, and no more often than once a minute.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use spark_router_core::observe::RunState;
 use spark_router_member::{Fence, StopOrder};
 
-use super::{EmrLink, below::Left, calls::UNSEEN, later};
+use super::{EmrLink, below::Left, calls::UNSEEN, later, unanswered::UNSETTLED};
 use crate::client::{Class, Emr, Failure, JobRun, RunId};
 
 impl EmrLink {
@@ -161,7 +161,7 @@ impl EmrLink {
         let settled_at = later(order.settled_at, self.settings.tempo.settle);
         let until = unsettled.map_or(settled_at, |until| until.max(settled_at));
         if order.settled_at > Timestamp::MIN && Timestamp::now() < until {
-            let waits_for = "a start that was sent before and may still take effect".to_owned();
+            let waits_for = UNSETTLED.to_owned();
             return Fence::Pending { until: until.min(self.look_again()), waits_for };
         }
         match &order.uid {

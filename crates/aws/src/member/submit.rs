@@ -16,7 +16,7 @@ use spark_router_core::{
 use spark_router_member::{Created, Denied, Order, Rendered};
 use std::collections::BTreeMap;
 
-use super::{EmrLink, fold, later};
+use super::{EmrLink, fold, later, unanswered::UNSETTLED};
 use crate::{
     answer::{self, Verdict, verdict},
     bucket::Api,
@@ -117,17 +117,18 @@ impl EmrLink {
         let until = unsettled.into_iter().chain(others).max().filter(|until| *until > Timestamp::now());
         if let Some(until) = until {
             self.give_back();
-            let waits_for = "a start that was sent before and may still take effect".to_owned();
+            let waits_for = UNSETTLED.to_owned();
             return Created::Settling { until, waits_for };
         }
         let start = Start { name: &asked.name, token: &asked.client_token, body };
+        let sent = Timestamp::now();
         let answer = match self.emr() {
             Ok(emr) => emr.start(start).await,
             Err(why) => return Created::NotSent(why),
         };
         match answer {
             Ok(id) => self.started(order, &asked, id),
-            Err(failure) => self.judge(order, &asked, failure).await,
+            Err(failure) => self.judge(order, &asked, failure, sent).await,
         }
     }
 
@@ -138,7 +139,7 @@ impl EmrLink {
         Created::Accepted(RemoteUid::new(id.0))
     }
 
-    async fn judge(&self, order: &Order, asked: &Asked, failure: Failure) -> Created {
+    async fn judge(&self, order: &Order, asked: &Asked, failure: Failure, sent: Timestamp) -> Created {
         if failure.class == Class::NotSent {
             return Created::NotSent(failure.to_string());
         }
@@ -149,7 +150,7 @@ impl EmrLink {
         match self.meaning(&failure, was_full || self.is_queue_full()) {
             Verdict::Refused(refusal) => {
                 let is_right = failure.status.is_some() && refusal.reason == FORBIDDEN;
-                if is_right && self.roles.lock().refused(asked.role(), Timestamp::now()) {
+                if is_right && self.roles.lock().refused(asked.role(), sent, self.settings.tempo.settle) {
                     return Created::Refused(Refusal {
                         class: RefusalClass::Job,
                         reason: "RoleRefused",

@@ -8,16 +8,28 @@ use spark_router_core::id::RemoteName;
 
 use super::{EmrLink, later};
 
+/// What a job waits for until then.
+pub(super) const UNSETTLED: &str = "a start that was sent before and may still take effect";
+
 impl EmrLink {
-    /// From now on for a while, a start of that name may take effect unseen.
-    pub(super) fn is_unanswered(&self, name: &RemoteName) {
+    /// From now on for a while, a start of that name may take effect unseen. When one was before.
+    pub(super) fn is_unanswered(&self, name: &RemoteName) -> Option<Timestamp> {
         let now = Timestamp::now();
         let mut unanswered = self.unanswered.lock();
         unanswered.retain(|_, at| self.believed_at(*at) > now);
-        unanswered.insert(name.clone(), now);
+        unanswered.insert(name.clone(), now)
     }
 
-    /// Every start of that name was answered, or its run is known.
+    /// The last start of that name was answered; one before it may not have been.
+    pub(super) fn is_answered(&self, name: &RemoteName, before: Option<Timestamp>) {
+        let mut unanswered = self.unanswered.lock();
+        match before {
+            Some(before) => drop(unanswered.insert(name.clone(), before)),
+            None => drop(unanswered.remove(name)),
+        }
+    }
+
+    /// The run of that name is known.
     pub(super) fn is_settled(&self, name: &RemoteName) {
         self.unanswered.lock().remove(name);
     }

@@ -77,7 +77,7 @@ async fn stop(at: &Gathered, context: &Context, past: &Past, settled_at: Timesta
             info!(cluster.name = %cluster, attempt = attempt.0, "a run that was left behind is stopped");
             close(at, context, past).await
         }
-        Fence::Pending { until, waits_for } => {
+        Fence::Pending { until, waits_for } | Fence::Unanswered { until, waits_for } => {
             debug!(cluster.name = %cluster, waits_for, "a run that was left behind is being stopped");
             explain(at, context, past, &waits_for).await?;
             Ok(Next::Rest(Some(until)))

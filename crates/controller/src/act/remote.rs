@@ -109,9 +109,12 @@ pub(super) async fn submit(
             Ok(Next::Rest(Some(in_seconds(BUSY_SECONDS))))
         }
         Created::Settling { until, waits_for } => {
-            context.memory.change(&job.uid, |entry| entry.sends = before);
+            context.memory.change(&job.uid, |entry| {
+                entry.sends = before;
+                entry.sends.not_before = Some(until);
+            });
             debug!(waits_for, %until, cluster.name = %placement.cluster, "not sent");
-            delayed(at, context, reason::NOT_SENT, &waits_for).await?;
+            delayed(at, context, reason::UNANSWERED, &waits_for).await?;
             Ok(Next::Rest(Some(until)))
         }
         Created::NotSent(why) => {
@@ -190,9 +193,9 @@ async fn refused(
         None => {
             // An earlier create may still take effect: ask again when it cannot any more.
             let until = settled_at(at.snapshot(context), placement);
+            context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
             let why = format!("refused now ({refusal}), and an earlier create may still take effect");
             delayed(&at, context, reason::UNANSWERED, &why).await?;
-            context.memory.change(&at.parsed.job.uid, |entry| entry.sends.not_before = Some(until));
             Ok(Next::Rest(Some(until)))
         }
     }
@@ -291,7 +294,13 @@ pub(super) async fn stop(
 ) -> Result<Next, Error> {
     let job = &at.parsed.job;
     let uid = placement.uid.clone().or_else(|| at.entry.sends.accepted.clone().map(|(uid, _)| uid));
-    let rendered = if uid.is_none() { as_on_record(at, placement, member) } else { None };
+    let may_recall = uid.is_none() && settled_at > Timestamp::MIN && member.recalls();
+    let rendered = if may_recall { as_on_record(at, placement, member) } else { None };
+    if rendered.is_some() && !at.entry.sends.claimed {
+        // It may send: a router whose view of the record is old must not.
+        return place::claim(at, context).await;
+    }
+    let is_recalled = rendered.is_some();
     let order = StopOrder {
         job: job.uid.clone(),
         attempt: placement.attempt,
@@ -303,13 +312,23 @@ pub(super) async fn stop(
         spare_ended: job.deleting.is_none() && job.record.finished.is_none(),
         rendered,
     };
-    let (until, why) = match member.stop(&order).await {
+    // Before the call: if this pass is cut off, a create counts as sent and unanswered.
+    let before = at.entry.sends.unanswered;
+    let count = |unanswered| context.memory.change(&job.uid, |entry| entry.sends.unanswered = unanswered);
+    if is_recalled {
+        count(Some(Timestamp::now()));
+    }
+    let fence = member.stop(&order).await;
+    if is_recalled {
+        count(if matches!(fence, Fence::Unanswered { .. }) { Some(Timestamp::now()) } else { before });
+    }
+    let (until, why) = match fence {
         Fence::Proven => {
             context.memory.change(&job.uid, |entry| entry.fenced = Gone::Told);
             return Ok(Next::Again);
         }
         Fence::Ended(seen) => return Ok(Next::Confirmed(Confirmed::Present(seen))),
-        Fence::Pending { until, waits_for } => (until, waits_for),
+        Fence::Pending { until, waits_for } | Fence::Unanswered { until, waits_for } => (until, waits_for),
         Fence::Impossible(why) => (in_seconds(UNCLEAR_SECONDS), why),
     };
     debug!(why, cluster.name = %placement.cluster, "not proven yet");

@@ -91,7 +91,7 @@ fn a_driver_that_nobody_can_look_at_is_said_to_be_so_until_somebody_can() {
     let text = error(found.step());
     assert_eq!(
         text.as_deref(),
-        Some("DriverUnseen: its driver cannot be looked at: its member has no connection")
+        Some("DriverUnseen: what became of its driver is not known: its member has no connection")
     );
 
     let failed = || {
@@ -112,8 +112,14 @@ fn a_driver_that_nobody_can_look_at_is_said_to_be_so_until_somebody_can() {
     };
     assert_eq!(told("trouble").step(), Step::Examine, "it was told");
     let text = error(told("trouble").with(|w| w.driver = unseen()).step()).unwrap();
-    assert_eq!(text, "trouble; its driver cannot be looked at: its member has no connection");
+    assert_eq!(text, "trouble; what became of its driver is not known: its member has no connection");
     assert_eq!(told(&text).step(), Step::Examine, "not looked at in this pass, and not forgotten");
+    let just_looked = told(&text).with(|w| w.sends.looked = Some(at(99)));
+    assert_eq!(
+        just_looked.step(),
+        Step::Rest { until: Some(at(114)) },
+        "why may read differently the next time"
+    );
     let again = told(&text).with(|w| w.driver = unseen());
     assert_eq!(again.step(), Step::Rest { until: Some(at(115)) }, "once is enough");
     let alive = told(&text).with(|w| w.driver = DriverSeen::Alive);

@@ -194,7 +194,7 @@ fn what_it_waits_for(s: Snapshot<'_>, said: Option<String>) -> Option<String> {
     }
 }
 
-const CANNOT_LOOK: &str = "its driver cannot be looked at";
+const CANNOT_LOOK: &str = "what became of its driver is not known";
 
 /// What is said of an end that leaves open whether the driver runs: what the operator said, and why nobody can look, as was
 /// just found or as is on record.
@@ -211,6 +211,14 @@ fn what_is_open(s: Snapshot<'_>, said: Option<String>) -> Option<String> {
         }
         _ => said,
     }
+}
+
+/// When to look again at a driver that was just looked at in vain, as the record says. Why may read differently each time,
+/// and is written each time.
+fn unseen_until(s: Snapshot<'_>) -> Option<Timestamp> {
+    let before = s.job.record.application.as_ref()?.error.as_deref()?;
+    let again = later(s.sends.looked?, s.timing.examine_every);
+    (before.contains(CANNOT_LOOK) && s.now < again).then_some(again)
 }
 
 /// When the mirror is to be written; `None` when the record already says it.
@@ -295,6 +303,7 @@ fn terminal(s: Snapshot<'_>, placement: &Placement, seen: &Observation, applicat
                 let look = later(s.now, s.timing.examine_every);
                 told_while_open(s, placement, seen, application).unwrap_or(Step::Rest { until: Some(look) })
             }
+            DriverSeen::Nothing if unseen_until(s).is_some() => Step::Rest { until: unseen_until(s) },
             // Where nobody can look, the record says at least what the job waits for.
             DriverSeen::Nothing if *open == FailureSign::MonitoringLost => {
                 told_while_open(s, placement, seen, application).unwrap_or(Step::Examine)
