@@ -244,9 +244,8 @@ async fn a_job_costs_ten_calls_and_a_live_one_none() {
     let course = async {
         submitting.await;
         let what = "the short ones' end, the others' executors";
-        if jobs::wait_for_all(hub, TEAM, what, PATIENCE, settled).await.is_err() {
-            panic!("{what}, after {PATIENCE:?} without: {:#?}", waits.lock().unwrap());
-        }
+        let waited = jobs::wait_for_all(hub, TEAM, what, PATIENCE, settled).await;
+        assert!(waited.is_ok(), "{what}, after {PATIENCE:?} without: {:#?}", waits.lock().unwrap());
     };
     let shrunk = AtomicUsize::new(0);
     tokio::select! {

@@ -1,8 +1,6 @@
 //! A member on Amazon EKS, by the binary: its object names a cluster, moto says where it is, and the cluster's API server
 //! asks an authenticator who the router is.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
-
 mod scene;
 mod virtual_clusters;
 

@@ -83,13 +83,13 @@ async fn without_a_member_no_client_is_made() {
     let (sender, _keys) = mpsc::channel(10);
     let stop = CancellationToken::new();
     let registry = Registry::new(hub(), sender, bench.calls.clone(), MaySend::always(), stop.clone());
-    let plan = blueprint(settings(&bench, tempo()), bench.clients.clone());
+    let plan = blueprint(settings(&bench, &tempo()), bench.clients.clone());
     assert_eq!((registry.all().len(), bench.clients.made()), (0, 0));
     bench.moto.forget_calls().await.unwrap();
     registry.put(plan).unwrap();
     until("its first client", async || bench.clients.made() == 1).await;
     // The same again is the same link.
-    registry.put(blueprint(settings(&bench, tempo()), bench.clients.clone())).unwrap();
+    registry.put(blueprint(settings(&bench, &tempo()), bench.clients.clone())).unwrap();
     assert_eq!(registry.report(&ClusterName::from(common::CLUSTER)).unwrap().replacement, None);
     stop.cancel();
     registry.closed().await;
@@ -157,7 +157,7 @@ async fn what_another_router_may_have_sent_a_moment_ago_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_takes_effect_late_is_not_sent_twice() {
     let tempo = Tempo { settle: Duration::from_secs(5), ..tempo() };
-    let scene = Scene::with(Bench::start(Lane::Controlled).await, tempo).await;
+    let scene = Scene::with(Bench::start(Lane::Controlled).await, &tempo).await;
     scene.bench.moto.honour_tokens(false).await.unwrap();
     // Given up after ten seconds; it takes effect after that.
     scene.bench.moto.inject(&Fault::on("StartJobRun", What::Late(Duration::from_secs(11)))).await.unwrap();
@@ -182,7 +182,7 @@ async fn another_process_finds_what_was_started_and_what_has_ended_meanwhile() {
     let (one, other) = (order("one"), order("other"));
     let uids = (scene.accepted(one.clone()).await, scene.accepted(other.clone()).await);
     scene.bench.moto.advance(uids.1.as_str(), &Step::to("COMPLETED", Duration::ZERO)).await.unwrap();
-    let scene = scene.again(tempo()).await;
+    let scene = scene.again(&tempo()).await;
     // The answer to the start was never written down: the same start finds its run.
     assert_eq!(scene.accepted(one.clone()).await, uids.0);
     assert_eq!(scene.starts().await, 2);
@@ -302,7 +302,7 @@ async fn a_run_that_no_list_shows_is_known_by_its_token_and_ended_before_it_is_g
     let starts = moto.calls().await.unwrap().starts;
     assert_eq!(starts[0].body, starts[1].body, "the very same request");
     // Again, by a router that knows nothing of it.
-    let scene = scene.again(tempo()).await;
+    let scene = scene.again(&tempo()).await;
     assert!(matches!(
         scene.member().confirm(&order.namespace, &order.name, None).await,
         Confirmation::Present(_)
@@ -381,7 +381,7 @@ async fn an_answer_to_one_start_settles_no_other() {
     .await;
     // Also by a link that knows nothing of it: what was not answered is on the core's account too.
     wanted.settled_at = Timestamp::now();
-    let scene = scene.again(tempo()).await;
+    let scene = scene.again(&tempo()).await;
     let wanted = StopOrder { rendered: Some(scene.member().render(order.clone(), None)), ..wanted };
     until("the fence", async || scene.member().stop(&wanted).await == Fence::Proven).await;
     let runs = scene.bench.moto.runs(Some(order.name.as_str())).await.unwrap();
@@ -491,7 +491,7 @@ async fn a_stop_is_asked_for_once_and_ends_with_a_proof() {
 async fn a_cancel_that_leads_to_nothing_is_asked_for_again_only_after_its_time() {
     let again = Duration::from_secs(2);
     let tempo = Tempo { cancel_again: again, ..tempo() };
-    let scene = Scene::with(Bench::start(Lane::Controlled).await, tempo).await;
+    let scene = Scene::with(Bench::start(Lane::Controlled).await, &tempo).await;
     scene.bench.moto.script(&Script::run_on()).await.unwrap();
     scene.bench.moto.cancelled_runs_end(CancelEnd::Never).await.unwrap();
     let order = order("stuck");
@@ -621,7 +621,7 @@ async fn starts_keep_to_the_pace_of_the_account_and_call_who_waits() {
         .collect();
     let bench = Bench { clients: Clients::with_limits(slow), ..Bench::start(Lane::Controlled).await };
     let tempo = Tempo { turn: Duration::from_millis(100), ..tempo() };
-    let mut scene = Scene::with(bench, tempo).await;
+    let mut scene = Scene::with(bench, &tempo).await;
     let started = Instant::now();
     scene.accepted(order("first")).await;
     let (mut busy, mut waits) = (0, vec![order("second"), order("third")]);

@@ -10,7 +10,11 @@ use spark_router_core::id::RemoteName;
 use spark_router_member::{Fence, StopOrder};
 use tracing::info;
 
-use super::{EmrLink, later, submit::Asked, unanswered::UNSETTLED};
+use super::{
+    EmrLink, later,
+    submit::{Asked, meaning},
+    unanswered::UNSETTLED,
+};
 use crate::{
     answer::Verdict,
     bucket::Api,
@@ -65,7 +69,7 @@ impl EmrLink {
 
     /// `before`: when an earlier start was not answered, as far as this link sent it.
     fn not_recalled(&self, order: &StopOrder, before: Option<Timestamp>, failure: &Failure) -> Fence {
-        match (failure.class, self.meaning(failure, false)) {
+        match (failure.class, meaning(failure, false)) {
             (Class::NotSent, _) | (_, Verdict::BackOff) => {
                 self.is_answered(&order.name, before);
                 self.recall_later("AWS to take a call that asks for its job run by the token of its start")

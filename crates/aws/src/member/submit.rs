@@ -147,7 +147,7 @@ impl EmrLink {
         if failure.class == Class::Invalid {
             self.look_at_queue().await;
         }
-        match self.meaning(&failure, was_full || self.is_queue_full()) {
+        match meaning(&failure, was_full || self.is_queue_full()) {
             Verdict::Refused(refusal) => {
                 let is_right = failure.status.is_some() && refusal.reason == FORBIDDEN;
                 if is_right && self.roles.lock().refused(asked.role(), sent, self.settings.tempo.settle) {
@@ -178,19 +178,6 @@ impl EmrLink {
                 }
             }
         }
-    }
-
-    /// What a start that made no run means.
-    pub(super) fn meaning(&self, failure: &Failure, queue_full: bool) -> Verdict {
-        let said = match (failure.class, failure.status) {
-            // Without credentials nothing leaves.
-            (Class::Access, None) => answer::Failure::NoCredentials(&failure.message),
-            (_, Some(status)) => {
-                answer::Failure::Answered { status, code: failure.code.as_deref(), message: &failure.message }
-            }
-            (_, None) => answer::Failure::Lost,
-        };
-        verdict(said, queue_full)
     }
 
     /// The run of an earlier start of the same request, or somebody else's of that name. `None`: there is none.
@@ -252,6 +239,19 @@ impl EmrLink {
         drop(waiting);
         self.someone_waits.notify_one();
     }
+}
+
+/// What a start that made no run means.
+pub(super) fn meaning(failure: &Failure, queue_full: bool) -> Verdict {
+    let said = match (failure.class, failure.status) {
+        // Without credentials nothing leaves.
+        (Class::Access, None) => answer::Failure::NoCredentials(&failure.message),
+        (_, Some(status)) => {
+            answer::Failure::Answered { status, code: failure.code.as_deref(), message: &failure.message }
+        }
+        (_, None) => answer::Failure::Lost,
+    };
+    verdict(said, queue_full)
 }
 
 /// Nothing that could be sent: another member may be able to run it.

@@ -61,7 +61,7 @@ pub(crate) fn tempo() -> Tempo {
     }
 }
 
-pub(crate) fn settings(bench: &Bench, tempo: Tempo) -> Settings {
+pub(crate) fn settings(bench: &Bench, tempo: &Tempo) -> Settings {
     let backend = json!({
         "virtualClusterId": bench.made.id,
         "region": moto::REGION,
@@ -78,7 +78,7 @@ pub(crate) fn settings(bench: &Bench, tempo: Tempo) -> Settings {
         namespace: NamespaceRule::Fixed(Namespace::from("spark")),
         thresholds,
         admission: Admission::Granted,
-        tempo,
+        tempo: *tempo,
         below: None,
         maker: Arc::new(Translator::new(backend, Arc::default())),
     }
@@ -86,17 +86,17 @@ pub(crate) fn settings(bench: &Bench, tempo: Tempo) -> Settings {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        Self::with(Bench::start(Lane::Controlled).await, tempo()).await
+        Self::with(Bench::start(Lane::Controlled).await, &tempo()).await
     }
 
-    pub(crate) async fn with(bench: Bench, tempo: Tempo) -> Self {
+    pub(crate) async fn with(bench: Bench, tempo: &Tempo) -> Self {
         let scene = Self::unready(bench, tempo);
         let member = scene.member();
         until("a ready member", async || member.health().link == LinkState::Ready).await;
         scene
     }
 
-    pub(crate) fn unready(bench: Bench, tempo: Tempo) -> Self {
+    pub(crate) fn unready(bench: Bench, tempo: &Tempo) -> Self {
         let settings = settings(&bench, tempo);
         Self::linked(bench, settings)
     }
@@ -112,7 +112,7 @@ impl Scene {
     /// With a way to a cluster that is taken for the one below.
     pub(crate) async fn above(bench: Bench, connection: Connection) -> Self {
         let below = Some(Beneath { connection, name: None });
-        let settings = Settings { below, ..settings(&bench, tempo()) };
+        let settings = Settings { below, ..settings(&bench, &tempo()) };
         let scene = Self::linked(bench, settings);
         let member = scene.member();
         until("a ready member", async || member.health().link == LinkState::Ready).await;
@@ -124,7 +124,7 @@ impl Scene {
     }
 
     /// As another process begins: it knows nothing.
-    pub(crate) async fn again(self, tempo: Tempo) -> Self {
+    pub(crate) async fn again(self, tempo: &Tempo) -> Self {
         self.stop.cancel();
         self.registry.closed().await;
         Self::with(Bench { clients: Clients::with_limits(super::limits()), ..self.bench }, tempo).await
