@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, future, stream};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
@@ -37,13 +37,13 @@ pub fn triggers(
     jobs: Store<RoutedSparkJob>,
     context: &Arc<Context>,
 ) -> impl Stream<Item = Result<RoutedSparkJob, watcher::Error>> + Send + 'static {
-    let forget = context.clone();
-    watcher(Api::all(client), watcher::Config::default())
+    let (forget, cache) = (context.clone(), jobs.clone());
+    let events = watcher(Api::all(client), watcher::Config::default())
         .default_backoff()
         .modify(prune)
         .reflect(writer)
         .then(move |event| {
-            let (context, jobs) = (forget.clone(), jobs.clone());
+            let (context, jobs) = (forget.clone(), cache.clone());
             async move {
                 match &event {
                     Ok(watcher::Event::Delete(job)) => forget_job(job, &context).await,
@@ -52,8 +52,8 @@ pub fn triggers(
                 }
                 event
             }
-        })
-        .applied_objects()
+        });
+    shown(events, jobs)
         .predicate_filter(
             predicates::generation
                 .combine(predicates::annotations)
@@ -70,6 +70,27 @@ pub fn triggers(
             )
         })
         .map(Ok)
+}
+
+/// The jobs of each event, once the cache shows them. It shows a list as a whole when that is through: a pass over a job
+/// that is new on it would find nothing before, and none would follow.
+fn shown(
+    events: impl Stream<Item = Result<watcher::Event<RoutedSparkJob>, watcher::Error>> + Send,
+    jobs: Store<RoutedSparkJob>,
+) -> impl Stream<Item = Result<RoutedSparkJob, watcher::Error>> + Send {
+    events.flat_map(move |event| {
+        let (one, listed) = match event {
+            Ok(watcher::Event::Apply(job)) => (Some(Ok(job)), Vec::new()),
+            Ok(watcher::Event::InitDone) => (None, jobs.state()),
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_)) => {
+                (None, Vec::new())
+            }
+            Err(error) => (Some(Err(error)), Vec::new()),
+        };
+        // Copied one by one, as they are taken.
+        let listed = listed.into_iter().map(|job| Ok(RoutedSparkJob::clone(&job)));
+        stream::iter(one.into_iter().chain(listed))
+    })
 }
 
 /// Our own status writes trigger nothing, but a record that somebody else put back does.
@@ -180,4 +201,50 @@ pub async fn restore(jobs: &Store<RoutedSparkJob>, context: &Context) {
     context.dispatcher.change(restore).await;
     // Jobs that went while they were read.
     forget_missing(jobs, context).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector::ObjectRef;
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(name: &str, version: &str) -> RoutedSparkJob {
+        serde_json::from_value(json!({
+            "apiVersion": "sparkrouter.dev/v1alpha1", "kind": "RoutedSparkJob",
+            "metadata": {"name": name, "namespace": "team", "uid": name, "resourceVersion": version},
+            "spec": {"queue": "etl", "template": {"spec": {}}},
+        }))
+        .unwrap()
+    }
+
+    /// A job that was created while the watch was down.
+    #[tokio::test]
+    async fn nothing_is_triggered_before_the_cache_shows_it() {
+        use watcher::Event::{Apply, Init, InitApply, InitDone};
+        let (jobs, writer) = store();
+        let events = [
+            Init,
+            InitApply(job("a", "1")),
+            InitDone,
+            Apply(job("b", "2")),
+            Init,
+            InitApply(job("a", "3")),
+            InitApply(job("c", "4")),
+            InitDone,
+        ];
+        let events = stream::iter(events.map(Ok)).reflect(writer);
+        let mut triggers = std::pin::pin!(shown(events, jobs.clone()));
+        let mut told = Vec::new();
+        while let Some(trigger) = triggers.next().await {
+            let job = trigger.unwrap();
+            let cached = jobs.get(&ObjectRef::from_obj(&job));
+            assert_eq!(cached.and_then(|cached| cached.resource_version()), job.resource_version());
+            told.push((job.name_any(), job.resource_version().unwrap()));
+        }
+        told.sort();
+        let all = [("a", "1"), ("a", "3"), ("b", "2"), ("c", "4")];
+        assert_eq!(told, all.map(|(name, version)| (name.to_owned(), version.to_owned())));
+    }
 }
