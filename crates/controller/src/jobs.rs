@@ -224,7 +224,7 @@ mod tests {
     async fn nothing_is_triggered_before_the_cache_shows_it() {
         use watcher::Event::{Apply, Init, InitApply, InitDone};
         let (jobs, writer) = store();
-        let events = [
+        let events = vec![
             Init,
             InitApply(job("a", "1")),
             InitDone,
@@ -234,7 +234,7 @@ mod tests {
             InitApply(job("c", "4")),
             InitDone,
         ];
-        let events = stream::iter(events.map(Ok)).reflect(writer);
+        let events = stream::iter(events.into_iter().map(Ok)).reflect(writer);
         let mut triggers = std::pin::pin!(shown(events, jobs.clone()));
         let mut told = Vec::new();
         while let Some(trigger) = triggers.next().await {
