@@ -31,14 +31,17 @@ pub struct Application {
     pub error: Option<String>,
 }
 
-/// What is mirrored of an observation, after what was mirrored `before`. `now` becomes the start of the run where it is
-/// seen running for the first time: operators record no start. One that is held back has no start: its driver is gone, and
+/// What is mirrored of an observation, after what was mirrored `before`. Where nobody saw since when it runs, `now`
+/// becomes the start when it is seen running for the first time. One that is held back has no start: its driver is gone, and
 /// it starts anew.
 pub fn mirror(seen: &Observation, before: Option<&Application>, now: Timestamp) -> Application {
     let running = matches!(seen.run, RunState::Running);
     let started_at = match seen.run {
         RunState::Suspended => None,
-        _ => before.and_then(|b| b.started_at).or_else(|| running.then_some(now)),
+        _ => before
+            .and_then(|before| before.started_at)
+            .or(seen.running_since)
+            .or_else(|| running.then_some(now)),
     };
     Application {
         state: seen.native_state.clone(),

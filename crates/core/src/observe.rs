@@ -51,6 +51,8 @@ pub struct Observation {
     pub submission_id: Option<String>,
     /// Last submission.
     pub submitted_at: Option<Timestamp>,
+    /// Since when it runs, as seen here: operators record no start. What runs for a moment may never be looked at meanwhile.
+    pub running_since: Option<Timestamp>,
     /// End of the run. Not a sign of an end: operators set it early and clear it on a retry.
     pub terminated_at: Option<Timestamp>,
     /// Runs that the member's own operator has started for this application.

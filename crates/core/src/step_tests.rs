@@ -51,6 +51,7 @@ pub(super) fn observation(run: RunState) -> Observation {
         application_id: None,
         submission_id: None,
         submitted_at: None,
+        running_since: None,
         terminated_at: None,
         executions: 1,
         executors: ExecutorCounts::default(),

@@ -105,9 +105,9 @@ impl Cache {
         missing.iter().filter_map(|(namespace, name)| inner.take(namespace, name)).collect()
     }
 
-    /// An application is there. The key of its job, if this is news.
+    /// An application is there. The key of its job, if this is news. Since when it runs is what was seen first.
     pub fn put(&self, namespace: Namespace, seen: impl Into<Seen>, now: Instant) -> Option<JobKey> {
-        let Seen { observation, created, queue } = seen.into();
+        let Seen { mut observation, created, queue } = seen.into();
         let mut guard = self.0.write();
         let inner = &mut *guard;
         if let Some(listing) = &mut inner.listing {
@@ -115,6 +115,11 @@ impl Cache {
         }
         let names = inner.seen.entry(namespace.clone()).or_default();
         let old = names.get(&observation.name).filter(|row| row.observation.uid == observation.uid);
+        observation.running_since = match observation.run {
+            // It starts anew.
+            RunState::Suspended => None,
+            _ => old.and_then(|row| row.observation.running_since).or(observation.running_since),
+        };
         if old.is_some_and(|row| row.observation == observation) {
             return None;
         }
@@ -317,6 +322,7 @@ mod tests {
             application_id: None,
             submission_id: None,
             submitted_at: None,
+            running_since: None,
             terminated_at: None,
             executions: 0,
             executors: ExecutorCounts::default(),
@@ -394,6 +400,28 @@ mod tests {
         assert!(!silent.everywhere && silent.namespaces == [ns("n")], "it watches other namespaces");
         cache.remove(&ns("n"), &RemoteName::from("a"));
         assert_eq!(cache.silent(PATIENCE, at(300)), Silence::default());
+    }
+
+    /// It may be over before anybody looks.
+    #[test]
+    fn since_when_it_ran_is_what_was_seen_first() {
+        let (cache, now) = (Cache::default(), Instant::now());
+        let put = |state: &str, run: Option<RunState>, second: Option<i64>| {
+            let mut seen = observation("a", "1", state);
+            seen.run = run.unwrap_or(seen.run);
+            seen.running_since = second.map(|second| Timestamp::from_second(second).unwrap());
+            cache.put(ns("n"), seen, now);
+            match cache.observe(&ns("n"), &RemoteName::from("a")) {
+                Remote::Present(seen) => seen.running_since.map(Timestamp::as_second),
+                absent => panic!("{absent:?}"),
+            }
+        };
+        assert_eq!(put("SUBMITTED", Some(RunState::Submitted), None), None);
+        assert_eq!(put("RUNNING", None, Some(10)), Some(10));
+        assert_eq!(put("RUNNING", None, Some(11)), Some(10));
+        assert_eq!(put("COMPLETED", None, None), Some(10));
+        assert_eq!(put("SUSPENDED", Some(RunState::Suspended), None), None);
+        assert_eq!(put("RUNNING", None, Some(20)), Some(20));
     }
 
     #[test]

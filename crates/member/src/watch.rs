@@ -6,12 +6,16 @@
 use std::{pin::pin, sync::Arc, time::Instant};
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     runtime::{WatchStreamExt, watcher},
 };
 use spark_router_api::names;
-use spark_router_core::id::{ClusterName, HubId, JobKey, Namespace, QueueName, RemoteName};
+use spark_router_core::{
+    id::{ClusterName, HubId, JobKey, Namespace, QueueName, RemoteName},
+    observe::RunState,
+};
 use tokio::sync::{Notify, mpsc};
 use tracing::{debug, warn};
 
@@ -90,8 +94,10 @@ pub(crate) async fn run<D: Dialect>(
 fn put<D: Dialect>(cache: &Cache, application: &D::Application) -> Option<JobKey> {
     let metadata = application.meta();
     let namespace = Namespace::new(metadata.namespace.clone()?);
+    let mut observation = D::observation(application)?;
+    observation.running_since = (observation.run == RunState::Running).then(Timestamp::now);
     let seen = Seen {
-        observation: D::observation(application)?,
+        observation,
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         queue: metadata.labels.as_ref().and_then(|labels| labels.get(names::QUEUE_LABEL)).map(QueueName::new),
     };

@@ -88,11 +88,13 @@ impl EmrLink {
         let known = self.poller.get().and_then(|poller| {
             poller.read(|rows| rows.get(&run.id).map(|row| (row.running_since, row.run.clone())))
         });
-        let (ran, known) = known.map_or((false, None), |(since, run)| (since.is_some(), Some(run)));
+        let (since, known) = known.map_or((None, None), |(since, run)| (since, Some(run)));
         let cancel_asked = self.cancels.lock().contains_key(&run.id);
         // An end that was seen is not undone by an older page.
         let run = known.as_ref().filter(|known| is_over(&known.state) && !is_over(&run.state)).unwrap_or(run);
-        fold::seen(run, ran || run.state == "RUNNING", cancel_asked)
+        let mut seen = fold::seen(run, since.is_some() || run.state == "RUNNING", cancel_asked);
+        seen.observation.running_since = since;
+        seen
     }
 
     /// Puts the run of a name into the view. The job's key, if that is news.

@@ -54,6 +54,7 @@ pub(super) fn seen(run: &JobRun, ran: bool, cancel_asked: bool) -> Seen {
         application_id: None,
         submission_id: Some(run.id.0.clone()),
         submitted_at: run.created_at.and_then(whole),
+        running_since: None,
         terminated_at: ended_at(run).and_then(whole),
         executions: run.tries.unwrap_or(1),
         executors: ExecutorCounts::default(),

@@ -197,3 +197,13 @@ fn what_an_end_says_of_the_member() {
     }
     assert_eq!(FailureSign::Other.class(), Some(FailureClass::ApplicationFailed), "the safe one");
 }
+
+#[test]
+fn what_ran_while_nobody_looked_has_a_start_all_the_same() {
+    let over = World::running(RunState::Succeeded).with(|w| {
+        w.job.record.application.as_mut().unwrap().started_at = None;
+        w.seen().running_since = Some(at(41));
+    });
+    let Step::Finish(end) = over.step() else { panic!() };
+    assert_eq!(end.application.unwrap().started_at, Some(at(41)));
+}

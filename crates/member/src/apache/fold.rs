@@ -62,6 +62,7 @@ pub(super) fn observation(application: &Application) -> Option<Observation> {
         application_id: application_id.clone(),
         submission_id: None,
         submitted_at: requested.and_then(time),
+        running_since: None,
         terminated_at: if run.is_terminal() { decides.and_then(time) } else { None },
         executions: u32::try_from(before + u64::from(is_asked_for)).unwrap_or(u32::MAX),
         // It counts none.

@@ -39,6 +39,7 @@ pub(crate) fn observation(application: &Application) -> Option<Observation> {
         application_id: filled(status.spark_application_id),
         submission_id: filled(status.submission_id),
         submitted_at: time(status.last_submission_attempt_time),
+        running_since: None,
         terminated_at: time(status.termination_time),
         executions: u32::try_from(attempts.executions).unwrap_or(0),
         executors: ExecutorCounts {

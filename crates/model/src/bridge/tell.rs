@@ -77,6 +77,7 @@ pub(super) fn observation(app: App, number: u8) -> Observation {
         application_id: None,
         submission_id: None,
         submitted_at: None,
+        running_since: None,
         terminated_at: None,
         executions: 1,
         executors: ExecutorCounts::default(),
