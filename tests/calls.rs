@@ -214,7 +214,7 @@ async fn a_job_costs_ten_calls_and_a_live_one_none() {
     let queue = objects::queue(QUEUE, &objects::weights(&MEMBERS));
     sure(hub.apply_manifest(&queue.to_string()).await);
     let names = MEMBERS.map(|(name, _)| name);
-    let router = Watched::start(&installation, &fleet, &["--retention-floor=1s"], &names).await;
+    let mut router = Watched::start(&installation, &fleet, &["--retention-floor=1s"], &names).await;
     eprintln!("{:.1?}: the router and its members are ready", started.elapsed());
 
     let all_marks = marks(&fleet);
@@ -249,7 +249,7 @@ async fn a_job_costs_ten_calls_and_a_live_one_none() {
     };
     let shrunk = AtomicUsize::new(0);
     tokio::select! {
-        () = course => {}
+        () = router.kept(course) => {}
         () = shrink_all(&fleet, &shrunk) => panic!("nobody looks for executors any more"),
     }
     let shrunk = shrunk.into_inner();
